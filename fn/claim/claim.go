@@ -1,0 +1,86 @@
+package claim
+
+import (
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// A Claim is a team's ServiceConnection as the function works with it: read
+// leniently, because it may pre-date the schema, with every mistake kept beside
+// the connection that it concerns.
+type Claim struct {
+	// Name of the object that the team wrote: the claim's where there is one,
+	// the composite resource's otherwise.
+	Name string
+
+	// Namespace of the team.
+	Namespace string
+
+	// Composite is the name of the composite resource.
+	Composite string
+
+	// UID of the composite resource. It controls everything that is composed.
+	UID string
+
+	// Namespaced says that the composite resource lives in the team's
+	// namespace, so that it composes namespaced managed resources. Otherwise it
+	// is cluster-scoped and a claim made it.
+	Namespaced bool
+
+	// Services in the order of the claim.
+	Services []ServiceEntry
+
+	// Errors are all mistakes, in the order of the claim.
+	Errors field.ErrorList
+
+	// Incomplete says that an entry could not even be told apart by its name or
+	// type. Nothing can then be said to have left the claim.
+	Incomplete bool
+}
+
+// A ServiceEntry is a service with its defaults applied.
+type ServiceEntry struct {
+	Service
+
+	// Path of the service in the composite resource.
+	Path *field.Path
+
+	// Entries are the service's connections, one for each type.
+	Entries []ConnectionEntry
+}
+
+// A ConnectionEntry is a connection with the mistakes made in it, or in its
+// service.
+type ConnectionEntry struct {
+	Connection
+
+	// Errors that keep the connection from being expanded.
+	Errors field.ErrorList
+}
+
+// ServiceAccount is the name of the ServiceAccount that the service's pods run
+// as, and whether it is the function that composes it.
+func (c Claim) ServiceAccount(s Service) (name string, composed bool) {
+	if s.ServiceAccountName != "" {
+		return s.ServiceAccountName, false
+	}
+	return c.Name + "-" + s.Name, true
+}
+
+// Has says whether the claim holds a connection of the type for the service,
+// valid or not. An empty type asks for the service alone.
+func (c Claim) Has(service string, t ConnectionType) bool {
+	for i := range c.Services {
+		if c.Services[i].Name != service {
+			continue
+		}
+		if t == "" {
+			return true
+		}
+		for _, e := range c.Services[i].Entries {
+			if e.Type == t {
+				return true
+			}
+		}
+	}
+	return false
+}

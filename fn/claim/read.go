@@ -1,0 +1,265 @@
+package claim
+
+import (
+	"fmt"
+	"math"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// Read the services list at the path, apply the defaults, and validate. The
+// value is decoded JSON. It is read by hand, and not by a decoder, because a
+// decoder stops at the first value of a wrong type, and because one broken
+// connection must not hide the others.
+func (c *Claim) Read(services any, path *field.Path) {
+	list, ok := services.([]any)
+	if !ok {
+		c.Incomplete = true
+		c.Errors = append(c.Errors, typeError(path, services, "a list of services"))
+		return
+	}
+	names := map[string]bool{}
+	for i, v := range list {
+		r := reader{path: path.Index(i)}
+		s := r.service(r.object(v))
+		s.Path = r.path
+		switch {
+		case s.Name == "":
+			c.Incomplete = true
+			if len(r.errs) == 0 {
+				r.errs = append(r.errs, field.Required(r.path.Child("name"), ""))
+			}
+		case names[s.Name]:
+			// Two services of one name may hold different connections, so
+			// neither's can be said to have left.
+			c.Incomplete = true
+			r.errs = append(r.errs, field.Duplicate(r.path.Child("name"), s.Name))
+		default:
+			names[s.Name] = true
+			r.errs = append(r.errs, validateService(s.Service, r.path)...)
+			c.connections(&s, r)
+			c.Services = append(c.Services, s)
+			continue
+		}
+		c.Errors = append(c.Errors, r.errs...)
+	}
+}
+
+// connections reads the connections of a service, whose own mistakes r holds.
+func (c *Claim) connections(s *ServiceEntry, r reader) {
+	path := r.path.Child("connections")
+	list := r.list("connections")
+	c.Errors = append(c.Errors, r.errs...)
+	if r.bad["connections"] {
+		c.Incomplete = true
+	}
+	types := map[ConnectionType]bool{}
+	for i, v := range list {
+		cr := reader{path: path.Index(i)}
+		conn := cr.connection(cr.object(v))
+		switch {
+		case !known(conn.Type):
+			c.Incomplete = true
+			cr.errs = append(cr.errs, validateType(conn.Type, cr)...)
+		case types[conn.Type]:
+			// The list map's key is the object with its type, as the API
+			// server says it.
+			cr.errs = append(cr.errs, field.Duplicate(cr.path, map[string]any{"type": conn.Type}))
+		default:
+			types[conn.Type] = true
+			cr.errs = append(cr.errs, cr.foreign(conn.Type)...)
+			cr.errs = append(cr.errs, validateConnection(conn, cr)...)
+			s.Entries = append(s.Entries, ConnectionEntry{Connection: conn, Errors: append(r.errs[:len(r.errs):len(r.errs)], cr.errs...)})
+		}
+		c.Errors = append(c.Errors, cr.errs...)
+	}
+	for _, e := range s.Entries {
+		s.Connections = append(s.Connections, e.Connection)
+	}
+}
+
+// A reader reads the fields of one object and gathers the mistakes.
+type reader struct {
+	path   *field.Path
+	fields map[string]any
+	errs   field.ErrorList
+	bad    map[string]bool
+}
+
+func (r *reader) service(m map[string]any) ServiceEntry {
+	r.fields = m
+	s := ServiceEntry{Service: Service{
+		Name:               str[string](r, "name"),
+		ServiceAccountName: str[string](r, "serviceAccountName"),
+	}}
+	for i, v := range r.list("containers") {
+		name, ok := v.(string)
+		if !ok {
+			r.errs = append(r.errs, typeError(r.path.Child("containers").Index(i), v, "a string"))
+			continue
+		}
+		s.Containers = append(s.Containers, name)
+	}
+	s.Workload = &Workload{APIVersion: "apps/v1", Kind: "Deployment", Name: s.Name}
+	if v, ok := m["workload"]; ok {
+		w := reader{path: r.path.Child("workload")}
+		w.fields = w.object(v)
+		s.Workload.Name = str[string](&w, "name")
+		if av := str[string](&w, "apiVersion"); av != "" {
+			s.Workload.APIVersion = av
+		}
+		if k := str[string](&w, "kind"); k != "" {
+			s.Workload.Kind = k
+		}
+		r.errs = append(r.errs, w.errs...)
+	}
+	return s
+}
+
+func (r *reader) connection(m map[string]any) Connection {
+	r.fields = m
+	c := Connection{
+		Type:                str[ConnectionType](r, "type"),
+		Role:                str[string](r, "role"),
+		TargetRoleARN:       str[string](r, "targetRoleArn"),
+		IdentityName:        str[string](r, "identityName"),
+		ResourceGroup:       str[string](r, "resourceGroup"),
+		SubscriptionID:      str[string](r, "subscriptionId"),
+		ServiceAccountEmail: str[string](r, "serviceAccountEmail"),
+		Config:              &Config{},
+	}
+	v, ok := m["config"]
+	if !ok {
+		return c
+	}
+	cfg := reader{path: r.path.Child("config")}
+	cfg.fields = cfg.object(v)
+	c.Config = &Config{
+		CloudSQLConnectionName: str[string](&cfg, "cloudSqlConnectionName"),
+		CloudSQLServiceAccount: str[string](&cfg, "cloudSqlServiceAccount"),
+		IPType:                 str[string](&cfg, "ipType"),
+		AutoIAMAuthn:           cfg.boolean("autoIamAuthn"),
+		DiskName:               str[string](&cfg, "diskName"),
+		MountPath:              str[string](&cfg, "mountPath"),
+		ReadOnly:               cfg.boolean("readOnly"),
+		SubPath:                str[string](&cfg, "subPath"),
+		FSGroup:                cfg.integer("fsGroup"),
+	}
+	if port := cfg.integer("cloudSqlDatabasePort"); port != nil {
+		// A port out of range is told by validation, not by wrapping around.
+		c.Config.CloudSQLDatabasePort = int32(min(max(*port, -1), math.MaxUint16+1))
+	}
+	r.errs = append(r.errs, cfg.errs...)
+	for k := range cfg.bad {
+		r.mark(k)
+	}
+	return c
+}
+
+// foreign refuses the fields that belong to other connection types.
+func (r *reader) foreign(t ConnectionType) field.ErrorList {
+	var errs field.ErrorList
+	for _, f := range fields {
+		if f.belongs(t) {
+			continue
+		}
+		m, path := r.fields, r.path
+		if f.config {
+			m, _ = r.fields["config"].(map[string]any)
+			path = path.Child("config")
+		}
+		if _, ok := m[f.name]; ok {
+			errs = append(errs, field.Forbidden(path.Child(f.name), fmt.Sprintf("%s is not a field of %s", f.name, t)))
+		}
+	}
+	return errs
+}
+
+func (r *reader) object(v any) map[string]any {
+	m, ok := v.(map[string]any)
+	if !ok {
+		r.errs = append(r.errs, typeError(r.path, v, "an object"))
+	}
+	return m
+}
+
+func (r *reader) list(name string) []any {
+	v, ok := r.fields[name]
+	if !ok {
+		return nil
+	}
+	l, ok := v.([]any)
+	if !ok {
+		r.fail(name, v, "a list")
+	}
+	return l
+}
+
+func str[T ~string](r *reader, name string) T {
+	v, ok := r.fields[name]
+	if !ok {
+		return ""
+	}
+	s, ok := v.(string)
+	if !ok {
+		r.fail(name, v, "a string")
+	}
+	return T(s)
+}
+
+func (r *reader) boolean(name string) *bool {
+	v, ok := r.fields[name]
+	if !ok {
+		return nil
+	}
+	b, ok := v.(bool)
+	if !ok {
+		r.fail(name, v, "true or false")
+		return nil
+	}
+	return &b
+}
+
+func (r *reader) integer(name string) *int64 {
+	var i int64
+	switch v := r.fields[name].(type) {
+	case nil:
+		if _, ok := r.fields[name]; ok {
+			r.fail(name, nil, "an integer")
+		}
+		return nil
+	case int64:
+		i = v
+	case float64:
+		// Larger values than 2^53 would have lost digits on their way here.
+		if v != math.Trunc(v) || math.Abs(v) > 1<<53 {
+			r.fail(name, v, "an integer")
+			return nil
+		}
+		i = int64(v)
+	default:
+		r.fail(name, v, "an integer")
+		return nil
+	}
+	return &i
+}
+
+func (r *reader) fail(name string, v any, want string) {
+	r.errs = append(r.errs, typeError(r.path.Child(name), v, want))
+	r.mark(name)
+}
+
+// mark a field as unreadable, so that it isn't called missing as well.
+func (r *reader) mark(name string) {
+	if r.bad == nil {
+		r.bad = map[string]bool{}
+	}
+	r.bad[name] = true
+}
+
+func typeError(path *field.Path, v any, want string) *field.Error {
+	if v == nil {
+		return field.Required(path, "must be "+want)
+	}
+	return field.TypeInvalid(path, v, "must be "+want)
+}

@@ -1,0 +1,136 @@
+package settings
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/ryanuber/go-glob"
+
+	"github.com/serviceconnections/function-service-connections/input/v1beta1"
+)
+
+// A Decision of an allow-list.
+type Decision int
+
+const (
+	// Absent means that there is no list. Nothing new is granted, and what was
+	// granted stays.
+	Absent Decision = iota
+
+	// Excluded means that a list is there and lets the namespace not use the
+	// target. What was granted is withdrawn.
+	Excluded
+
+	// Unregistered is Excluded, because the list doesn't know the target at
+	// all.
+	Unregistered
+
+	// Allowed means that a list is there and lets the namespace use the target.
+	Allowed
+)
+
+// Revokes says whether what was granted must be withdrawn.
+func (d Decision) Revokes() bool { return d == Excluded || d == Unregistered }
+
+// AllowsRole says whether a namespace may use an IAM role, by its ARN. A
+// pattern without arn: matches names of roles in the cluster's account only.
+func (s *Settings) AllowsRole(namespace, arn string) Decision {
+	if s.AWS == nil || s.AWS.AllowedRoles == nil {
+		return Absent
+	}
+	for _, r := range *s.AWS.AllowedRoles {
+		if !matches(r.Namespaces, namespace) {
+			continue
+		}
+		if strings.HasPrefix(r.Pattern, "arn:") {
+			if glob.Glob(r.Pattern, arn) {
+				return Allowed
+			}
+			continue
+		}
+		rest, ok := strings.CutPrefix(arn, "arn:"+s.AWS.Partition+":iam::"+s.AWS.AccountID+":role/")
+		if ok && glob.Glob(r.Pattern, rest[strings.LastIndexByte(rest, '/')+1:]) {
+			return Allowed
+		}
+	}
+	return Excluded
+}
+
+// AllowsIdentity says whether a namespace may use an Azure managed identity.
+// Azure compares names without regard to case, and so does the list.
+func (s *Settings) AllowsIdentity(namespace, subscription, resourceGroup, identity string) Decision {
+	if s.Azure == nil || s.Azure.AllowedIdentities == nil {
+		return Absent
+	}
+	for _, r := range *s.Azure.AllowedIdentities {
+		sub := r.SubscriptionID
+		if sub == "" {
+			sub = s.Azure.SubscriptionID
+		}
+		if strings.EqualFold(sub, subscription) &&
+			fold(r.ResourceGroup, resourceGroup) &&
+			fold(r.Identity, identity) &&
+			matches(r.Namespaces, namespace) {
+			return Allowed
+		}
+	}
+	return Excluded
+}
+
+// AllowsGoogleServiceAccount says whether a namespace may use a Google service
+// account, by its e-mail.
+func (s *Settings) AllowsGoogleServiceAccount(namespace, email string) Decision {
+	if s.GCP == nil || s.GCP.ServiceAccounts == nil {
+		return Absent
+	}
+	d := Unregistered
+	for _, a := range *s.GCP.ServiceAccounts {
+		if s.GoogleEmail(a.Name) != email {
+			continue
+		}
+		if matches(a.Namespaces, namespace) {
+			return Allowed
+		}
+		d = Excluded
+	}
+	return d
+}
+
+// GoogleEmail of a service account that is named by e-mail, or by its id in the
+// cluster's project. The e-mail of a domain-scoped project's account has the
+// project's parts in reverse: Google Cloud documentation, "Service accounts
+// overview".
+func (s *Settings) GoogleEmail(name string) string {
+	if strings.Contains(name, "@") {
+		return name
+	}
+	project := s.GCP.ProjectID
+	if domain, id, ok := strings.Cut(project, ":"); ok {
+		project = id + "." + domain
+	}
+	return name + "@" + project + ".iam.gserviceaccount.com"
+}
+
+// AllowsDisk says whether a namespace may use a disk, and by which rule.
+func (s *Settings) AllowsDisk(namespace, name string) (Decision, *v1beta1.Disk) {
+	if s.Disks == nil {
+		return Absent, nil
+	}
+	i := slices.IndexFunc(*s.Disks, func(d v1beta1.Disk) bool { return d.Name == name })
+	if i < 0 {
+		return Unregistered, nil
+	}
+	d := &(*s.Disks)[i]
+	if !matches(d.Namespaces, namespace) {
+		return Excluded, d
+	}
+	return Allowed, d
+}
+
+func matches(patterns []string, s string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return glob.Glob(p, s) })
+}
+
+func fold(pattern, s string) bool {
+	return glob.Glob(strings.ToLower(pattern), strings.ToLower(s))
+}

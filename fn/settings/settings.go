@@ -1,0 +1,179 @@
+// Package settings are what a platform team says once about its cluster: which
+// clouds it is in, and which team may use what.
+package settings
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	kjson "sigs.k8s.io/json"
+
+	"github.com/serviceconnections/function-service-connections/input/v1beta1"
+)
+
+// Settings with their defaults applied, valid.
+type Settings struct {
+	v1beta1.Settings
+}
+
+// Defaults that follow from no other setting.
+const (
+	ModePodIdentity = "PodIdentity"
+	ModeIRSA        = "IRSA"
+
+	ipv4 = "IPv4"
+	ipv6 = "IPv6"
+
+	azurePublicCloud = "AzurePublicCloud"
+
+	// PolicyRetain keeps a created volume claim when its connection leaves.
+	PolicyRetain = "Retain"
+	// PolicyDelete deletes it.
+	PolicyDelete = "Delete"
+
+	clusterProviderConfig = "ClusterProviderConfig"
+	defaultName           = "default"
+)
+
+// Decode the layers, of which a later one wins field by field, apply the
+// defaults, and validate. Unknown fields are errors: a misspelt allow-list must
+// not read as an absent one.
+func Decode(layers ...map[string]any) (*Settings, error) {
+	merged := map[string]any{}
+	for _, l := range layers {
+		merged = merge(merged, l)
+	}
+	b, err := json.Marshal(merged)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read settings: %w", err)
+	}
+	s := &Settings{}
+	strict, err := kjson.UnmarshalStrict(b, &s.Settings)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read settings: %w", err)
+	}
+	if len(strict) > 0 {
+		return nil, fmt.Errorf("cannot read settings: %w", errors.Join(strict...))
+	}
+	s.setDefaults()
+	if errs := s.validate(field.NewPath("settings")); len(errs) > 0 {
+		return nil, fmt.Errorf("invalid settings: %w", errs.ToAggregate())
+	}
+	return s, nil
+}
+
+// merge over into base. Maps are merged, all else is replaced: two allow-lists
+// are never joined into a larger one.
+func merge(base, over map[string]any) map[string]any {
+	out := make(map[string]any, len(base)+len(over))
+	for k, v := range base {
+		out[k] = v
+	}
+	for k, v := range over {
+		b, bok := out[k].(map[string]any)
+		o, ook := v.(map[string]any)
+		if bok && ook {
+			out[k] = merge(b, o)
+			continue
+		}
+		out[k] = v
+	}
+	return out
+}
+
+func (s *Settings) setDefaults() {
+	if a := s.AWS; a != nil {
+		setDefault(&a.Mode, ModePodIdentity)
+		setDefault(&a.IPFamily, ipv4)
+		setDefault(&a.Partition, partition(a.Region))
+		a.ProviderConfigRef = providerConfig(a.ProviderConfigRef)
+	}
+	if a := s.Azure; a != nil {
+		setDefault(&a.Environment, azurePublicCloud)
+		a.ProviderConfigRef = providerConfig(a.ProviderConfigRef)
+	}
+	if g := s.GCP; g != nil {
+		if g.ProjectID != "" {
+			setDefault(&g.WorkloadPool, g.ProjectID+".svc.id.goog")
+		}
+		g.ProviderConfigRef = providerConfig(g.ProviderConfigRef)
+		if g.Proxy == nil {
+			g.Proxy = &v1beta1.Proxy{}
+		}
+		setDefault(&g.Proxy.Image, ProxyImage)
+		if g.Proxy.Resources == nil {
+			g.Proxy.Resources = proxyResources()
+		}
+	}
+	if s.Kubernetes == nil {
+		s.Kubernetes = &v1beta1.Kubernetes{}
+	}
+	s.Kubernetes.ProviderConfigRef = providerConfig(s.Kubernetes.ProviderConfigRef)
+	if s.Disks == nil {
+		return
+	}
+	for i := range *s.Disks {
+		d := &(*s.Disks)[i]
+		setDefault(&d.DeletionPolicy, PolicyRetain)
+		if d.Create != nil && len(d.Create.AccessModes) == 0 {
+			d.Create.AccessModes = []string{"ReadWriteOnce"}
+		}
+	}
+}
+
+// ProxyImage is the Cloud SQL Auth Proxy's release that is used unless the
+// settings name another (github.com/GoogleCloudPlatform/cloud-sql-proxy).
+const ProxyImage = "gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.21.3"
+
+// proxyResources are small, and limited, because a ResourceQuota may demand
+// both requests and limits of every container.
+func proxyResources() *v1beta1.ProxyResources {
+	return &v1beta1.ProxyResources{
+		Requests: map[string]string{"cpu": "50m", "memory": "64Mi"},
+		Limits:   map[string]string{"cpu": "500m", "memory": "256Mi"},
+	}
+}
+
+// Inspect says whether the workloads that claims name may be read.
+func (s *Settings) Inspect() bool {
+	return s.Workload == nil || s.Workload.Inspect == nil || *s.Workload.Inspect
+}
+
+// IPv6 says whether the cluster's pods have IPv6 addresses.
+func (s *Settings) IPv6() bool { return s.AWS.IPFamily == ipv6 }
+
+// partition of a region, by its prefix: AWS General Reference, "Amazon Resource
+// Names", and botocore's endpoints.json.
+func partition(region string) string {
+	for _, p := range []struct{ prefix, partition string }{
+		{"cn-", "aws-cn"},
+		{"us-gov-", "aws-us-gov"},
+		{"us-isob-", "aws-iso-b"},
+		{"us-isof-", "aws-iso-f"},
+		{"us-iso-", "aws-iso"},
+		{"eu-isoe-", "aws-iso-e"},
+		{"eusc-", "aws-eusc"},
+	} {
+		if strings.HasPrefix(region, p.prefix) {
+			return p.partition
+		}
+	}
+	return "aws"
+}
+
+func setDefault(s *string, v string) {
+	if *s == "" {
+		*s = v
+	}
+}
+
+func providerConfig(r *v1beta1.ProviderConfigReference) *v1beta1.ProviderConfigReference {
+	if r == nil {
+		r = &v1beta1.ProviderConfigReference{Name: defaultName}
+	}
+	setDefault(&r.Kind, clusterProviderConfig)
+	return r
+}

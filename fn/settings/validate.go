@@ -1,0 +1,199 @@
+package settings
+
+import (
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/serviceconnections/function-service-connections/input/v1beta1"
+)
+
+var (
+	accountPattern     = regexp.MustCompile(`^[0-9]{12}$`)
+	regionPattern      = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+)+-[0-9]+$`)
+	eksPattern         = regexp.MustCompile(`^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$`)
+	partitionPattern   = regexp.MustCompile(`^aws(-[a-z]+)*$`)
+	uuidPattern        = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+	projectPattern     = regexp.MustCompile(`^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$`)
+	poolPattern        = regexp.MustCompile(`^[a-z0-9.:-]+\.svc\.id\.goog$`)
+	accountNamePattern = regexp.MustCompile(`^([a-z][a-z0-9-]{4,28}[a-z0-9]|[a-z0-9][a-z0-9-]{4,62}@[a-z0-9.-]+\.gserviceaccount\.com)$`)
+	imagePattern       = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/:@-]*$`)
+)
+
+func (s *Settings) validate(p *field.Path) field.ErrorList {
+	v := validator{}
+	v.required(p.Child("cluster", "name"), s.Cluster.Name)
+	v.aws(s.AWS, p.Child("aws"))
+	v.azure(s.Azure, p.Child("azure"))
+	v.gcp(s.GCP, p.Child("gcp"))
+	v.providerConfig(s.Kubernetes.ProviderConfigRef, p.Child("kubernetes", "providerConfigRef"))
+	v.disks(s.Disks, p.Child("disks"))
+	return v.errs
+}
+
+// A validator gathers every mistake in the settings.
+type validator struct{ errs field.ErrorList }
+
+func (v *validator) aws(a *v1beta1.AWS, p *field.Path) {
+	if a == nil {
+		return
+	}
+	v.form(p.Child("accountId"), a.AccountID, accountPattern, "must be 12 digits, in quotes")
+	v.form(p.Child("region"), a.Region, regionPattern, "must be a region such as eu-west-1")
+	v.form(p.Child("partition"), a.Partition, partitionPattern, "must be a partition such as aws or aws-cn")
+	v.oneOf(p.Child("mode"), a.Mode, ModePodIdentity, ModeIRSA)
+	v.oneOf(p.Child("ipFamily"), a.IPFamily, ipv4, ipv6)
+	switch a.Mode {
+	case ModePodIdentity:
+		v.form(p.Child("clusterName"), a.ClusterName, eksPattern, "must be the EKS cluster's name")
+	case ModeIRSA:
+		v.issuer(p.Child("oidcIssuer"), a.OIDCIssuer)
+	}
+	v.providerConfig(a.ProviderConfigRef, p.Child("providerConfigRef"))
+	if a.AllowedRoles == nil {
+		return
+	}
+	for i, r := range *a.AllowedRoles {
+		rp := p.Child("allowedRoles").Index(i)
+		v.required(rp.Child("pattern"), r.Pattern)
+		v.namespaces(rp.Child("namespaces"), r.Namespaces)
+	}
+}
+
+func (v *validator) azure(a *v1beta1.Azure, p *field.Path) {
+	if a == nil {
+		return
+	}
+	v.form(p.Child("subscriptionId"), a.SubscriptionID, uuidPattern, "must be a UUID")
+	v.form(p.Child("tenantId"), a.TenantID, uuidPattern, "must be a UUID")
+	v.issuer(p.Child("oidcIssuer"), a.OIDCIssuer)
+	v.oneOf(p.Child("environment"), a.Environment, azurePublicCloud, "AzureUSGovernment", "AzureChinaCloud")
+	v.providerConfig(a.ProviderConfigRef, p.Child("providerConfigRef"))
+	if a.AllowedIdentities == nil {
+		return
+	}
+	for i, r := range *a.AllowedIdentities {
+		rp := p.Child("allowedIdentities").Index(i)
+		if r.SubscriptionID != "" {
+			v.form(rp.Child("subscriptionId"), r.SubscriptionID, uuidPattern, "must be a UUID")
+		}
+		v.required(rp.Child("resourceGroup"), r.ResourceGroup)
+		v.required(rp.Child("identity"), r.Identity)
+		v.namespaces(rp.Child("namespaces"), r.Namespaces)
+	}
+}
+
+func (v *validator) gcp(g *v1beta1.GCP, p *field.Path) {
+	if g == nil {
+		return
+	}
+	v.form(p.Child("projectId"), g.ProjectID, projectPattern, "must be a project id")
+	if g.WorkloadPool != "" {
+		v.form(p.Child("workloadPool"), g.WorkloadPool, poolPattern, "must be a workload pool such as my-project.svc.id.goog")
+	}
+	v.providerConfig(g.ProviderConfigRef, p.Child("providerConfigRef"))
+	v.form(p.Child("proxy", "image"), g.Proxy.Image, imagePattern, "must be an image reference")
+	v.quantities(p.Child("proxy", "resources", "requests"), g.Proxy.Resources.Requests)
+	v.quantities(p.Child("proxy", "resources", "limits"), g.Proxy.Resources.Limits)
+	if g.ServiceAccounts == nil {
+		return
+	}
+	seen := map[string]bool{}
+	for i, a := range *g.ServiceAccounts {
+		ap := p.Child("serviceAccounts").Index(i)
+		v.form(ap.Child("name"), a.Name, accountNamePattern, "must be a service account id in the cluster's project, or its e-mail")
+		v.namespaces(ap.Child("namespaces"), a.Namespaces)
+		if seen[a.Name] {
+			v.errs = append(v.errs, field.Duplicate(ap.Child("name"), a.Name))
+		}
+		seen[a.Name] = true
+	}
+}
+
+func (v *validator) disks(disks *[]v1beta1.Disk, p *field.Path) {
+	if disks == nil {
+		return
+	}
+	seen := map[string]bool{}
+	for i, d := range *disks {
+		dp := p.Index(i)
+		for _, msg := range validation.IsDNS1123Label(d.Name) {
+			v.errs = append(v.errs, field.Invalid(dp.Child("name"), d.Name, msg))
+		}
+		if seen[d.Name] {
+			v.errs = append(v.errs, field.Duplicate(dp.Child("name"), d.Name))
+		}
+		seen[d.Name] = true
+		v.namespaces(dp.Child("namespaces"), d.Namespaces)
+		v.oneOf(dp.Child("deletionPolicy"), d.DeletionPolicy, PolicyRetain, PolicyDelete)
+		if d.Create == nil {
+			continue
+		}
+		v.quantities(dp.Child("create"), map[string]string{"size": d.Create.Size})
+		for j, m := range d.Create.AccessModes {
+			v.oneOf(dp.Child("create", "accessModes").Index(j), m, "ReadWriteOnce", "ReadWriteOncePod", "ReadWriteMany", "ReadOnlyMany")
+		}
+	}
+}
+
+// providerConfig refuses a namespaced ProviderConfig: a team that can write one
+// would choose the credentials that its own grants are made with.
+func (v *validator) providerConfig(r *v1beta1.ProviderConfigReference, p *field.Path) {
+	v.required(p.Child("name"), r.Name)
+	v.oneOf(p.Child("kind"), r.Kind, clusterProviderConfig)
+}
+
+func (v *validator) issuer(p *field.Path, s string) {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		v.errs = append(v.errs, field.Invalid(p, s, "must be the https URL of the cluster's OIDC issuer"))
+	}
+}
+
+func (v *validator) namespaces(p *field.Path, ns []string) {
+	if len(ns) == 0 {
+		v.errs = append(v.errs, field.Required(p, `name the namespaces, or "*" for all`))
+	}
+	for i, n := range ns {
+		v.required(p.Index(i), n)
+	}
+}
+
+func (v *validator) quantities(p *field.Path, qs map[string]string) {
+	names := make([]string, 0, len(qs))
+	for n := range qs {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		if q, err := resource.ParseQuantity(qs[n]); err != nil || q.Sign() <= 0 {
+			v.errs = append(v.errs, field.Invalid(p.Child(n), qs[n], "must be a quantity such as 20Gi or 100m"))
+		}
+	}
+}
+
+func (v *validator) form(p *field.Path, s string, form *regexp.Regexp, want string) {
+	switch {
+	case s == "":
+		v.errs = append(v.errs, field.Required(p, want))
+	case !form.MatchString(s):
+		v.errs = append(v.errs, field.Invalid(p, s, want))
+	}
+}
+
+func (v *validator) required(p *field.Path, s string) {
+	if strings.TrimSpace(s) == "" {
+		v.errs = append(v.errs, field.Required(p, ""))
+	}
+}
+
+func (v *validator) oneOf(p *field.Path, s string, allowed ...string) {
+	if !slices.Contains(allowed, s) {
+		v.errs = append(v.errs, field.NotSupported(p, s, allowed))
+	}
+}
