@@ -1,0 +1,240 @@
+package schema
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// definitions are the files, by provider module, that hold the
+// CustomResourceDefinitions of everything that the function composes.
+var definitions = map[string][]string{
+	"github.com/upbound/provider-aws/v2": {
+		"iam.aws.upbound.io_roles.yaml",
+		"iam.aws.m.upbound.io_roles.yaml",
+		"iam.aws.upbound.io_policies.yaml",
+		"iam.aws.m.upbound.io_policies.yaml",
+		"iam.aws.upbound.io_rolepolicyattachments.yaml",
+		"iam.aws.m.upbound.io_rolepolicyattachments.yaml",
+		"eks.aws.upbound.io_podidentityassociations.yaml",
+		"eks.aws.m.upbound.io_podidentityassociations.yaml",
+	},
+	"github.com/upbound/provider-azure/v2": {
+		"managedidentity.azure.upbound.io_userassignedidentities.yaml",
+		"managedidentity.azure.m.upbound.io_userassignedidentities.yaml",
+		"managedidentity.azure.upbound.io_federatedidentitycredentials.yaml",
+		"managedidentity.azure.m.upbound.io_federatedidentitycredentials.yaml",
+	},
+	"github.com/upbound/provider-gcp": {
+		serviceAccountIAMMembers,
+	},
+	"github.com/crossplane-contrib/provider-kubernetes": {
+		"kubernetes.crossplane.io_objects.yaml",
+		"kubernetes.m.crossplane.io_objects.yaml",
+	},
+}
+
+const serviceAccountIAMMembers = "cloudplatform.gcp.upbound.io_serviceaccountiammembers.yaml"
+
+// Providers returns a Validator of all kinds that the function composes, at the
+// versions of tools/providers/go.mod. The test fails if they can't be read.
+func Providers(t testing.TB) *Validator {
+	t.Helper()
+
+	v, err := providers()
+	if err != nil {
+		t.Fatalf("cannot load the providers' CustomResourceDefinitions: %v", err)
+	}
+
+	return v
+}
+
+var providers = sync.OnceValues(func() (*Validator, error) {
+	dirs, err := providerModules()
+	if err != nil {
+		return nil, err
+	}
+
+	var crds []*apiextensionsv1.CustomResourceDefinition
+
+	for module, files := range definitions {
+		for _, file := range files {
+			crd, err := readDefinition(filepath.Join(dirs[module], "package", "crds", file))
+			if err != nil {
+				return nil, err
+			}
+
+			crds = append(crds, crd)
+
+			if file == serviceAccountIAMMembers {
+				derived, err := namespacedIAMMember(crd)
+				if err != nil {
+					return nil, err
+				}
+
+				crds = append(crds, derived)
+			}
+		}
+	}
+
+	return New(crds...), nil
+})
+
+// providerModules returns the folders of the provider modules in the module
+// cache, by module path. The go command downloads those that aren't there, and
+// verifies them by tools/providers/go.sum.
+func providerModules() (map[string]string, error) {
+	root, err := repositoryRoot()
+	if err != nil {
+		return nil, err
+	}
+
+	dir := filepath.Join(root, "tools", "providers")
+	cmd := exec.Command("go", "mod", "download", "-json")
+	cmd.Dir = dir
+	// A go.work of whoever runs the tests has no say in what they mean.
+	cmd.Env = append(os.Environ(), "GOWORK=off")
+	cmd.Stderr = os.Stderr
+
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("cannot read from go mod download: %w", err)
+	}
+
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("cannot start go mod download: %w", err)
+	}
+
+	dirs := map[string]string{}
+
+	for d := json.NewDecoder(out); ; {
+		var module struct{ Path, Dir, Error string }
+		if err := d.Decode(&module); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return nil, errors.Join(fmt.Errorf("cannot decode output of go mod download in %s: %w", dir, err), cmd.Wait())
+		}
+
+		if module.Error != "" {
+			return nil, errors.Join(fmt.Errorf("cannot download module %s: %s", module.Path, module.Error), cmd.Wait())
+		}
+
+		dirs[module.Path] = module.Dir
+	}
+
+	if err := cmd.Wait(); err != nil {
+		return nil, fmt.Errorf("cannot download the modules of %s: %w", dir, err)
+	}
+
+	for module := range definitions {
+		if dirs[module] == "" {
+			return nil, fmt.Errorf("cannot find module %s: it is not among the requirements of %s", module, filepath.Join(dir, "go.mod"))
+		}
+	}
+
+	return dirs, nil
+}
+
+// repositoryRoot is the nearest folder upwards that has tools/providers. A test
+// runs in the folder of its package.
+func repositoryRoot() (string, error) {
+	start, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("cannot find the repository: %w", err)
+	}
+
+	for dir := start; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "tools", "providers", "go.mod")); err == nil {
+			return dir, nil
+		}
+
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("cannot find the repository: no folder above %s has tools/providers/go.mod", start)
+		}
+	}
+}
+
+func readDefinition(path string) (*apiextensionsv1.CustomResourceDefinition, error) {
+	data, err := os.ReadFile(path) //nolint:gosec // The path is one of ours, in the module cache.
+	if err != nil {
+		return nil, fmt.Errorf("cannot read CustomResourceDefinition: %w", err)
+	}
+
+	crd := &apiextensionsv1.CustomResourceDefinition{}
+	if err := yaml.UnmarshalStrict(data, crd); err != nil {
+		return nil, fmt.Errorf("cannot decode CustomResourceDefinition %s: %w", path, err)
+	}
+
+	return crd, nil
+}
+
+// namespacedIAMMember DERIVES the CustomResourceDefinition of
+// cloudplatform.gcp.m.upbound.io/v1beta1 ServiceAccountIAMMember from that of
+// the cluster-scoped kind. The real one is newer than the last release of
+// provider-gcp that the Go module proxy has (v1.14.0), so this is how the
+// namespaced kinds of the same family of providers differ from their
+// cluster-scoped ones, not what that provider ships:
+//
+//   - group with .m., scope Namespaced, and a single version v1beta1, which has
+//     the fields of the cluster-scoped v1beta2 (condition is an object);
+//   - providerConfigRef requires kind and name, defaults to
+//     ClusterProviderConfig default, and has no policy;
+//   - neither deletionPolicy nor publishConnectionDetailsTo;
+//   - writeConnectionSecretToRef has no namespace;
+//   - references and selectors may name a namespace.
+func namespacedIAMMember(cluster *apiextensionsv1.CustomResourceDefinition) (*apiextensionsv1.CustomResourceDefinition, error) {
+	crd := cluster.DeepCopy()
+	crd.Spec.Group = "cloudplatform.gcp.m.upbound.io"
+	crd.Spec.Scope = apiextensionsv1.NamespaceScoped
+	crd.Name = crd.Spec.Names.Plural + "." + crd.Spec.Group
+
+	var version *apiextensionsv1.CustomResourceDefinitionVersion
+
+	for i := range crd.Spec.Versions {
+		if crd.Spec.Versions[i].Name == "v1beta2" {
+			version = &crd.Spec.Versions[i]
+		}
+	}
+
+	if version == nil {
+		return nil, fmt.Errorf("cannot derive %s: %s has no version v1beta2", crd.Name, cluster.Name)
+	}
+
+	version.Name = "v1beta1"
+	version.Storage = true
+	crd.Spec.Versions = []apiextensionsv1.CustomResourceDefinitionVersion{*version}
+
+	str := apiextensionsv1.JSONSchemaProps{Type: "string"}
+	spec := version.Schema.OpenAPIV3Schema.Properties["spec"]
+
+	delete(spec.Properties, "deletionPolicy")
+	delete(spec.Properties, "publishConnectionDetailsTo")
+
+	config := spec.Properties["providerConfigRef"]
+	config.Default = &apiextensionsv1.JSON{Raw: []byte(`{"kind":"ClusterProviderConfig","name":"default"}`)}
+	config.Properties = map[string]apiextensionsv1.JSONSchemaProps{"kind": str, "name": str}
+	config.Required = []string{"kind", "name"}
+	spec.Properties["providerConfigRef"] = config
+
+	secret := spec.Properties["writeConnectionSecretToRef"]
+	secret.Properties = map[string]apiextensionsv1.JSONSchemaProps{"name": str}
+	secret.Required = []string{"name"}
+	spec.Properties["writeConnectionSecretToRef"] = secret
+
+	for _, provider := range []string{"forProvider", "initProvider"} {
+		for _, reference := range []string{"serviceAccountIdRef", "serviceAccountIdSelector"} {
+			spec.Properties[provider].Properties[reference].Properties["namespace"] = str
+		}
+	}
+
+	return crd, nil
+}
