@@ -1,14 +1,133 @@
+// Command function-service-connections is a Crossplane composition function. It
+// expands a ServiceConnection into managed resources and workload patches.
 package main
 
 import (
-	_ "github.com/crossplane/crossplane-runtime/v2/pkg/fieldpath"
-	_ "github.com/crossplane/function-sdk-go"
-	_ "github.com/upbound/provider-azure/v2/apis/cluster/managedidentity/v1beta1"
-	_ "github.com/upbound/provider-azure/v2/apis/namespaced/managedidentity/v1beta1"
-	_ "pgregory.net/rapid"
+	"context"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
 
-	_ "github.com/serviceconnections/function-service-connections/fn/claim"
-	_ "github.com/serviceconnections/function-service-connections/input/v1beta1"
+	"github.com/alecthomas/kong"
+	"github.com/crossplane/function-sdk-go"
+	"github.com/crossplane/function-sdk-go/errors"
+	"github.com/crossplane/function-sdk-go/logging"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/serviceconnections/function-service-connections/fn"
+	"github.com/serviceconnections/function-service-connections/server"
 )
 
-func main() {}
+const (
+	// mebibyte in bytes.
+	mebibyte = 1 << 20
+
+	// maxReceiveMiB keeps the limit within the 31 bits that a protobuf message
+	// may have in bytes.
+	maxReceiveMiB = 2047
+
+	// drainTimeout is well within the 30 seconds that Kubernetes gives a pod to
+	// stop, and longer than any call takes.
+	drainTimeout = 10 * time.Second
+)
+
+// version is set by the linker where a release is built.
+var version = "" //nolint:gochecknoglobals // The linker can set nothing else.
+
+// Flags of the function: those that every Crossplane function has, so that a
+// DeploymentRuntimeConfig written for another works here.
+type Flags struct {
+	Debug bool `help:"Emit debug logs in addition to info logs." short:"d"`
+
+	Network            string `default:"tcp" help:"Network on which to listen for gRPC connections."`
+	Address            string `default:":9443" help:"Address at which to listen for gRPC connections."`
+	TLSCertsDir        string `env:"TLS_SERVER_CERTS_DIR" help:"Directory containing server certs (tls.key, tls.crt) and the CA used to verify client certificates (ca.crt)." name:"tls-certs-dir"`
+	Insecure           bool   `help:"Run without mTLS credentials. --tls-certs-dir is then ignored."`
+	MaxRecvMessageSize int    `default:"4" help:"Maximum size of received messages in MiB."`
+	MetricsAddress     string `default:":8080" help:"Address at which to serve /metrics and /readyz over HTTP. Empty: not at all."`
+
+	Version kong.VersionFlag `help:"Print the version and exit."`
+}
+
+// Validate the flags; kong calls it once they are parsed.
+func (f *Flags) Validate() error {
+	if f.MaxRecvMessageSize < 1 || f.MaxRecvMessageSize > maxReceiveMiB {
+		return errors.Errorf("--max-recv-message-size is %d MiB; it must be between 1 and %d", f.MaxRecvMessageSize, maxReceiveMiB)
+	}
+	if !f.Insecure && f.TLSCertsDir == "" {
+		return errors.New("no credentials: set --tls-certs-dir (or TLS_SERVER_CERTS_DIR), or --insecure to serve without mTLS")
+	}
+	return nil
+}
+
+// Run the function until SIGTERM or SIGINT.
+func (f *Flags) Run() error {
+	log, err := function.NewLogger(f.Debug)
+	if err != nil {
+		return errors.Wrap(err, "cannot create logger")
+	}
+	creds, err := f.credentials(log)
+	if err != nil {
+		return err
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// From the first signal on, a second one ends the process at once.
+	context.AfterFunc(ctx, stop)
+
+	s, err := server.Listen(ctx, fn.New(log), server.Options{
+		Network:         f.Network,
+		Address:         f.Address,
+		Credentials:     creds,
+		MaxReceiveBytes: f.MaxRecvMessageSize * mebibyte,
+		MetricsAddress:  f.MetricsAddress,
+		DrainTimeout:    drainTimeout,
+	}, log)
+	if err != nil {
+		return err
+	}
+	return s.Serve(ctx)
+}
+
+// credentials that clients of the function must meet.
+func (f *Flags) credentials(log logging.Logger) (credentials.TransportCredentials, error) {
+	if f.Insecure {
+		return insecure.NewCredentials(), nil
+	}
+	return server.MutualTLS(f.TLSCertsDir, log)
+}
+
+// parser of the command line into the supplied flags.
+func parser(f *Flags, o ...kong.Option) (*kong.Kong, error) {
+	return kong.New(f, append([]kong.Option{
+		kong.Name("function-service-connections"),
+		kong.Description("A Crossplane composition function that connects services to cloud resources without keys."),
+		kong.Vars{"version": buildVersion()},
+	}, o...)...)
+}
+
+// buildVersion is the release's, or else that of the module that go installed.
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "(unknown)"
+}
+
+func main() {
+	f := &Flags{}
+	p, err := parser(f)
+	if err != nil {
+		panic(err) // A mistake in the struct tags above, which the tests find.
+	}
+	ctx, err := p.Parse(os.Args[1:])
+	p.FatalIfErrorf(err)
+	p.FatalIfErrorf(ctx.Run())
+}

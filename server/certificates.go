@@ -1,0 +1,66 @@
+package server
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	"github.com/crossplane/function-sdk-go/errors"
+	"github.com/crossplane/function-sdk-go/logging"
+	"google.golang.org/grpc/credentials"
+)
+
+// MutualTLS returns credentials that demand a client certificate of the CA in
+// the supplied directory. It holds tls.crt, tls.key and ca.crt, the keys of the
+// secret that Crossplane mounts into a function's pod.
+//
+// The files are read again for each connection, so that a rotated certificate
+// is used without a restart. Crossplane keeps its connections, hence new ones
+// are rare. While the files can't be read, because they are just being
+// replaced, the last ones that could are used.
+func MutualTLS(dir string, log logging.Logger) (credentials.TransportCredentials, error) {
+	first, err := load(dir)
+	if err != nil {
+		return nil, err
+	}
+	latest := &atomic.Pointer[tls.Config]{}
+	latest.Store(first)
+
+	return credentials.NewTLS(&tls.Config{
+		MinVersion: tls.VersionTLS12,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			c, err := load(dir)
+			if err != nil {
+				log.Info("Keeping the TLS certificates that were read before", "error", err)
+				return latest.Load(), nil
+			}
+			latest.Store(c)
+			return c, nil
+		},
+	}), nil
+}
+
+// load the TLS configuration from the files in the supplied directory.
+func load(dir string) (*tls.Config, error) {
+	certificate, err := tls.LoadX509KeyPair(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"))
+	if err != nil {
+		return nil, errors.Wrapf(err, "cannot load tls.crt and tls.key from %q", dir)
+	}
+	path := filepath.Join(dir, "ca.crt")
+	ca, err := os.ReadFile(filepath.Clean(path))
+	if err != nil {
+		return nil, errors.Wrap(err, "cannot read CA certificate")
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(ca) {
+		return nil, errors.Errorf("cannot use CA certificate %q: it holds no PEM certificate", path)
+	}
+	return &tls.Config{
+		MinVersion:   tls.VersionTLS12,
+		Certificates: []tls.Certificate{certificate},
+		ClientCAs:    pool,
+		ClientAuth:   tls.RequireAndVerifyClientCert,
+	}, nil
+}
