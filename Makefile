@@ -1,0 +1,107 @@
+# Everything here needs Go and make, nothing else. Tools are built from the
+# modules that tools/*/go.mod pin. GOFLAGS, GOCACHE and GOPROXY are yours.
+
+# Go uses all cores by itself; two builds at once would only share them.
+.NOTPARALLEL:
+
+BIN := $(CURDIR)/.cache/bin
+VERSION ?= dev
+
+# The modules under test: this one, and any that a test keeps to itself.
+MODULES := . $(patsubst %/go.mod,%,$(wildcard test/*/go.mod))
+
+# The race detector needs a C compiler on Linux; without one the tests run
+# without it, and say so.
+RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
+
+# How long each fuzz target runs.
+FUZZTIME ?= 5s
+
+# Statement coverage in percent that fn must not fall below.
+COVERAGE ?= 90
+
+.PHONY: help
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+
+
+.PHONY: demo
+demo: build render-tools ## Render each example with Crossplane's own engine and print what comes out.
+	@go run ./test/demo $(if $(EXAMPLE),example/$(EXAMPLE))
+
+.PHONY: render
+render: build render-tools ## Print the YAML of each example, or of EXAMPLE=awsrole.
+	@go run ./test/demo -yaml $(if $(EXAMPLE),example/$(EXAMPLE))
+
+
+.PHONY: test
+test: lint vet check-generate test-race fuzz ## Run everything that continuous integration runs.
+	@echo "make test: all passed"
+
+.PHONY: test-race
+test-race: build render-tools ## Run the tests of every module with the race detector.
+	@[ -n "$(RACE)" ] || echo "no C compiler: the race detector is off"
+	@set -e; for m in $(MODULES); do \
+		CGO_ENABLED=$(if $(RACE),1,0) go -C $$m test $(RACE) ./...; \
+	done
+
+.PHONY: lint
+lint: ## Lint every module.
+	@tools/install golangci-lint golangci-lint golangci-lint
+	@set -e; for m in $(MODULES); do \
+		(cd $$m && GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/golangci-lint $(BIN)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...); \
+	done
+
+.PHONY: vet
+vet: ## Vet every module.
+	@set -e; for m in $(MODULES); do go -C $$m vet ./...; done
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME.
+	@find . -name .cache -prune -o -name '*_test.go' -exec grep -l '^func Fuzz' {} + | sort | while read -r f; do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$f"); do \
+			echo "fuzzing $$target of $$f for $(FUZZTIME)"; \
+			go -C "$$(dirname "$$f")" test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) . || exit 1; \
+		done; \
+	done
+
+.PHONY: bench
+bench: ## Measure time and memory of a call.
+	go test -run '^$$' -bench . -benchmem ./fn/...
+
+.PHONY: cover
+cover: ## Measure the statement coverage of fn and fail below COVERAGE percent.
+	@mkdir -p .cache
+	@go test -coverpkg=./fn/... -coverprofile=.cache/cover.out ./fn/...
+	@go tool cover -func=.cache/cover.out | awk -v want=$(COVERAGE) \
+		'$$1 == "total:" { print "fn: " $$NF " of statements, at least " want "% wanted"; if ($$NF + 0 < want) exit 1 }'
+
+
+.PHONY: build
+build: ## Build the function into .cache/bin.
+	@mkdir -p $(BIN)
+	@CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o $(BIN)/function-service-connections .
+
+.PHONY: generate
+generate: ## Generate what is generated: deepcopy, the input's CRD, both XRDs.
+	@tools/install controller-gen controller-gen controller-gen
+	@PATH="$(BIN):$$PATH" go generate ./...
+
+# Generates in a copy, so that a check changes nothing and needs no git.
+.PHONY: check-generate
+check-generate: ## Fail when a generated file isn't what generate would write.
+	@tools/install controller-gen controller-gen controller-gen
+	@rm -rf .cache/generate && mkdir -p .cache/generate && cp -R * .cache/generate
+	@PATH="$(BIN):$$PATH" go -C .cache/generate generate ./...
+	@for f in *; do diff -r -u "$$f" ".cache/generate/$$f" || drift=yes; done; \
+		[ -z "$$drift" ] || { echo "generated files differ: run make generate"; exit 1; }
+
+.PHONY: render-tools
+render-tools: ## Build Crossplane's engine and CLI, and function-patch-and-transform.
+	@tools/install crossplane crossplane-core "Crossplane core"
+	@tools/install crossplane-cli crossplane "Crossplane CLI"
+	@tools/install function-patch-and-transform function-patch-and-transform function-patch-and-transform
+
+.PHONY: clean
+clean: ## Remove everything that was built.
+	rm -rf .cache
