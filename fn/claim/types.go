@@ -5,7 +5,6 @@
 // markers below become the schema and the CEL rules that the API server holds
 // every ServiceConnection to.
 //
-// +kubebuilder:object:generate=true
 // +groupName=serviceconnections.io
 // +versionName=v1alpha1
 package claim
@@ -148,8 +147,16 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.type != 'cloudSql' || (has(self.config) && has(self.config.cloudSqlDatabasePort))",message="config.cloudSqlDatabasePort is required for cloudSql",fieldPath=".config.cloudSqlDatabasePort",reason=FieldValueRequired
 // +kubebuilder:validation:XValidation:rule="self.type != 'cloudSql' || (has(self.config) && has(self.config.cloudSqlServiceAccount))",message="config.cloudSqlServiceAccount is required for cloudSql",fieldPath=".config.cloudSqlServiceAccount",reason=FieldValueRequired
 // +kubebuilder:validation:XValidation:rule="self.type != 'disk' || (has(self.config) && has(self.config.diskName))",message="config.diskName is required for disk",fieldPath=".config.diskName",reason=FieldValueRequired
-// +kubebuilder:validation:XValidation:rule="self.type != 'cloudSql' || !has(self.config) || !(has(self.config.diskName) || has(self.config.mountPath) || has(self.config.readOnly) || has(self.config.subPath) || has(self.config.fsGroup))",message="diskName, mountPath, readOnly, subPath and fsGroup are fields of disk only",fieldPath=".config",reason=FieldValueForbidden
-// +kubebuilder:validation:XValidation:rule="self.type != 'disk' || !has(self.config) || !(has(self.config.cloudSqlConnectionName) || has(self.config.cloudSqlDatabasePort) || has(self.config.cloudSqlServiceAccount) || has(self.config.ipType) || has(self.config.autoIamAuthn))",message="cloudSqlConnectionName, cloudSqlDatabasePort, cloudSqlServiceAccount, ipType and autoIamAuthn are fields of cloudSql only",fieldPath=".config",reason=FieldValueForbidden
+// +kubebuilder:validation:XValidation:rule="self.type != 'disk' || !has(self.config) || !has(self.config.cloudSqlConnectionName)",message="config.cloudSqlConnectionName is a field of cloudSql only",fieldPath=".config.cloudSqlConnectionName",reason=FieldValueForbidden
+// +kubebuilder:validation:XValidation:rule="self.type != 'disk' || !has(self.config) || !has(self.config.cloudSqlDatabasePort)",message="config.cloudSqlDatabasePort is a field of cloudSql only",fieldPath=".config.cloudSqlDatabasePort",reason=FieldValueForbidden
+// +kubebuilder:validation:XValidation:rule="self.type != 'disk' || !has(self.config) || !has(self.config.cloudSqlServiceAccount)",message="config.cloudSqlServiceAccount is a field of cloudSql only",fieldPath=".config.cloudSqlServiceAccount",reason=FieldValueForbidden
+// +kubebuilder:validation:XValidation:rule="self.type != 'disk' || !has(self.config) || !has(self.config.ipType)",message="config.ipType is a field of cloudSql only",fieldPath=".config.ipType",reason=FieldValueForbidden
+// +kubebuilder:validation:XValidation:rule="self.type != 'disk' || !has(self.config) || !has(self.config.autoIamAuthn)",message="config.autoIamAuthn is a field of cloudSql only",fieldPath=".config.autoIamAuthn",reason=FieldValueForbidden
+// +kubebuilder:validation:XValidation:rule="self.type != 'cloudSql' || !has(self.config) || !has(self.config.diskName)",message="config.diskName is a field of disk only",fieldPath=".config.diskName",reason=FieldValueForbidden
+// +kubebuilder:validation:XValidation:rule="self.type != 'cloudSql' || !has(self.config) || !has(self.config.mountPath)",message="config.mountPath is a field of disk only",fieldPath=".config.mountPath",reason=FieldValueForbidden
+// +kubebuilder:validation:XValidation:rule="self.type != 'cloudSql' || !has(self.config) || !has(self.config.readOnly)",message="config.readOnly is a field of disk only",fieldPath=".config.readOnly",reason=FieldValueForbidden
+// +kubebuilder:validation:XValidation:rule="self.type != 'cloudSql' || !has(self.config) || !has(self.config.subPath)",message="config.subPath is a field of disk only",fieldPath=".config.subPath",reason=FieldValueForbidden
+// +kubebuilder:validation:XValidation:rule="self.type != 'cloudSql' || !has(self.config) || !has(self.config.fsGroup)",message="config.fsGroup is a field of disk only",fieldPath=".config.fsGroup",reason=FieldValueForbidden
 type Connection struct {
 	// Type of the connection.
 	Type ConnectionType `json:"type"`
