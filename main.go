@@ -35,7 +35,7 @@ const (
 )
 
 // version is set by the linker where a release is built.
-var version = "" //nolint:gochecknoglobals // The linker can set nothing else.
+var version string
 
 // Flags of the function: those that every Crossplane function has, so that a
 // DeploymentRuntimeConfig written for another works here.

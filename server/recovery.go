@@ -47,7 +47,7 @@ func (r *recoverer) RunFunction(ctx context.Context, req *fnv1.RunFunctionReques
 		response.Fatal(rsp, errors.Errorf("cannot run function: it panicked: %s; nothing was changed, please report this with the function's log", cause))
 		err = nil
 	}()
-	return r.fn.RunFunction(ctx, req)
+	return r.fn.RunFunction(ctx, req) //nolint:wrapcheck // Whether there was a panic must make no difference otherwise.
 }
 
 // name of the request's composite resource as <namespace>/<name>, for the log.

@@ -102,7 +102,7 @@ func (r *running) dial(t *testing.T, creds credentials.TransportCredentials) *gr
 // get a path of the metrics server.
 func (r *running) get(t *testing.T, path string) (statusCode int, body string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.metricsListener.Addr().String()+path, nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.metricsListener.Addr().String()+path, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,9 +110,8 @@ func (r *running) get(t *testing.T, path string) (statusCode int, body string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rsp.Body.Close()
 	b, err := io.ReadAll(rsp.Body)
-	if err != nil {
+	if err := errors.Join(err, rsp.Body.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return rsp.StatusCode, string(b)
