@@ -1,0 +1,166 @@
+package workload
+
+import (
+	"slices"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+)
+
+// The annotations of a pod that has an injection.
+const (
+	// AnnotationInjection holds the hash of the injection that a pod has.
+	AnnotationInjection = "serviceconnections.io/injection"
+
+	// annotationInjected holds the record of what was put into a template, so
+	// that exactly this can be taken out again.
+	annotationInjected = "serviceconnections.io/injected"
+)
+
+// variablesOfConfiguration are those that a container may well get from a
+// ConfigMap or Secret by envFrom, whose content can't be seen here, and without
+// which credentials work. A literal variable would win over them.
+var variablesOfConfiguration = []string{
+	"AWS_DEFAULT_REGION", "AWS_REGION",
+	"DB_HOST", "DB_INSTANCE_CONNECTION_NAME", "DB_PORT",
+}
+
+// A pod is a template's content, seen from an injection.
+type pod struct {
+	template map[string]any
+	spec     map[string]any
+
+	// containers and init containers of the workload: all but our sidecars.
+	containers []map[string]any
+
+	// targets are the containers that get variables and mounts.
+	targets []map[string]any
+}
+
+func newPod(template map[string]any, injection claim.Injection) pod {
+	p := pod{template: template, spec: object(template, "spec")}
+	for _, c := range slices.Concat(list(p.spec, "initContainers"), list(p.spec, "containers")) {
+		name := text(c, "name")
+		if slices.ContainsFunc(injection.InitContainers, func(s claim.Sidecar) bool { return s.Name == name }) {
+			continue
+		}
+		p.containers = append(p.containers, c)
+		if len(injection.Containers) == 0 || slices.Contains(injection.Containers, name) {
+			p.targets = append(p.targets, c)
+		}
+	}
+	return p
+}
+
+// annotations that the injection gives to a pod.
+func annotations(injection claim.Injection) map[string]string {
+	a := map[string]string{AnnotationInjection: injection.Hash}
+	for k, v := range injection.Annotations {
+		a[k] = v
+	}
+	return a
+}
+
+// Inject changes the pod template in place, so that its pods have the injection.
+// What an earlier Inject put there is taken out first. Only for a template in
+// which Inspect finds no conflict. Nothing of the template's own is overwritten,
+// but for a service account that is default.
+func Inject(template map[string]any, injection claim.Injection) {
+	Remove(template)
+	p := newPod(template, injection)
+	r := record{}
+	r.ServiceAccountName, r.ServiceAccount = p.setServiceAccount(injection.ServiceAccountName)
+
+	meta := ensure(template, "metadata")
+	r.Labels = setMissing(meta, "labels", injection.Labels)
+	r.Annotations = setMissing(meta, "annotations", annotations(injection))
+
+	for _, v := range injection.Volumes {
+		if find(list(p.spec, "volumes"), "name", v.Name) == nil {
+			appendTo(p.spec, "volumes", decoded(v))
+			r.Volumes = append(r.Volumes, v.Name)
+		}
+	}
+	for _, c := range p.targets {
+		r.container(text(c, "name"), addEnv(c, injection.Env), addMounts(c, injection.VolumeMounts))
+	}
+	var sidecars []any
+	for _, s := range injection.InitContainers {
+		if find(list(p.spec, "initContainers"), "name", s.Name) == nil {
+			sidecars = append(sidecars, decoded(s))
+			r.InitContainers = append(r.InitContainers, s.Name)
+		}
+	}
+	prependTo(p.spec, "initContainers", sidecars...)
+
+	if g := injection.FSGroup; g != nil && at(p.spec, "securityContext", "fsGroup") == nil {
+		ensure(p.spec, "securityContext")["fsGroup"] = *g
+		r.FSGroup = true
+	}
+	r.write(template)
+}
+
+// setServiceAccount sets both of the fields that name it, the deprecated one
+// too, since the API server rejects or overrules one that says something else.
+// It returns what they said.
+func (p pod) setServiceAccount(name string) (serviceAccountName, serviceAccount *string) {
+	if name == "" {
+		return nil, nil
+	}
+	return replace(p.spec, "serviceAccountName", name), replace(p.spec, "serviceAccount", name)
+}
+
+// replace the text at a field. It returns what it said before, empty where it
+// said nothing, and nil where it said this.
+func replace(obj map[string]any, field, value string) *string {
+	old := text(obj, field)
+	if old == value {
+		return nil
+	}
+	obj[field] = value
+	return &old
+}
+
+// setMissing keys of the string map at a field. It returns the keys that it set.
+func setMissing(obj map[string]any, field string, values map[string]string) []string {
+	var set []string
+	for k, v := range values {
+		m := ensure(obj, field)
+		if _, ok := m[k]; !ok {
+			m[k] = v
+			set = append(set, k)
+		}
+	}
+	slices.Sort(set)
+	return set
+}
+
+// addEnv adds the variables that the container doesn't set. It returns their
+// names.
+func addEnv(container map[string]any, env []claim.EnvVar) []string {
+	own := list(container, "env")
+	from := len(list(container, "envFrom")) > 0
+	var added []string
+	for _, e := range env {
+		if find(own, "name", e.Name) != nil || from && slices.Contains(variablesOfConfiguration, e.Name) {
+			continue
+		}
+		appendTo(container, "env", map[string]any{"name": e.Name, "value": e.Value})
+		added = append(added, e.Name)
+	}
+	return added
+}
+
+// addMounts adds the mounts that the container doesn't have. It returns their
+// paths.
+func addMounts(container map[string]any, mounts []claim.VolumeMount) []string {
+	own := list(container, "volumeMounts")
+	var added []string
+	for _, m := range mounts {
+		if slices.ContainsFunc(own, func(o map[string]any) bool { return samePath(text(o, "mountPath"), m.MountPath) }) {
+			continue
+		}
+		appendTo(container, "volumeMounts", decoded(m))
+		added = append(added, m.MountPath)
+	}
+	return added
+}

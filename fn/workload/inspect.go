@@ -1,0 +1,210 @@
+package workload
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+)
+
+// A Conflict is why the pods of a template get nothing: a pod that has only half
+// of an injection, or that the API server refuses because of it, is worse than
+// one that has none.
+type Conflict struct {
+	// Reason of a connection's status.
+	Reason string
+
+	// Message is one sentence with the object, the value seen and the next
+	// step.
+	Message string
+}
+
+// The reasons of conflicts.
+const (
+	ReasonContainerNotFound   = "ContainerNotFound"
+	ReasonPortConflict        = "PortConflict"
+	ReasonNameConflict        = "NameConflict"
+	ReasonServiceAccountInUse = "ServiceAccountInUse"
+)
+
+// defaultServiceAccount is what the API server gives to a pod that names none.
+const defaultServiceAccount = "default"
+
+// Inspect a pod template of the service's workload for what keeps its pods from
+// getting the injection. What an earlier Inject put there is none of it, whatever
+// it was. The template isn't changed.
+func Inspect(template map[string]any, injection claim.Injection, service claim.Service) []Conflict {
+	i := inspection{
+		pod:       newPod(removed(template), injection),
+		injection: injection,
+		service:   service,
+	}
+	i.serviceAccount()
+	i.containerNames()
+	i.metadata()
+	i.volumes()
+	i.mounts()
+	i.sidecars()
+	i.ports()
+	return i.conflicts
+}
+
+// An inspection gathers conflicts.
+type inspection struct {
+	pod
+	injection claim.Injection
+	service   claim.Service
+	conflicts []Conflict
+}
+
+// conflict of the workload, whose kind and name go before the message.
+func (i *inspection) conflict(reason, format string, a ...any) {
+	name := "the workload"
+	if w := i.service.Workload; w != nil {
+		name = fmt.Sprintf("%s %q", w.Kind, w.Name)
+	}
+	i.conflicts = append(i.conflicts, Conflict{Reason: reason, Message: name + " " + fmt.Sprintf(format, a...)})
+}
+
+// serviceAccount that the workload runs as stays: another one would take away
+// its RBAC and its pull secrets.
+func (i *inspection) serviceAccount() {
+	sa := text(i.spec, "serviceAccountName")
+	if sa == "" {
+		sa = text(i.spec, "serviceAccount")
+	}
+	want := i.injection.ServiceAccountName
+	if sa == "" || sa == defaultServiceAccount || sa == want {
+		return
+	}
+	next := fmt.Sprintf("set services[%s].serviceAccountName: %s", i.service.Name, sa)
+	if i.service.ServiceAccountName != "" {
+		next = fmt.Sprintf("change services[%s].serviceAccountName from %s to %s, or the workload's", i.service.Name, want, sa)
+	}
+	i.conflict(ReasonServiceAccountInUse, "already runs as ServiceAccount %q; %s", sa, next)
+}
+
+func (i *inspection) containerNames() {
+	for _, name := range i.injection.Containers {
+		if find(i.containers, "name", name) == nil {
+			i.conflict(ReasonContainerNotFound, "has no container %q, only %s; correct services[%s].containers", name, names(i.containers), i.service.Name)
+		}
+	}
+}
+
+// metadata of ours that says something else already.
+func (i *inspection) metadata() {
+	meta := object(i.template, "metadata")
+	for _, m := range []struct {
+		field, what string
+		want        map[string]string
+	}{
+		{"labels", "label", i.injection.Labels},
+		{"annotations", "annotation", annotations(i.injection)},
+	} {
+		for _, k := range slices.Sorted(maps.Keys(m.want)) {
+			if v, ok := object(meta, m.field)[k]; ok && v != any(m.want[k]) {
+				i.conflict(ReasonNameConflict, "has the pod %s %s: %v, which must be %s; remove it from the pod template", m.what, k, v, m.want[k])
+			}
+		}
+	}
+}
+
+func (i *inspection) volumes() {
+	volumes := list(i.spec, "volumes")
+	for _, v := range i.injection.Volumes {
+		if got := find(volumes, "name", v.Name); got != nil && !covers(got, decoded(v)) {
+			i.conflict(ReasonNameConflict, "has a volume %q of its own, a name that the injection uses; rename it", v.Name)
+		}
+	}
+}
+
+func (i *inspection) mounts() {
+	for _, c := range i.targets {
+		for _, m := range i.injection.VolumeMounts {
+			for _, got := range list(c, "volumeMounts") {
+				if samePath(text(got, "mountPath"), m.MountPath) && !covers(got, mount(m, got)) {
+					i.conflict(ReasonNameConflict, "mounts volume %q at %s in container %q, where the injection mounts %q; mount one of them elsewhere", text(got, "name"), m.MountPath, text(c, "name"), m.Name)
+				}
+			}
+			if find(list(c, "volumeDevices"), "devicePath", m.MountPath) != nil {
+				i.conflict(ReasonNameConflict, "has a block device at %s in container %q, where the injection mounts %q; put it elsewhere", m.MountPath, text(c, "name"), m.Name)
+			}
+		}
+	}
+}
+
+// mount as decoded JSON, with its path written as the template does.
+func mount(m claim.VolumeMount, got map[string]any) map[string]any {
+	m.MountPath = text(got, "mountPath")
+	return decoded(m)
+}
+
+// samePath but for a trailing slash.
+func samePath(a, b string) bool {
+	return strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/")
+}
+
+func (i *inspection) sidecars() {
+	for _, s := range i.injection.InitContainers {
+		got := find(list(i.spec, "initContainers"), "name", s.Name)
+		if find(list(i.spec, "containers"), "name", s.Name) != nil || got != nil && !isSidecar(got, s) {
+			i.conflict(ReasonNameConflict, "has a container %q of its own, a name that the injection uses; rename it", s.Name)
+		}
+	}
+}
+
+// isSidecar says whether a container is the sidecar, by what makes it the one:
+// the rest may be written in other words, such as quantities.
+func isSidecar(got map[string]any, s claim.Sidecar) bool {
+	args := make([]any, len(s.Args))
+	for i, a := range s.Args {
+		args[i] = a
+	}
+	return covers(got, map[string]any{"image": s.Image, "args": args, "restartPolicy": s.RestartPolicy})
+}
+
+// ports of the workload's containers that a sidecar listens on too: all of a
+// pod's containers share one network.
+func (i *inspection) ports() {
+	for _, s := range i.injection.InitContainers {
+		for _, listens := range sidecarPorts(s) {
+			for _, c := range i.containers {
+				for _, p := range list(c, "ports") {
+					number, _ := integer(p["containerPort"])
+					if protocol := text(p, "protocol"); number == listens && (protocol == "" || protocol == "TCP") {
+						i.conflict(ReasonPortConflict, "listens on port %d in container %q, where %s listens too; change one of the ports", listens, text(c, "name"), s.Name)
+					}
+				}
+			}
+		}
+	}
+}
+
+// sidecarPorts are the ports that a sidecar declares, and those that its
+// instances are given as <instance>?port=<port> (Cloud SQL Auth Proxy, "Usage").
+func sidecarPorts(s claim.Sidecar) []int64 {
+	var ports []int64
+	for _, p := range s.Ports {
+		ports = append(ports, int64(p.ContainerPort))
+	}
+	for _, a := range s.Args {
+		var port int64
+		if _, query, ok := strings.Cut(a, "?port="); ok {
+			if _, err := fmt.Sscanf(query, "%d", &port); err == nil {
+				ports = append(ports, port)
+			}
+		}
+	}
+	return ports
+}
+
+func names(containers []map[string]any) string {
+	quoted := make([]string, len(containers))
+	for i, c := range containers {
+		quoted[i] = fmt.Sprintf("%q", text(c, "name"))
+	}
+	return strings.Join(quoted, ", ")
+}

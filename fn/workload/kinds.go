@@ -1,0 +1,154 @@
+// Package workload applies an injection to the pods of a workload: it knows the
+// kinds of workloads, joins the injections of a service's connections, says why
+// a pod template can't take one, and applies it to a template that can.
+//
+// Objects are decoded JSON, whose numbers may be int64 or float64. The admission
+// policy in package/cluster applies the same rules to pods as they are created;
+// the tests under test/admission hold the two together.
+package workload
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+)
+
+// A Kind is a kind of workload that a service may name.
+type Kind struct {
+	// APIVersion and Kind as the object says them.
+	APIVersion string
+	Kind       string
+
+	// Inspected says that a workload of this kind may be read in the cluster.
+	// Never Pods: Crossplane would cache all of the cluster's.
+	Inspected bool
+
+	// CRD that must be established before an object of this kind is required,
+	// or the whole reconcile fails. Empty for kinds that every cluster has.
+	CRD string
+
+	// template is the path of the pod template; empty where the object itself
+	// is the pod.
+	template []string
+
+	// restartedAt is the path of the field that a restart sets, where that is
+	// outside the pod template.
+	restartedAt []string
+
+	// restart is the command or the advice that replaces running pods, with
+	// <namespace>, <name> and <kind> to fill in. Empty where the next pod is new
+	// anyway.
+	restart string
+}
+
+// The API groups' versions of the kinds.
+const (
+	apps  = "apps/v1"
+	batch = "batch/v1"
+	core  = "v1"
+	argo  = "argoproj.io/v1alpha1"
+)
+
+// recreate is for kinds whose template can't change, or whose controller leaves
+// running pods alone.
+const recreate = `recreate <kind> "<name>" in namespace "<namespace>"`
+
+var podTemplate = []string{"spec", "template"}
+
+var kinds = []Kind{
+	{APIVersion: apps, Kind: "Deployment", Inspected: true, template: podTemplate, restart: "kubectl -n <namespace> rollout restart deployment/<name>"},
+	{APIVersion: apps, Kind: "StatefulSet", Inspected: true, template: podTemplate, restart: "kubectl -n <namespace> rollout restart statefulset/<name>"},
+	{APIVersion: apps, Kind: "DaemonSet", Inspected: true, template: podTemplate, restart: "kubectl -n <namespace> rollout restart daemonset/<name>"},
+	{APIVersion: apps, Kind: "ReplicaSet", Inspected: true, template: podTemplate, restart: recreate},
+	{APIVersion: batch, Kind: "Job", Inspected: true, template: podTemplate, restart: recreate},
+	{APIVersion: batch, Kind: "CronJob", Inspected: true, template: []string{"spec", "jobTemplate", "spec", "template"}},
+	{APIVersion: core, Kind: "Pod", restart: recreate},
+	// Argo Rollouts documentation, "kubectl argo rollouts restart": it sets
+	// spec.restartAt and leaves the template alone.
+	{APIVersion: argo, Kind: "Rollout", Inspected: true, CRD: "rollouts.argoproj.io", template: podTemplate, restartedAt: []string{"spec", "restartAt"}, restart: "kubectl argo rollouts restart <name> -n <namespace>"},
+}
+
+// KindOf is the kind of an object, and whether it is one that a service may
+// name.
+func KindOf(apiVersion, kind string) (Kind, bool) {
+	for _, k := range kinds {
+		if k.APIVersion == apiVersion && k.Kind == kind {
+			return k, true
+		}
+	}
+	return Kind{}, false
+}
+
+// Template is the pod template of a workload of this kind: the map within the
+// object, not a copy, or the object itself for a Pod. It is false where there is
+// none, or where it has no spec.
+func (k Kind) Template(obj map[string]any) (map[string]any, bool) {
+	template, ok := at(obj, k.template...).(map[string]any)
+	if !ok || object(template, "spec") == nil {
+		return nil, false
+	}
+	return template, true
+}
+
+// Restart is the command, or where there is none the advice, that replaces the
+// workload's running pods by new ones. It is empty for a CronJob, whose next run
+// makes a new pod.
+func (k Kind) Restart(namespace, name string) string {
+	return strings.NewReplacer("<namespace>", namespace, "<name>", name, "<kind>", k.Kind).Replace(k.restart)
+}
+
+// TemplateHash is a hash of all that replaces the workload's pods when it
+// changes: the pod template, the object's identity, since a workload that was
+// deleted and made again has new pods, and for a Rollout the time of its last
+// restart. Scaling doesn't change it. It is empty without a pod template.
+func (k Kind) TemplateHash(obj map[string]any) string {
+	template, ok := k.Template(obj)
+	if !ok {
+		return ""
+	}
+	hashed := map[string]any{"template": withoutNulls(template), "uid": at(obj, "metadata", "uid")}
+	if len(k.restartedAt) > 0 {
+		hashed["restartedAt"] = at(obj, k.restartedAt...)
+	}
+	return hash(hashed)
+}
+
+// withoutNulls copies a value without its null fields: API servers before
+// Kubernetes 1.34 write creationTimestamp: null into every template, later ones
+// don't, and an upgrade must not look like a restart.
+func withoutNulls(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		m := make(map[string]any, len(v))
+		for k, e := range v {
+			if e != nil {
+				m[k] = withoutNulls(e)
+			}
+		}
+		return m
+	case []any:
+		l := make([]any, len(v))
+		for i, e := range v {
+			l[i] = withoutNulls(e)
+		}
+		return l
+	default:
+		return v
+	}
+}
+
+// hashLength in hex digits: 64 bits tell the few versions of one object apart.
+const hashLength = 16
+
+// hash of a value that JSON can hold. Its JSON is canonical: encoding/json
+// writes struct fields in their order and map keys sorted.
+func hash(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		// Decoded JSON and our own types always marshal.
+		panic(err)
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])[:hashLength]
+}

@@ -1,0 +1,104 @@
+package workload
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+)
+
+// Merge the injections of a service's connections. What two of them say alike is
+// there once. The lists are sorted by what tells their entries apart, so that
+// the order of the connections in the claim changes nothing, least of all the
+// hash. The error names everything that two injections say differently; the
+// first one's word then stands. Hash and Complete are of the whole, so they are
+// left to the caller.
+func Merge(injections ...claim.Injection) (claim.Injection, error) {
+	var merged claim.Injection
+	j := joiner{}
+	for _, in := range injections {
+		j.scalar("the ServiceAccount", &merged.ServiceAccountName, in.ServiceAccountName)
+		if merged.Containers == nil {
+			merged.Containers = slices.Clone(in.Containers)
+		} else if in.Containers != nil && !slices.Equal(merged.Containers, in.Containers) {
+			j.differ("the containers", merged.Containers, in.Containers)
+		}
+		merged.Labels = j.keys("label", merged.Labels, in.Labels)
+		merged.Annotations = j.keys("annotation", merged.Annotations, in.Annotations)
+		merged.Env = join(&j, "variable", merged.Env, in.Env, func(e claim.EnvVar) string { return e.Name })
+		merged.Volumes = join(&j, "volume", merged.Volumes, in.Volumes, func(v claim.Volume) string { return v.Name })
+		merged.VolumeMounts = join(&j, "mount", merged.VolumeMounts, in.VolumeMounts, func(m claim.VolumeMount) string { return m.MountPath })
+		merged.InitContainers = join(&j, "container", merged.InitContainers, in.InitContainers, func(s claim.Sidecar) string { return s.Name })
+		switch {
+		case in.FSGroup == nil:
+		case merged.FSGroup == nil:
+			group := *in.FSGroup
+			merged.FSGroup = &group
+		case *merged.FSGroup != *in.FSGroup:
+			j.differ("fsGroup", *merged.FSGroup, *in.FSGroup)
+		}
+	}
+	return merged, errors.Join(j.errs...)
+}
+
+// A joiner gathers what two injections say differently.
+type joiner struct {
+	errs []error
+}
+
+func (j *joiner) differ(what string, first, second any) {
+	j.errs = append(j.errs, fmt.Errorf("cannot merge injections: two connections differ in %s, %v and %v", what, first, second))
+}
+
+func (j *joiner) scalar(what string, merged *string, s string) {
+	switch {
+	case *merged == "":
+		*merged = s
+	case s != "" && s != *merged:
+		j.differ(what, *merged, s)
+	}
+}
+
+func (j *joiner) keys(what string, merged, more map[string]string) map[string]string {
+	if len(more) == 0 {
+		return merged
+	}
+	if merged == nil {
+		merged = map[string]string{}
+	}
+	for _, k := range slices.Sorted(maps.Keys(more)) {
+		v := merged[k]
+		j.scalar(fmt.Sprintf("%s %q", what, k), &v, more[k])
+		merged[k] = v
+	}
+	return merged
+}
+
+// join two lists whose entries the key tells apart.
+func join[T any](j *joiner, what string, merged, more []T, key func(T) string) []T {
+	merged = slices.Clone(merged)
+	for _, e := range more {
+		i, found := slices.BinarySearchFunc(merged, key(e), func(m T, k string) int { return cmp.Compare(key(m), k) })
+		switch {
+		case !found:
+			merged = slices.Insert(merged, i, e)
+		case hash(merged[i]) != hash(e):
+			j.differ(fmt.Sprintf("%s %q", what, key(e)), merged[i], e)
+		}
+	}
+	return merged
+}
+
+// Hash of an injection together with the annotations of its ServiceAccount, so
+// that a switch of identity counts as a change: pods that run have the old one.
+// Hash and Complete of the injection don't count. It is 16 hex digits.
+func Hash(injection claim.Injection, serviceAccountAnnotations map[string]string) string {
+	injection.Hash, injection.Complete = "", false
+	return hash(struct {
+		Injection   claim.Injection   `json:"injection"`
+		Annotations map[string]string `json:"annotations,omitempty"`
+	}{injection, serviceAccountAnnotations})
+}
