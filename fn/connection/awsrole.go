@@ -1,0 +1,246 @@
+package connection
+
+import (
+	"strings"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/settings"
+)
+
+var (
+	roleKind        = newManagedKind("Role", "roles", "iam.aws", "upbound.io", "v1beta1", "v1beta1")
+	associationKind = newManagedKind("PodIdentityAssociation", "podidentityassociations", "eks.aws", "upbound.io", "v1beta1", "v1beta1")
+)
+
+// What a pod needs for EKS Pod Identity, by the names that EKS's own webhook
+// gives (github.com/aws/amazon-eks-pod-identity-webhook, and the EKS user
+// guide, "Understand how EKS Pod Identity works"). The webhook leaves alone what
+// is set, so a pod that starts before its association exists heals by itself.
+const (
+	podIdentityURL      = "http://169.254.170.23/v1/credentials"
+	podIdentityURLIPv6  = "http://[fd00:ec2::23]/v1/credentials"
+	podIdentityAudience = "pods.eks.amazonaws.com"
+	podIdentityVolume   = "eks-pod-identity-token"
+	podIdentityMount    = "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount"
+)
+
+// What a pod needs for IAM roles for service accounts, from the same sources.
+const (
+	irsaAudience = "sts.amazonaws.com"
+	irsaVolume   = "aws-iam-token"
+	irsaMount    = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
+	irsaPath     = "token"
+
+	annotationRoleARN  = "eks.amazonaws.com/role-arn"
+	annotationRegional = "eks.amazonaws.com/sts-regional-endpoints"
+	annotationAudience = "eks.amazonaws.com/audience"
+)
+
+// tokenSeconds is the lifetime of both tokens that EKS's webhook asks for.
+const tokenSeconds = 86400
+
+// A roleARN is an IAM role's ARN in its parts.
+type roleARN struct {
+	arn     string
+	account string
+	name    string
+}
+
+func parseRoleARN(arn string) roleARN {
+	// arn:aws:iam::123456789012:role/path/name, validated before.
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) < 6 {
+		return roleARN{arn: arn}
+	}
+	return roleARN{arn: arn, account: parts[4], name: parts[5][strings.LastIndexByte(parts[5], '/')+1:]}
+}
+
+// same role, whatever its path: names are unique in an account.
+func (r roleARN) same(o roleARN) bool { return r.account == o.account && r.name == o.name }
+
+// awsRole connects to an IAM role, by EKS Pod Identity or by IAM roles for
+// service accounts. The role is somebody else's: it is observed, never written.
+func awsRole(c Context) Expansion {
+	aws := c.Settings.AWS
+	if aws == nil {
+		return blocked(Expansion{}, Verdictf(CloudNotConfigured, "the cluster settings have no aws section; ask the platform team to add it"))
+	}
+	asked := parseRoleARN(c.Connection.Role)
+	if asked.account == "" {
+		asked = parseRoleARN("arn:" + aws.Partition + ":iam::" + aws.AccountID + ":role/" + c.Connection.Role)
+	}
+	if aws.Mode == settings.ModePodIdentity && asked.account != aws.AccountID {
+		return blocked(Expansion{}, Verdictf(InvalidField, "role %q is in account %s, and EKS Pod Identity takes roles of the cluster's account %s only; use a role of this account and targetRoleArn", asked.arn, asked.account, aws.AccountID))
+	}
+	if t := c.Connection.TargetRoleARN; t != "" && aws.Mode == settings.ModeIRSA {
+		return blocked(Expansion{}, Verdictf(InvalidField, "targetRoleArn %q needs EKS Pod Identity, and this cluster is in mode IRSA; assume that role in the application, or ask the platform team for mode PodIdentity", t))
+	}
+	e := Expansion{Family: FamilyAWS, Identity: asked.arn}
+	role := roleState{roleARN: asked, known: asked.arn == c.Connection.Role}
+	if asked.account == aws.AccountID {
+		g := c.observedRole(asked)
+		e.Grants = append(e.Grants, g)
+		role = c.roleState(g, role)
+	}
+	e.Target = AWSTarget(role.arn, c.Connection.TargetRoleARN)
+	e.Decision = AllowsAWS(c.Settings, c.Claim.Namespace, role.arn, c.Connection.TargetRoleARN)
+	e.Verdict = role.verdict
+	switch {
+	case e.Verdict.Reason == IdentityMismatch:
+		return e
+	case aws.Mode == settings.ModeIRSA:
+		return c.irsa(e, role)
+	default:
+		return c.podIdentity(e, role)
+	}
+}
+
+// A roleState is a role's ARN, whether it is sure (a bare name leaves the path
+// open until the role is observed), and what is the matter with the role.
+type roleState struct {
+	roleARN
+
+	known   bool
+	verdict Verdict
+}
+
+// observedRole is the role as AWS has it, read only: its path is in the ARN,
+// and nobody else knows it.
+func (c Context) observedRole(asked roleARN) Grant {
+	key := c.key("role", asked.account, asked.name)
+	return c.grant(managedResource{
+		kind: roleKind, key: key, name: c.ownName(key, "role"),
+		externalName: asked.name, policies: observe,
+		providerConfig: c.Settings.AWS.ProviderConfigRef, forProvider: map[string]any{},
+	})
+}
+
+// roleState of the role that was asked for, as it is observed.
+func (c Context) roleState(g Grant, asked roleState) roleState {
+	asked.verdict = c.state(g)
+	if asked.verdict.Reason == notExist {
+		asked.verdict = Verdictf(RoleNotFound, "IAM role %q does not exist in account %s; create it, or correct the name", asked.name, asked.account)
+	}
+	arn := text(c.Observed.Object(g.Key), "status", "atProvider", "arn")
+	if arn == "" {
+		return asked
+	}
+	observed := parseRoleARN(arn)
+	if !observed.same(asked.roleARN) {
+		asked.verdict = Verdictf(IdentityMismatch, "Role %q observes %q, not the role %q that was asked for; the provider's credentials are of another account, or somebody changed the object", text(g.Object, "metadata", "name"), arn, asked.arn)
+		return asked
+	}
+	return roleState{roleARN: observed, known: true, verdict: asked.verdict}
+}
+
+// podIdentity grants the role by an association of the cluster.
+func (c Context) podIdentity(e Expansion, role roleState) Expansion {
+	aws := c.Settings.AWS
+	key := c.key("association", aws.Region, aws.ClusterName, c.Claim.Namespace, c.ServiceAccount)
+	forProvider := map[string]any{
+		"region":         aws.Region,
+		"clusterName":    aws.ClusterName,
+		"namespace":      c.Claim.Namespace,
+		"serviceAccount": c.ServiceAccount,
+		"roleArn":        role.arn,
+	}
+	if t := c.Connection.TargetRoleARN; t != "" {
+		forProvider["targetRoleArn"] = t
+	}
+	association := c.grant(managedResource{
+		kind: associationKind, key: key, name: c.sharedName(key, "association"),
+		policies: manage, providerConfig: aws.ProviderConfigRef, forProvider: forProvider,
+	})
+	e.Grants = append(e.Grants, association)
+	e.Identity = role.arn
+	e.Published = true
+	url := podIdentityURL
+	if c.Settings.IPv6() {
+		url = podIdentityURLIPv6
+	}
+	e.Injection = tokenInjection(podIdentityVolume, podIdentityMount, podIdentityAudience, podIdentityVolume)
+	e.Injection.Env = append(c.awsEnv(),
+		claim.EnvVar{Name: "AWS_CONTAINER_CREDENTIALS_FULL_URI", Value: url},
+		claim.EnvVar{Name: "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", Value: podIdentityMount + "/" + podIdentityVolume},
+	)
+	e.Verdict = First(role.verdict, c.associationState(association, role.roleARN))
+	return e
+}
+
+// associationExists is the EKS API's error for a ServiceAccount that has an
+// association already (EKS API reference, CreatePodIdentityAssociation).
+const associationExists = "ResourceInUseException"
+
+func (c Context) associationState(g Grant, arn roleARN) Verdict {
+	v := c.state(g)
+	if v.Reason == ProviderError && strings.Contains(v.Message, associationExists) {
+		return Verdictf(AssociationExists, "EKS cluster %q has another pod identity association for ServiceAccount %q in namespace %q; delete it, so that %q can be associated", c.Settings.AWS.ClusterName, c.ServiceAccount, c.Claim.Namespace, arn.arn)
+	}
+	return v
+}
+
+// irsa grants the role by the role's own trust policy, which somebody else
+// writes. The ServiceAccount's annotation names the role.
+func (c Context) irsa(e Expansion, role roleState) Expansion {
+	e.Warnings = append(e.Warnings, Verdictf(RevocationExternal, "in mode IRSA the trust policy of role %q decides who assumes it; to take the access back, change the trust policy too", role.arn))
+	if !role.known {
+		// A path would make the literal ARN wrong, and a pod doesn't heal from
+		// that. What the ServiceAccount says already was observed once.
+		said := parseRoleARN(Annotation(c.observedServiceAccount(), annotationRoleARN))
+		if !said.same(role.roleARN) {
+			e.Identity = ""
+			return e
+		}
+		role.roleARN = said
+	}
+	e.Identity = role.arn
+	e.Published = true
+	e.Annotations = map[string]string{
+		annotationRoleARN:  role.arn,
+		annotationRegional: "true",
+		annotationAudience: irsaAudience,
+	}
+	e.Injection = tokenInjection(irsaVolume, irsaMount, irsaAudience, irsaPath)
+	e.Injection.Env = append(c.awsEnv(),
+		claim.EnvVar{Name: "AWS_ROLE_ARN", Value: role.arn},
+		claim.EnvVar{Name: "AWS_WEB_IDENTITY_TOKEN_FILE", Value: irsaMount + "/" + irsaPath},
+	)
+	return e
+}
+
+// awsEnv is what both modes set.
+func (c Context) awsEnv() []claim.EnvVar {
+	region := c.Settings.AWS.Region
+	return []claim.EnvVar{
+		{Name: "AWS_REGION", Value: region},
+		{Name: "AWS_DEFAULT_REGION", Value: region},
+		{Name: "AWS_STS_REGIONAL_ENDPOINTS", Value: "regional"},
+	}
+}
+
+// tokenInjection mounts a projected service account token.
+func tokenInjection(volume, mountPath, audience, path string) claim.Injection {
+	return claim.Injection{
+		Volumes: []claim.Volume{{Name: volume, Projected: &claim.ProjectedVolume{Sources: []claim.ProjectedSource{{
+			ServiceAccountToken: claim.ServiceAccountToken{Audience: audience, ExpirationSeconds: tokenSeconds, Path: path},
+		}}}}},
+		VolumeMounts: []claim.VolumeMount{{Name: volume, MountPath: mountPath, ReadOnly: true}},
+	}
+}
+
+// AWSTarget is what a ServiceAccount may have one of: a role and the role that
+// it chains into. The path is left out, since names are unique without it.
+func AWSTarget(arn, targetARN string) string {
+	r := parseRoleARN(arn)
+	return r.account + "/" + r.name + ">" + targetARN
+}
+
+// AllowsAWS says whether a namespace may use a role, and the role that it
+// chains into where there is one.
+func AllowsAWS(s *settings.Settings, namespace, arn, targetARN string) settings.Decision {
+	d := s.AllowsRole(namespace, arn)
+	if targetARN == "" || d != settings.Allowed {
+		return d
+	}
+	return s.AllowsRole(namespace, targetARN)
+}

@@ -1,0 +1,151 @@
+package connection
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime"
+
+	azure "github.com/upbound/provider-azure/v2/apis/namespaced/managedidentity/v1beta1"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/settings"
+)
+
+var (
+	identityKind   = newManagedKind("UserAssignedIdentity", "userassignedidentities", "managedidentity.azure", "upbound.io", "v1beta1", "v1beta1")
+	credentialKind = newManagedKind("FederatedIdentityCredential", "federatedidentitycredentials", "managedidentity.azure", "upbound.io", "v1beta1", "v1beta1")
+)
+
+// The names of AKS's workload identity (azure.github.io/azure-workload-identity,
+// "Service Account Labels and Annotations"). Its webhook adds the token volume
+// and the environment, so the function never does.
+const (
+	labelUseWorkloadIdentity = "azure.workload.identity/use"
+	annotationClientID       = "azure.workload.identity/client-id"
+	annotationTenantID       = "azure.workload.identity/tenant-id"
+)
+
+// azureAudiences of a token exchange, by cloud (Microsoft Entra documentation,
+// "Configure a user-assigned managed identity to trust an external identity
+// provider", "Audience").
+var azureAudiences = map[string]string{
+	"AzurePublicCloud":  "api://AzureADTokenExchange",
+	"AzureUSGovernment": "api://AzureADTokenExchangeUSGov",
+	"AzureChinaCloud":   "api://AzureADTokenExchangeChina",
+}
+
+// azureManagedIdentity connects to a user-assigned managed identity, by a
+// federated credential on it. The identity itself is somebody else's: it is
+// observed, never written.
+func azureManagedIdentity(c Context) Expansion {
+	az := c.Settings.Azure
+	if az == nil {
+		return blocked(Expansion{}, Verdictf(CloudNotConfigured, "the cluster settings have no azure section; ask the platform team to add it"))
+	}
+	id := c.armID()
+	e := Expansion{
+		Family: FamilyAzure, Target: strings.ToLower(id), Identity: id,
+		Decision: AllowsAzure(c.Settings, c.Claim.Namespace, id),
+	}
+	identity := c.observedIdentity(id)
+	e.Grants = append(e.Grants, identity)
+	state := c.state(identity)
+	if state.Reason == notExist {
+		state = Verdictf(IdentityNotFound, "managed identity %q does not exist in resource group %q; create it, or correct the name", c.Connection.IdentityName, c.Connection.ResourceGroup)
+	}
+	observed := c.Observed.Object(identity.Key)
+	if got := text(observed, "status", "atProvider", "id"); got != "" && !strings.EqualFold(got, id) {
+		e.Verdict = Verdictf(IdentityMismatch, "UserAssignedIdentity %q observes %q, not the identity %q that was asked for; somebody changed the object", text(identity.Object, "metadata", "name"), got, id)
+		return e
+	}
+	credential := c.credential(id)
+	e.Grants = append(e.Grants, credential)
+	e.Verdict = First(state, c.state(credential))
+
+	clientID, tenantID := text(observed, "status", "atProvider", "clientId"), az.TenantID
+	if clientID == "" {
+		// The provider may be down, or the identity about to change: the pods
+		// keep what they have.
+		clientID = Annotation(c.Observed.Object(ServiceAccountKey(c.ServiceAccount)), annotationClientID)
+	}
+	if clientID == "" {
+		return e
+	}
+	e.Published = true
+	e.Annotations = map[string]string{annotationClientID: clientID, annotationTenantID: tenantID}
+	e.Injection = claim.Injection{Labels: map[string]string{labelUseWorkloadIdentity: "true"}}
+	return e
+}
+
+// armID of the identity. The provider compares it with Azure's answer, so the
+// case matters.
+func (c Context) armID() string {
+	sub := c.Connection.SubscriptionID
+	if sub == "" {
+		sub = c.Settings.Azure.SubscriptionID
+	}
+	return "/subscriptions/" + sub + "/resourceGroups/" + c.Connection.ResourceGroup +
+		"/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + c.Connection.IdentityName
+}
+
+// AllowsAzure says whether a namespace may use an identity, by its ARM id. An id
+// that isn't one of an identity is allowed by no list.
+func AllowsAzure(s *settings.Settings, namespace, id string) settings.Decision {
+	parts := strings.Split(id, "/")
+	if len(parts) != 9 {
+		parts = make([]string, 9)
+	}
+	return s.AllowsIdentity(namespace, parts[2], parts[4], parts[8])
+}
+
+// observedIdentity is the identity as Azure has it, read only.
+func (c Context) observedIdentity(id string) Grant {
+	key := c.key("identity", id)
+	return c.grant(managedResource{
+		kind: identityKind, key: key, name: c.ownName(key, "identity"),
+		externalName: id, policies: observe,
+		providerConfig: c.Settings.Azure.ProviderConfigRef, forProvider: map[string]any{},
+	})
+}
+
+// credential lets the ServiceAccount act as the identity. Its identity and name
+// can't be changed in place, so both are in the key: credentials on two
+// identities, or for two issuers, exist side by side.
+func (c Context) credential(id string) Grant {
+	issuer := c.Settings.Azure.OIDCIssuer
+	subject := "system:serviceaccount:" + c.Claim.Namespace + ":" + c.ServiceAccount
+	name := credentialName(c.Claim.Namespace, c.ServiceAccount, Hash(issuer, subject))
+	audience := azureAudiences[c.Settings.Azure.Environment]
+	key := c.key("credential", id, name)
+	return c.grant(managedResource{
+		kind: credentialKind, key: key, name: c.sharedName(key, "credential"),
+		externalName: name, policies: manage, providerConfig: c.Settings.Azure.ProviderConfigRef,
+		// The cluster-scoped kind has the same parameters.
+		forProvider: parameters(&azure.FederatedIdentityCredentialParameters{
+			Audience:          []*string{&audience},
+			Issuer:            &issuer,
+			ParentID:          &id,
+			ResourceGroupName: &c.Connection.ResourceGroup,
+			Subject:           &subject,
+		}),
+	})
+}
+
+// parameters of a typed managed resource as they go into its object.
+func parameters(p any) map[string]any {
+	m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(p)
+	if err != nil {
+		// Only a type that JSON can't hold fails, and the types are fixed.
+		panic(err)
+	}
+	return m
+}
+
+// credentialName is unique in an identity, and at most 120 characters of
+// letters, digits, - and _ (Azure documentation, "Naming rules and
+// restrictions", federatedIdentityCredentials). The hash sets it apart from the
+// credentials of other clusters.
+func credentialName(namespace, serviceAccount, hash string) string {
+	name := strings.ReplaceAll(namespace+"-"+serviceAccount, ".", "-")
+	return truncate(name, 120-1-len(hash)) + "-" + hash
+}

@@ -1,0 +1,126 @@
+// Package connection says what each type of connection expands into. A
+// connection is a pure function of its Context: it reads no global that
+// changes, does no I/O, and never sees protobuf. Package plan then joins the
+// expansions of a whole claim.
+package connection
+
+import (
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/settings"
+)
+
+// A Context is all that a connection is expanded from.
+type Context struct {
+	// Claim that the connection is in.
+	Claim *claim.Claim
+
+	// Service that the connection belongs to.
+	Service *claim.ServiceEntry
+
+	// Connection to expand. It is valid.
+	Connection claim.Connection
+
+	// ServiceAccount that the service's pods run as.
+	ServiceAccount string
+
+	// Settings of the cluster.
+	Settings *settings.Settings
+
+	// Observed objects.
+	Observed Observed
+
+	// Workload of the service as it runs, where it was read. May be nil.
+	Workload map[string]any
+
+	// Mounted says that the status published the connection's volume before.
+	// Only a disk asks, for a volume claim that a pod may use anyway.
+	Mounted bool
+}
+
+// An Expansion is what one connection needs.
+type Expansion struct {
+	// Decision of the cluster's allow-list over the target.
+	Decision settings.Decision
+
+	// Target that the connection grants: a role, an identity, an account. Two
+	// connections of one ServiceAccount and family must agree on it. Empty
+	// where nothing is granted.
+	Target string
+
+	// Family of targets that exclude each other on one ServiceAccount.
+	Family Family
+
+	// Grants that the connection needs, to be composed.
+	Grants []Grant
+
+	// Requires are objects that the connection must see.
+	Requires []Requirement
+
+	// Injection into the service's pods.
+	Injection claim.Injection
+
+	// Annotations that the ServiceAccount needs.
+	Annotations map[string]string
+
+	// Published says that every value of the injection and the annotations is
+	// known, so that the pods may have them.
+	Published bool
+
+	// Identity to show in the status.
+	Identity string
+
+	// Verdict on the connection as far as it can tell.
+	Verdict Verdict
+
+	// Warnings beside the verdict.
+	Warnings []Verdict
+}
+
+// A Family of targets, of which a ServiceAccount can have one.
+type Family string
+
+// The families, by cloud.
+const (
+	FamilyAWS    Family = "aws"
+	FamilyAzure  Family = "azure"
+	FamilyGoogle Family = "google"
+)
+
+// A Grant is one object that a connection needs to be composed.
+type Grant struct {
+	// Key of the composed resource: what is granted, not who asked.
+	Key string
+
+	// Kind of the object.
+	Kind Kind
+
+	// Object to compose.
+	Object map[string]any
+
+	// Data says that the object holds a user's data.
+	Data bool
+}
+
+// Blocked is an expansion of nothing, with the reason.
+func blocked(e Expansion, v Verdict) Expansion {
+	e.Grants, e.Annotations, e.Injection, e.Published = nil, nil, claim.Injection{}, false
+	e.Verdict = v
+	return e
+}
+
+// An expand function expands one type of connection.
+type expand func(Context) Expansion
+
+// The connection types. Adding one is a line here, a file, and its schema.
+var expanders = map[claim.ConnectionType]expand{
+	claim.TypeAWSRole:              awsRole,
+	claim.TypeAzureManagedIdentity: azureManagedIdentity,
+	claim.TypeCloudSQL:             cloudSQL,
+	claim.TypeDisk:                 disk,
+	claim.TypeGCPServiceAccount:    gcpServiceAccount,
+}
+
+// Expand a connection.
+func Expand(c Context) Expansion {
+	return expanders[c.Connection.Type](c)
+}

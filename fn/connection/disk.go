@@ -1,0 +1,241 @@
+package connection
+
+import (
+	"slices"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/settings"
+	"github.com/serviceconnections/function-service-connections/input/v1beta1"
+)
+
+var (
+	objectKind      = newManagedKind("Object", "objects", "kubernetes", "crossplane.io", "v1alpha1", "v1alpha2")
+	volumeClaimKind = Kind{APIVersion: "v1", Kind: "PersistentVolumeClaim"}
+)
+
+const (
+	diskVolume = "sc-disk"
+
+	// DiskPrefix begins the composed resource key of a disk.
+	DiskPrefix = "disk."
+)
+
+// disk mounts a volume claim: one that exists, or one that is created because
+// the settings say so. An existing one is never adopted.
+func disk(c Context) Expansion {
+	name := c.Connection.Config.DiskName
+	e := Expansion{Identity: name}
+	var rule *v1beta1.Disk
+	e.Decision, rule = c.Settings.AllowsDisk(c.Claim.Namespace, name)
+	key := DiskPrefix + name
+	observed := c.Observed.Object(key)
+
+	switch {
+	case e.Decision == settings.Excluded:
+		return blocked(e, Verdictf(DiskNotRegistered, "disk %q is registered in the cluster settings, but not for namespace %q; ask the platform team to add the namespace", name, c.Claim.Namespace))
+	case e.Decision == settings.Unregistered && observed == nil && !c.Mounted:
+		return blocked(e, Verdictf(DiskNotRegistered, "disk %q is not registered in the cluster settings; ask the platform team to register it", name))
+	case e.Decision == settings.Unregistered:
+		e.Warnings = append(e.Warnings, Verdictf(DiskPolicyPinned, "disk %q has left the cluster settings while in use; it stays mounted, and goes only with its connection", name))
+	case observed == nil && (rule == nil || rule.Create == nil):
+		// Referenced only.
+	default:
+		e = c.created(e, key, observed, rule)
+	}
+	// Absent lists grant the team's own volume claims, which a pod may mount
+	// anyway.
+	e.Decision = settings.Allowed
+	e.Injection = c.diskInjection(name)
+	e.Published = true
+	return c.volumeClaim(e, observed)
+}
+
+func (c Context) diskInjection(name string) claim.Injection {
+	cfg := c.Connection.Config
+	readOnly := cfg.ReadOnly != nil && *cfg.ReadOnly
+	path := cfg.MountPath
+	if path == "" {
+		path = "/data/" + name
+	}
+	return claim.Injection{
+		Volumes:      []claim.Volume{{Name: diskVolume, PersistentVolumeClaim: &claim.PersistentVolumeClaimVolume{ClaimName: name, ReadOnly: readOnly}}},
+		VolumeMounts: []claim.VolumeMount{{Name: diskVolume, MountPath: path, SubPath: cfg.SubPath, ReadOnly: readOnly}},
+		FSGroup:      cfg.FSGroup,
+	}
+}
+
+func (c Context) volumeClaimRequirement() Requirement {
+	return Requirement{APIVersion: "v1", Kind: volumeClaimKind.Kind, Namespace: c.Claim.Namespace, Name: c.Connection.Config.DiskName}
+}
+
+// created composes the volume claim, in the form that it was created in: a
+// composed one is deleted with its connection, one in an Object is left alone.
+func (c Context) created(e Expansion, key string, observed map[string]any, rule *v1beta1.Disk) Expansion {
+	name := c.Connection.Config.DiskName
+	if observed == nil {
+		found, known := c.Observed.Lookup(c.volumeClaimRequirement())
+		if uid, _ := Controller(found); !known || found != nil && uid != c.Claim.UID {
+			// Not known yet, or there and not made by this claim: referenced.
+			return e
+		}
+	}
+	composed := rule != nil && rule.DeletionPolicy == settings.PolicyDelete
+	if observed != nil {
+		if was := text(observed, "kind") == volumeClaimKind.Kind; rule == nil || rule.Create == nil || was != composed {
+			form, remedy := "an Object that retains it", "to change that, delete the Object, which leaves the volume claim, and remove the connection"
+			if was {
+				form, remedy = "a composed volume claim that goes with its connection", "to keep its data, set the volume's reclaim policy to Retain before the connection goes"
+			}
+			e.Warnings = append(e.Warnings, Verdictf(DiskPolicyPinned, "disk %q was created as %s, and keeps that form although the cluster settings have changed; %s", name, form, remedy))
+			composed = was
+		}
+	}
+	if rule == nil || rule.Create == nil {
+		// Nothing says any more what it should be: kept as it is.
+		return e
+	}
+	spec, pinned := volumeClaimSpec(rule.Create, liveSpec(observed))
+	if pinned != "" {
+		e.Warnings = append(e.Warnings, Verdictf(DiskPolicyPinned, "disk %q keeps its %s, which can't be changed; create a disk of another name to have the new one", name, pinned))
+	}
+	e.Grants = append(e.Grants, c.diskGrant(key, composed, spec))
+	return e
+}
+
+func (c Context) diskGrant(key string, composed bool, spec map[string]any) Grant {
+	volumeClaim := map[string]any{
+		"apiVersion": volumeClaimKind.APIVersion,
+		"kind":       volumeClaimKind.Kind,
+		"metadata":   map[string]any{"name": c.Connection.Config.DiskName, "namespace": c.Claim.Namespace},
+		"spec":       spec,
+	}
+	if composed {
+		return Grant{Key: key, Kind: volumeClaimKind, Object: volumeClaim, Data: true}
+	}
+	g := c.grant(managedResource{
+		kind: objectKind, key: key, name: c.diskName(key), policies: neverDelete,
+		providerConfig: c.Settings.Kubernetes.ProviderConfigRef,
+		forProvider:    map[string]any{"manifest": volumeClaim},
+	})
+	g.Data = true
+	return g
+}
+
+func (c Context) diskName(key string) string {
+	suffix := "-" + Hash(c.Claim.Namespace, key)
+	return truncate("disk-"+c.Connection.Config.DiskName, 63-len(suffix)) + suffix
+}
+
+// liveSpec of an observed volume claim, composed or in an Object.
+func liveSpec(observed map[string]any) map[string]any {
+	spec, _ := observed["spec"].(map[string]any)
+	if text(observed, "kind") == volumeClaimKind.Kind {
+		return spec
+	}
+	v, _, _ := unstructured.NestedFieldNoCopy(observed, "spec", "forProvider", "manifest", "spec")
+	spec, _ = v.(map[string]any)
+	return spec
+}
+
+// volumeClaimSpec as the settings say it, but for what can't be changed: a
+// volume claim only grows, and keeps its class and access modes. Pinned names
+// what was kept.
+func volumeClaimSpec(create *v1beta1.DiskCreation, live map[string]any) (spec map[string]any, pinned string) {
+	modes, size, class := create.AccessModes, create.Size, create.StorageClassName
+	if live != nil {
+		if m, ok, _ := unstructured.NestedStringSlice(live, "accessModes"); ok && !slices.Equal(m, modes) {
+			modes, pinned = m, "access modes"
+		}
+		if lc := text(live, "storageClassName"); lc != "" && class != "" && lc != class {
+			class, pinned = lc, "storage class"
+		}
+		if ls := text(live, "resources", "requests", "storage"); larger(ls, size) {
+			size, pinned = ls, "size"
+		}
+	}
+	spec = map[string]any{
+		"accessModes": list(modes),
+		"resources":   map[string]any{"requests": map[string]any{"storage": size}},
+	}
+	if class != "" {
+		spec["storageClassName"] = class
+	}
+	return spec, pinned
+}
+
+func larger(a, b string) bool {
+	qa, err := resource.ParseQuantity(a)
+	if err != nil {
+		return false
+	}
+	qb, err := resource.ParseQuantity(b)
+	return err == nil && qa.Cmp(qb) > 0
+}
+
+// volumeClaim says how the volume claim is. One that waits for its first
+// consumer counts as connected, or pods and claim would wait for each other.
+func (c Context) volumeClaim(e Expansion, observed map[string]any) Expansion {
+	name := c.Connection.Config.DiskName
+	pvc := observed
+	if text(observed, "kind") != volumeClaimKind.Kind {
+		r := c.volumeClaimRequirement()
+		e.Requires = append(e.Requires, r)
+		pvc, _ = c.Observed.Lookup(r)
+	}
+	for _, g := range e.Grants {
+		// A composed volume claim has no conditions; its phase says it all.
+		if g.Kind != volumeClaimKind {
+			e.Verdict = c.state(g)
+		}
+	}
+	switch {
+	case pvc == nil && len(e.Grants) > 0:
+		e.Verdict = First(e.Verdict, Verdictf(Creating, "PersistentVolumeClaim %q is being created", name))
+	case pvc == nil:
+		e.Verdict = Verdictf(VolumeClaimNotFound, "PersistentVolumeClaim %q does not exist in namespace %q; create it, or register the disk with a size in the cluster settings", name, c.Claim.Namespace)
+	case text(pvc, "status", "phase") == "Lost":
+		e.Verdict = Verdictf(VolumeClaimLost, "PersistentVolumeClaim %q has lost its volume %q; restore the volume, or use another disk", name, text(pvc, "spec", "volumeName"))
+	}
+	e.Warnings = append(e.Warnings, c.rolloutWarnings(pvc)...)
+	return e
+}
+
+// rolloutWarnings about a volume that only one node can mount.
+func (c Context) rolloutWarnings(pvc map[string]any) []Verdict {
+	modes, _, _ := unstructured.NestedStringSlice(pvc, "spec", "accessModes")
+	w := c.Service.Workload
+	if w.Kind != "Deployment" || c.Workload == nil || len(modes) == 0 || slices.Contains(modes, "ReadWriteMany") || slices.Contains(modes, "ReadOnlyMany") {
+		return nil
+	}
+	var vs []Verdict
+	v, _, _ := unstructured.NestedFieldNoCopy(c.Workload, "spec", "replicas")
+	if n, ok := number(v); ok && n > 1 {
+		vs = append(vs, Verdictf(ReplicasUnsafe, "Deployment %q has %d replicas, and PersistentVolumeClaim %q can be mounted by one node only; set replicas: 1, or use a disk with ReadWriteMany", w.Name, n, c.Connection.Config.DiskName))
+	}
+	if s := text(c.Workload, "spec", "strategy", "type"); s == "" || s == "RollingUpdate" {
+		vs = append(vs, Verdictf(RolloutBlocks, "Deployment %q rolls out with RollingUpdate, and its new pod may wait for PersistentVolumeClaim %q on another node; set strategy: Recreate", w.Name, c.Connection.Config.DiskName))
+	}
+	return vs
+}
+
+func number(v any) (int64, bool) {
+	switch n := v.(type) {
+	case int64:
+		return n, true
+	case float64:
+		return int64(n), true
+	default:
+		return 0, false
+	}
+}
+
+func list(ss []string) []any {
+	vs := make([]any, len(ss))
+	for i, s := range ss {
+		vs[i] = s
+	}
+	return vs
+}

@@ -1,0 +1,189 @@
+package connection
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+
+	"github.com/serviceconnections/function-service-connections/input/v1beta1"
+)
+
+// A Kind of composed object.
+type Kind struct {
+	APIVersion string
+	Kind       string
+
+	// CRD that must be established before an object of the kind can be asked
+	// for or applied. Empty for the kinds of Kubernetes itself.
+	CRD string
+}
+
+// A managedKind is a provider's kind in both of its groups: the namespaced one,
+// for composite resources in a namespace, and the cluster-scoped one.
+type managedKind struct{ namespaced, cluster Kind }
+
+// newManagedKind of a service such as eks.aws in a domain such as upbound.io.
+func newManagedKind(kind, plural, service, domain, namespacedVersion, clusterVersion string) managedKind {
+	of := func(group, version string) Kind {
+		return Kind{APIVersion: group + "/" + version, Kind: kind, CRD: plural + "." + group}
+	}
+	return managedKind{
+		namespaced: of(service+".m."+domain, namespacedVersion),
+		cluster:    of(service+"."+domain, clusterVersion),
+	}
+}
+
+// Management policies of managed resources (Crossplane documentation, "Managed
+// resources", managementPolicies). None has LateInitialize: it would write
+// fields into spec that the function doesn't know.
+var (
+	observe     = []any{"Observe"}
+	manage      = []any{"Observe", "Create", "Update", "Delete"}
+	neverDelete = []any{"Observe", "Create", "Update"}
+)
+
+const externalName = "crossplane.io/external-name"
+
+// A managedResource is what differs between the managed resources.
+type managedResource struct {
+	kind           managedKind
+	key            string
+	name           string
+	externalName   string
+	policies       []any
+	providerConfig *v1beta1.ProviderConfigReference
+	forProvider    map[string]any
+}
+
+// grant composes a managed resource.
+func (c Context) grant(r managedResource) Grant {
+	metadata := map[string]any{"name": r.name}
+	if r.externalName != "" {
+		metadata["annotations"] = map[string]any{externalName: r.externalName}
+	}
+	spec := map[string]any{
+		"managementPolicies": r.policies,
+		"forProvider":        r.forProvider,
+	}
+	kind := r.kind.cluster
+	if c.Claim.Namespaced {
+		kind = r.kind.namespaced
+		metadata["namespace"] = c.Claim.Namespace
+		spec["providerConfigRef"] = map[string]any{"kind": r.providerConfig.Kind, "name": r.providerConfig.Name}
+	} else {
+		spec["providerConfigRef"] = map[string]any{"name": r.providerConfig.Name}
+		spec["deletionPolicy"] = deletionPolicy(r.policies)
+	}
+	return Grant{Key: r.key, Kind: kind, Object: map[string]any{
+		"apiVersion": kind.APIVersion,
+		"kind":       kind.Kind,
+		"metadata":   metadata,
+		"spec":       spec,
+	}}
+}
+
+// deletionPolicy says in the cluster-scoped kinds' older field what the
+// management policies say.
+func deletionPolicy(policies []any) string {
+	if len(policies) == len(manage) {
+		return "Delete"
+	}
+	return "Orphan"
+}
+
+// key of a composed resource: whose ServiceAccount, which grant, and a hash of
+// what can't be changed in place.
+func (c Context) key(grant string, identity ...string) string {
+	return c.ServiceAccount + "." + grant + "." + Hash(identity...)
+}
+
+// sharedName of an object follows from the namespace and the key, without the
+// claim, so that a second claim that asks for the same meets the first one's
+// object instead of making a twin. Names of objects have room for 63
+// characters, since they become label values.
+func (c Context) sharedName(key, grant string) string {
+	return c.objectName(grant, key)
+}
+
+// ownName of an object that other claims have one of as well.
+func (c Context) ownName(key, grant string) string {
+	return c.objectName(grant, c.Claim.Name, key)
+}
+
+func (c Context) objectName(grant string, identity ...string) string {
+	suffix := "-" + grant + "-" + Hash(append(identity, c.Claim.Namespace)...)
+	return truncate(c.ServiceAccount, 63-len(suffix)) + suffix
+}
+
+// truncate a name so that it doesn't end in a separator.
+func truncate(s string, n int) string {
+	if len(s) > n {
+		s = s[:n]
+	}
+	return strings.TrimRight(s, ".-")
+}
+
+// Hash of a list of strings, 10 hexadecimal digits.
+func Hash(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write([]byte(p))
+		// No part can hold this, so that ("a", "bc") differs from ("ab", "c").
+		h.Write([]byte{0})
+	}
+	return hex.EncodeToString(h.Sum(nil))[:10]
+}
+
+// errNotExist is what crossplane-runtime's managed reconciler says of a
+// resource that it may only observe and that isn't there
+// (pkg/reconciler/managed/reconciler.go, errExternalResourceNotExist).
+const errNotExist = "external resource does not exist"
+
+// providerMessage is cut to a length that can be read in a status.
+const providerMessage = 300
+
+// state of the managed resource of a grant. The zero Verdict: it is ready.
+func (c Context) state(g Grant) Verdict {
+	o := c.Observed.Object(g.Key)
+	name := text(g.Object, "metadata", "name")
+	if o == nil {
+		return Verdictf(Creating, "%s %q is being created", g.Kind.Kind, name)
+	}
+	if s := condition(o, "Synced"); s.status == "False" {
+		if strings.Contains(s.message, errNotExist) {
+			return Verdict{Reason: notExist, Message: s.message}
+		}
+		return Verdictf(ProviderError, "%s %q: %s", g.Kind.Kind, name, cut(s.message))
+	}
+	if r := condition(o, "Ready"); !Ready(o) {
+		if r.message != "" {
+			return Verdictf(Creating, "%s %q is not ready: %s", g.Kind.Kind, name, cut(r.message))
+		}
+		return Verdictf(Creating, "%s %q is being created", g.Kind.Kind, name)
+	}
+	return Verdict{}
+}
+
+// Ready says whether an observed object is: a managed resource by its
+// conditions, any other by being there.
+func Ready(object map[string]any) bool {
+	if object == nil {
+		return false
+	}
+	switch text(object, "kind") {
+	case serviceAccountKind.Kind, volumeClaimKind.Kind:
+		return true
+	}
+	return condition(object, "Synced").status == "True" && condition(object, "Ready").status == "True"
+}
+
+// notExist is internal: each connection says what it is that doesn't exist.
+const notExist Reason = "NotExist"
+
+func cut(s string) string {
+	s = strings.TrimSpace(s)
+	if len(s) <= providerMessage {
+		return s
+	}
+	return strings.ToValidUTF8(s[:providerMessage], "") + "…"
+}

@@ -1,0 +1,110 @@
+package connection
+
+import (
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Observed is what Crossplane read from the API server for this call.
+type Observed struct {
+	// Composed resources of this composite resource, by their key.
+	Composed map[string]Composed
+
+	// Required objects by the name of their requirement. A nil object does not
+	// exist; a missing key has not been answered yet.
+	Required map[string]map[string]any
+}
+
+// Composed is an observed composed resource.
+type Composed struct {
+	// Object without its managed fields.
+	Object map[string]any
+
+	// ManagedFields of the object, read only where an object must be kept as it
+	// is.
+	ManagedFields func() []any
+}
+
+// Object of a composed resource, nil where it isn't observed.
+func (o Observed) Object(key string) map[string]any { return o.Composed[key].Object }
+
+// A Requirement is an object that Crossplane must read and watch.
+type Requirement struct {
+	APIVersion string
+	Kind       string
+	Namespace  string
+	Name       string
+}
+
+// Key names the requirement between calls.
+func (r Requirement) Key() string {
+	return strings.Join([]string{r.Kind, r.APIVersion, r.Namespace, r.Name}, "|")
+}
+
+// Lookup a required object. It is nil where it doesn't exist; known is false
+// until Crossplane has answered.
+func (o Observed) Lookup(r Requirement) (object map[string]any, known bool) {
+	object, known = o.Required[r.Key()]
+	return object, known
+}
+
+// ServiceAccountRequirement is the ServiceAccount of a name.
+func ServiceAccountRequirement(namespace, name string) Requirement {
+	return Requirement{APIVersion: "v1", Kind: "ServiceAccount", Namespace: namespace, Name: name}
+}
+
+// CRDRequirement asks whether a kind is installed.
+func CRDRequirement(name string) Requirement {
+	return Requirement{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinition", Name: name}
+}
+
+// Established says whether an observed CustomResourceDefinition is served.
+func Established(crd map[string]any) bool { return condition(crd, "Established").status == "True" }
+
+// A conditionState is one condition of an object's status.
+type conditionState struct{ status, message string }
+
+func condition(object map[string]any, typ string) conditionState {
+	conditions, _, _ := unstructured.NestedFieldNoCopy(object, "status", "conditions")
+	list, _ := conditions.([]any)
+	for _, v := range list {
+		c, _ := v.(map[string]any)
+		if c["type"] != typ {
+			continue
+		}
+		s, _ := c["status"].(string)
+		m, _ := c["message"].(string)
+		return conditionState{status: s, message: m}
+	}
+	return conditionState{}
+}
+
+// text at a path of an object, empty where it isn't.
+func text(object map[string]any, path ...string) string {
+	v, _, _ := unstructured.NestedFieldNoCopy(object, path...)
+	s, _ := v.(string)
+	return s
+}
+
+// Annotation of an object.
+func Annotation(object map[string]any, key string) string {
+	return text(object, "metadata", "annotations", key)
+}
+
+// Controller is the uid and name of the object's controller, empty where it has
+// none.
+func Controller(object map[string]any) (uid, name string) {
+	refs, _, _ := unstructured.NestedFieldNoCopy(object, "metadata", "ownerReferences")
+	list, _ := refs.([]any)
+	for _, v := range list {
+		ref, _ := v.(map[string]any)
+		if ref["controller"] != true {
+			continue
+		}
+		uid, _ = ref["uid"].(string)
+		name, _ = ref["name"].(string)
+		return uid, name
+	}
+	return "", ""
+}

@@ -1,0 +1,110 @@
+package connection
+
+import (
+	"fmt"
+)
+
+// A Reason is one word for the state of a connection. The README lists them
+// with their cause and remedy.
+type Reason string
+
+// A Severity says what a reason means for readiness.
+type Severity int
+
+const (
+	// Note is shown; the connection is ready or is about something else.
+	Note Severity = iota
+	// Warns is shown; the connection is ready.
+	Warns
+	// Blocks keeps the connection from being ready.
+	Blocks
+)
+
+// The reasons.
+const (
+	InvalidField                Reason = "InvalidField"
+	NotClaimed                  Reason = "NotClaimed"
+	CloudNotConfigured          Reason = "CloudNotConfigured"
+	NotAllowed                  Reason = "NotAllowed"
+	ServiceAccountNotRegistered Reason = "ServiceAccountNotRegistered"
+	DiskNotRegistered           Reason = "DiskNotRegistered"
+	TwoGoogleAccounts           Reason = "TwoGoogleAccounts"
+	ServiceAccountConflict      Reason = "ServiceAccountConflict"
+	WorkloadConflict            Reason = "WorkloadConflict"
+	ContainerNotFound           Reason = "ContainerNotFound"
+
+	CrossplaneTooOld           Reason = "CrossplaneTooOld"
+	ProviderNotInstalled       Reason = "ProviderNotInstalled"
+	ServiceAccountNotFound     Reason = "ServiceAccountNotFound"
+	ServiceAccountTaken        Reason = "ServiceAccountTaken"
+	ServiceAccountNotAnnotated Reason = "ServiceAccountNotAnnotated"
+	ServiceAccountInUse        Reason = "ServiceAccountInUse"
+	VolumeClaimNotFound        Reason = "VolumeClaimNotFound"
+	VolumeClaimLost            Reason = "VolumeClaimLost"
+	PortConflict               Reason = "PortConflict"
+	NameConflict               Reason = "NameConflict"
+
+	RoleNotFound      Reason = "RoleNotFound"
+	IdentityNotFound  Reason = "IdentityNotFound"
+	IdentityMismatch  Reason = "IdentityMismatch"
+	AssociationExists Reason = "AssociationExists"
+	ProviderError     Reason = "ProviderError"
+	Creating          Reason = "Creating"
+
+	RevocationExternal Reason = "RevocationExternal"
+	ReplicasUnsafe     Reason = "ReplicasUnsafe"
+	RolloutBlocks      Reason = "RolloutBlocks"
+	DiskPolicyPinned   Reason = "DiskPolicyPinned"
+	AllowListAbsent    Reason = "AllowListAbsent"
+	BindingRetained    Reason = "BindingRetained"
+
+	WorkloadNotFound Reason = "WorkloadNotFound"
+	Superseded       Reason = "Superseded"
+	Connected        Reason = "Connected"
+)
+
+// severities of the reasons that don't block.
+var severities = map[Reason]Severity{
+	RevocationExternal: Warns,
+	ReplicasUnsafe:     Warns,
+	RolloutBlocks:      Warns,
+	DiskPolicyPinned:   Warns,
+	AllowListAbsent:    Warns,
+	BindingRetained:    Warns,
+	WorkloadNotFound:   Note,
+	Superseded:         Note,
+	Connected:          Note,
+}
+
+// Severity of a reason. One that nothing is known of blocks.
+func (r Reason) Severity() Severity {
+	if s, ok := severities[r]; ok {
+		return s
+	}
+	return Blocks
+}
+
+// A Verdict is a reason with one sentence: the object, the value seen, the next
+// step. The zero Verdict finds nothing to say.
+type Verdict struct {
+	Reason  Reason
+	Message string
+}
+
+// Blocks says whether the verdict keeps its connection from being ready.
+func (v Verdict) Blocks() bool { return v.Reason != "" && v.Reason.Severity() == Blocks }
+
+// Verdictf is a verdict with a formatted message.
+func Verdictf(r Reason, format string, args ...any) Verdict {
+	return Verdict{Reason: r, Message: fmt.Sprintf(format, args...)}
+}
+
+// First verdict that has something to say.
+func First(vs ...Verdict) Verdict {
+	for _, v := range vs {
+		if v.Reason != "" {
+			return v
+		}
+	}
+	return Verdict{}
+}

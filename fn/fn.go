@@ -1,0 +1,109 @@
+// Package fn is the composition function: it reads a request, decides by plain
+// Go values, and writes the response. Protobuf is seen here and nowhere below.
+package fn
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/crossplane/function-sdk-go/logging"
+	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
+	"github.com/crossplane/function-sdk-go/response"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/connection"
+	"github.com/serviceconnections/function-service-connections/fn/plan"
+	"github.com/serviceconnections/function-service-connections/fn/status"
+)
+
+// How soon Crossplane asks again without a change. What the function reads is
+// watched, so this is for what no watch tells.
+const (
+	ttlPending = time.Minute
+	ttlReady   = 10 * time.Minute
+)
+
+// A Function expands service connections.
+type Function struct {
+	fnv1.UnimplementedFunctionRunnerServiceServer
+
+	log logging.Logger
+}
+
+// New Function that logs to the supplied logger.
+func New(log logging.Logger) *Function { return &Function{log: log} }
+
+// RunFunction expands the service connections of one composite resource. A
+// fatal result stops Crossplane before it applies or deletes anything, so it
+// answers only what can't be read at all; all else is told in the status.
+func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse, error) {
+	f.log.Debug("Running function", "tag", req.GetMeta().GetTag())
+	rsp := response.To(req, ttlPending)
+
+	in, err := readInput(req)
+	if err != nil {
+		return fatal(rsp, status.Unresolved(err), err), nil
+	}
+	if r, ok := environmentConfig(in); ok {
+		require(rsp, r)
+	}
+	xr, observed := object(req.GetObserved().GetComposite().GetResource()), observe(req)
+	c, err := readClaim(in, xr, plan.Owns(observed))
+	switch {
+	case errors.Is(err, errNotClaimed):
+		return keep(rsp, observed, status.Unclaimed(err))
+	case err != nil:
+		return fatal(rsp, status.Unreadable(err), err), nil
+	}
+	s, err := resolveSettings(req, in, observed)
+	switch {
+	case errors.Is(err, errPending):
+		return keep(rsp, observed, status.Pending(err))
+	case err != nil:
+		return fatal(rsp, status.Unresolved(err), err), nil
+	}
+	return respond(rsp, in, c, plan.Make(plan.Input{
+		Claim:    c,
+		Settings: s,
+		Observed: observed,
+		Rendered: rendered(req, c),
+		Previous: previous(in, xr),
+	}))
+}
+
+// respond with what is composed, injected, required and told.
+func respond(rsp *fnv1.RunFunctionResponse, in *input, c *claim.Claim, p *plan.Plan) (*fnv1.RunFunctionResponse, error) {
+	if err := compose(rsp, p.Composed); err != nil {
+		return nil, err
+	}
+	if err := deliver(rsp, p); err != nil {
+		return nil, err
+	}
+	if err := writeStatus(rsp, in, status.Of(p)); err != nil {
+		return nil, err
+	}
+	require(rsp, p.Requires...)
+	setConditions(rsp, status.Conditions(c, p))
+	setReady(rsp, status.Ready(c, p), p.Composed)
+	return rsp, nil
+}
+
+// keep everything as it is, because the claim can't be expanded yet.
+func keep(rsp *fnv1.RunFunctionResponse, observed connection.Observed, cs []status.Condition) (*fnv1.RunFunctionResponse, error) {
+	kept := plan.KeepAll(observed)
+	if err := compose(rsp, kept); err != nil {
+		return nil, err
+	}
+	setConditions(rsp, cs)
+	setReady(rsp, false, kept)
+	return rsp, nil
+}
+
+// fatal stops the run. Crossplane then leaves alone all that is there, and
+// shows the conditions.
+func fatal(rsp *fnv1.RunFunctionResponse, cs []status.Condition, err error) *fnv1.RunFunctionResponse {
+	setConditions(rsp, cs)
+	response.Fatal(rsp, err)
+	return rsp
+}

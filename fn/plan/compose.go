@@ -1,0 +1,241 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/serviceconnections/function-service-connections/fn/connection"
+)
+
+// findServiceAccounts looks at the ServiceAccount of each service: composed, it
+// must not be somebody else's; named, it must exist.
+func (p *planner) findServiceAccounts() {
+	ns := p.Claim.Namespace
+	for _, s := range p.plan.Services {
+		name := s.ServiceAccount
+		if s.observed = p.Observed.Object(connection.ServiceAccountKey(name)); s.observed != nil {
+			continue
+		}
+		sa, known := p.require(connection.ServiceAccountRequirement(ns, name))
+		uid, _ := connection.Controller(sa)
+		switch {
+		case !known:
+			s.account = unanswered
+		case s.composed && sa != nil && uid != p.Claim.UID:
+			s.account = connection.Verdictf(connection.ServiceAccountTaken, "ServiceAccount %q exists in namespace %q and %s; set services[%s].serviceAccountName: %s to use it, or remove it", name, ns, owner(sa), s.Name, name)
+		case !s.composed && sa == nil:
+			s.account = connection.Verdictf(connection.ServiceAccountNotFound, "ServiceAccount %q does not exist in namespace %q; create it, or leave serviceAccountName out to have one composed", name, ns)
+		case sa != nil:
+			s.observed = sa
+		}
+		if s.composed && s.account.Blocks() {
+			// Nothing is composed for a service whose ServiceAccount is not its
+			// own: a grant would go to somebody else's pods.
+			for _, c := range s.Connections {
+				c.refuse(s.account)
+			}
+		}
+	}
+}
+
+// unanswered is what a connection says until Crossplane has looked up what it
+// needs to know. A Crossplane that knows required resources asks again at once,
+// so nobody reads this for long.
+var unanswered = connection.Verdictf(connection.CrossplaneTooOld, "Crossplane has not looked up the objects that the function asks for; it must be version 2.0 or newer")
+
+// owner of an object that isn't ours, for a message.
+func owner(object map[string]any) string {
+	labels, _ := object["metadata"].(map[string]any)["labels"].(map[string]any)
+	name, _ := labels["crossplane.io/claim-name"].(string)
+	if name == "" {
+		if _, name = connection.Controller(object); name == "" {
+			return "was made by somebody else"
+		}
+	}
+	return "belongs to " + strconv.Quote(name)
+}
+
+// compose the grants of all active connections, each once, whoever needs it.
+func (p *planner) compose() {
+	needs := map[string][]connection.Need{}
+	grants := map[string]connection.Grant{}
+	var order []string
+	for c := range p.connections {
+		for _, r := range c.Requires {
+			if _, known := p.require(r); !known {
+				c.Verdict = connection.First(c.Verdict, unanswered)
+			}
+		}
+		if !c.active {
+			continue
+		}
+		for _, g := range c.Grants {
+			if v := p.mayCompose(g); v.Reason != "" {
+				c.Verdict = connection.First(c.Verdict, v)
+				continue
+			}
+			if _, ok := grants[g.Key]; !ok {
+				grants[g.Key] = g
+				order = append(order, g.Key)
+			}
+			needs[g.Key] = append(needs[g.Key], c.need())
+		}
+	}
+	for _, key := range order {
+		connection.SetNeeds(grants[key].Object, needs[key])
+		p.plan.Composed[key] = Composed{Object: grants[key].Object, Ready: connection.Ready(p.Observed.Object(key))}
+	}
+}
+
+// mayCompose says why a grant can't be applied. Crossplane stops at the first
+// object that it can't apply, and writes no status then, so this is asked
+// before: is the kind installed, and is the name free?
+func (p *planner) mayCompose(g connection.Grant) connection.Verdict {
+	if p.Observed.Object(g.Key) != nil {
+		return connection.Verdict{}
+	}
+	metadata, _ := g.Object["metadata"].(map[string]any)
+	name, _ := metadata["name"].(string)
+	namespace, _ := metadata["namespace"].(string)
+	if g.Kind.CRD != "" && !p.kindObserved(g.Kind) {
+		crd, known := p.require(connection.CRDRequirement(g.Kind.CRD))
+		switch {
+		case !known:
+			return unanswered
+		case !connection.Established(crd):
+			return connection.Verdictf(connection.ProviderNotInstalled, "CustomResourceDefinition %q is not installed; ask the platform team to install the provider that has %s", g.Kind.CRD, g.Kind.Kind)
+		}
+	}
+	there, known := p.require(connection.Requirement{APIVersion: g.Kind.APIVersion, Kind: g.Kind.Kind, Namespace: namespace, Name: name})
+	uid, _ := connection.Controller(there)
+	switch {
+	case !known:
+		return unanswered
+	case there != nil && uid != p.Claim.UID:
+		return connection.Verdictf(connection.ServiceAccountConflict, "%s %q exists and %s; one claim only can grant this to the ServiceAccount", g.Kind.Kind, name, owner(there))
+	default:
+		return connection.Verdict{}
+	}
+}
+
+// kindObserved says whether an object of the kind is observed, which answers
+// whether the kind is installed.
+func (p *planner) kindObserved(k connection.Kind) bool {
+	for _, key := range p.keys {
+		o := p.Observed.Object(key)
+		if o["kind"] == k.Kind && o["apiVersion"] == k.APIVersion {
+			return true
+		}
+	}
+	return false
+}
+
+// composeServiceAccounts of the services that don't name one, with the
+// annotations of everything that uses them.
+func (p *planner) composeServiceAccounts() {
+	for _, s := range p.plan.Services {
+		if !s.composed || s.account.Blocks() {
+			continue
+		}
+		g := connection.ServiceAccount(p.Claim.Namespace, s.ServiceAccount, p.annotations(s))
+		connection.SetNeeds(g.Object, []connection.Need{{Service: s.Name}})
+		p.plan.Composed[g.Key] = Composed{Object: g.Object, Ready: s.observed != nil}
+	}
+}
+
+// annotations of a composed ServiceAccount: those of its active connections,
+// and those that are observed and that an identity in the claim still rests on.
+func (p *planner) annotations(s *Service) map[string]string {
+	out := map[string]string{}
+	settled := map[connection.Family]bool{}
+	for c := range p.connections {
+		if c.service.ServiceAccount != s.ServiceAccount || !c.active || !c.Published {
+			continue
+		}
+		if p.waits(s, c) {
+			continue
+		}
+		settled[c.Family] = true
+		maps.Copy(out, c.Annotations)
+	}
+	for _, k := range annotationKeys(s.observed) {
+		f := connection.AnnotationFamily(k)
+		if f != "" && !settled[f] && p.holds(s, f) {
+			out[k] = connection.Annotation(s.observed, k)
+		}
+	}
+	return out
+}
+
+// waits says whether a connection's annotations wait for its grants, because
+// another identity is in use and must work until the new one does.
+func (p *planner) waits(s *Service, c *Connection) bool {
+	switching := false
+	for k, v := range c.Annotations {
+		if was := connection.Annotation(s.observed, k); was != "" && was != v {
+			switching = true
+		}
+	}
+	return switching && p.predecessor(c) && !p.grantsReady(c)
+}
+
+// predecessor says whether an object still grants the ServiceAccount another
+// identity of the connection's family.
+func (p *planner) predecessor(c *Connection) bool {
+	return slices.ContainsFunc(p.keys, func(key string) bool {
+		g := p.owned[key]
+		return g.Identity && g.Family == c.Family && g.ServiceAccount == c.service.ServiceAccount &&
+			g.Target != c.Target && !g.Decision.Revokes()
+	})
+}
+
+func (p *planner) grantsReady(c *Connection) bool {
+	for _, g := range c.Grants {
+		if !connection.Ready(p.Observed.Object(g.Key)) {
+			return false
+		}
+	}
+	return true
+}
+
+// holds says whether an observed annotation stays although no active connection
+// asks for it: a connection of its family is in the claim, though it can't be
+// expanded now, and what it grants isn't revoked.
+func (p *planner) holds(s *Service, f connection.Family) bool {
+	wanted, revoked := p.Claim.Incomplete, false
+	for c := range p.connections {
+		if c.service.ServiceAccount == s.ServiceAccount && connection.FamilyOf(c.Type) == f {
+			wanted = true
+			revoked = revoked || c.Decision.Revokes()
+		}
+	}
+	if !wanted {
+		return false
+	}
+	granted := false
+	for _, k := range p.keys {
+		g := p.owned[k]
+		if !g.Identity || g.Family != f || g.ServiceAccount != s.ServiceAccount {
+			continue
+		}
+		if !g.Decision.Revokes() {
+			return true
+		}
+		granted = true
+	}
+	if granted {
+		return false
+	}
+	// No object grants it, so the annotation is judged by its own value.
+	if d, ok := connection.Annotated(p.Settings, p.Claim.Namespace, f, s.observed); ok {
+		return !d.Revokes()
+	}
+	return !revoked
+}
+
+func annotationKeys(object map[string]any) []string {
+	metadata, _ := object["metadata"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	return slices.Sorted(maps.Keys(annotations))
+}

@@ -1,0 +1,177 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/serviceconnections/function-service-connections/fn/connection"
+	"github.com/serviceconnections/function-service-connections/fn/settings"
+)
+
+// own tells our observed composed resources from those of other steps.
+func (p *planner) own() {
+	for key, o := range p.Observed.Composed {
+		if g, ok := connection.GrantedBy(p.Settings, p.Claim.Namespace, key, o.Object); ok {
+			p.owned[key] = g
+		}
+	}
+	p.keys = slices.Sorted(maps.Keys(p.owned))
+}
+
+// expand every valid connection.
+func (p *planner) expand() {
+	for i := range p.Claim.Services {
+		entry := &p.Claim.Services[i]
+		s := &Service{ServiceEntry: entry}
+		s.ServiceAccount, s.composed = p.Claim.ServiceAccount(entry.Service)
+		p.findWorkload(s)
+		for _, e := range entry.Entries {
+			c := &Connection{ConnectionEntry: e, service: s}
+			s.Connections = append(s.Connections, c)
+			if len(e.Errors) > 0 {
+				c.refuse(connection.Verdict{Reason: connection.InvalidField, Message: e.Errors.ToAggregate().Error()})
+				continue
+			}
+			c.Expansion = connection.Expand(connection.Context{
+				Claim:          p.Claim,
+				Service:        entry,
+				Connection:     e.Connection,
+				ServiceAccount: s.ServiceAccount,
+				Settings:       p.Settings,
+				Observed:       p.Observed,
+				Workload:       s.workload.object,
+				Mounted:        p.mounted(s, e.Config.DiskName),
+			})
+			c.active = len(c.Grants) > 0 || !c.Expansion.Verdict.Blocks() || c.Published
+			if !c.active {
+				c.refuse(c.Expansion.Verdict)
+			}
+		}
+		p.plan.Services = append(p.plan.Services, s)
+	}
+}
+
+// mounted says whether the last status published a disk for the service.
+func (p *planner) mounted(s *Service, diskName string) bool {
+	for _, ps := range p.Previous.Services {
+		if ps.Name != s.Name || ps.Injection == nil {
+			continue
+		}
+		for _, v := range ps.Injection.Volumes {
+			if v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == diskName {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// judge every connection by the cluster's allow-lists.
+func (p *planner) judge() {
+	for c := range p.connections {
+		if !c.active {
+			continue
+		}
+		ns, what := p.Claim.Namespace, c.Identity
+		if what == "" {
+			what = c.Target
+		}
+		switch c.Decision {
+		case settings.Allowed:
+		case settings.Unregistered:
+			c.refuse(connection.Verdictf(connection.ServiceAccountNotRegistered, "Google service account %q is not registered in the cluster settings; ask the platform team to register it for namespace %q", what, ns))
+		case settings.Excluded:
+			c.refuse(connection.Verdictf(connection.NotAllowed, "namespace %q may not use %q by the cluster settings; ask the platform team to allow it", ns, what))
+		case settings.Absent:
+			if p.granted(c) {
+				c.Warnings = append(c.Warnings, connection.Verdictf(connection.AllowListAbsent, "the cluster settings have no list that allows %q; it stays because it is in use, and nothing new is granted", what))
+				continue
+			}
+			c.refuse(connection.Verdictf(connection.NotAllowed, "the cluster settings have no list that allows %q for namespace %q; ask the platform team to add one", what, ns))
+		}
+		if c.Decision.Revokes() && c.Family == connection.FamilyGoogle && p.Settings.GCP.SharedWorkloadPool {
+			c.Warnings = append(c.Warnings, connection.Verdictf(connection.BindingRetained, "the binding on %q stays in Google Cloud, because other clusters use the workload pool %q; remove it there if none needs it", what, p.Settings.GCP.WorkloadPool))
+		}
+	}
+}
+
+// granted says whether the very target of a connection is granted already: the
+// same object, or the same annotation, with the same target.
+func (p *planner) granted(c *Connection) bool {
+	for _, g := range c.Grants {
+		if o, ok := p.owned[g.Key]; ok && o.Identity && o.Target == c.Target {
+			return true
+		}
+	}
+	return p.annotated(c.service.ServiceAccount, c.Annotations)
+}
+
+// annotated says whether a composed ServiceAccount has all these annotations,
+// and there are some.
+func (p *planner) annotated(serviceAccount string, annotations map[string]string) bool {
+	sa := p.Observed.Object(connection.ServiceAccountKey(serviceAccount))
+	for k, v := range annotations {
+		if connection.Annotation(sa, k) != v {
+			return false
+		}
+	}
+	return len(annotations) > 0
+}
+
+// settleConflicts between connections that want different targets for one
+// ServiceAccount. The one that is observed wins, whatever the order of the
+// list, or an edit elsewhere in the claim would switch a running service's
+// identity. With none observed, the first wins.
+func (p *planner) settleConflicts() {
+	type claimant struct {
+		serviceAccount string
+		family         connection.Family
+	}
+	groups := map[claimant][]*Connection{}
+	for c := range p.connections {
+		if c.active && c.Target != "" {
+			k := claimant{c.service.ServiceAccount, c.Family}
+			groups[k] = append(groups[k], c)
+		}
+	}
+	for k, cs := range groups {
+		winner := p.winner(k.serviceAccount, k.family, cs)
+		for _, c := range cs {
+			if c.Target == winner.Target {
+				continue
+			}
+			if k.family == connection.FamilyGoogle {
+				c.refuse(connection.Verdictf(connection.TwoGoogleAccounts, "ServiceAccount %q acts as %q for %s of service %q, and can't act as %q too; grant the roles to one Google service account and use it for both", k.serviceAccount, winner.Target, winner.Type, winner.service.Name, c.Target))
+				continue
+			}
+			c.refuse(connection.Verdictf(connection.ServiceAccountConflict, "ServiceAccount %q has %q for service %q, and can't have %q too; use another serviceAccountName for service %q", k.serviceAccount, winner.Identity, winner.service.Name, c.Identity, c.service.Name))
+		}
+	}
+}
+
+// winner of a conflict: the connection whose target is observed as granted to
+// itself, then one whose target is observed at all, then the first.
+func (p *planner) winner(serviceAccount string, family connection.Family, cs []*Connection) *Connection {
+	var observed *Connection
+	for _, c := range cs {
+		for _, key := range p.keys {
+			g := p.owned[key]
+			if !g.Identity || g.ServiceAccount != serviceAccount || g.Family != family || g.Target != c.Target {
+				continue
+			}
+			if slices.Contains(connection.Needs(p.Observed.Object(key)), c.need()) {
+				return c
+			}
+			if observed == nil {
+				observed = c
+			}
+		}
+		if observed == nil && p.annotated(serviceAccount, c.Annotations) {
+			observed = c
+		}
+	}
+	if observed != nil {
+		return observed
+	}
+	return cs[0]
+}

@@ -1,0 +1,275 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/connection"
+	"github.com/serviceconnections/function-service-connections/fn/workload"
+)
+
+// A workloadState is what is known of a service's workload.
+type workloadState struct {
+	kind workload.Kind
+
+	// readable says that the workload may be read, so that a nil object means
+	// that there is none.
+	readable bool
+	object   map[string]any
+
+	// template that the pods are made from, before the injection where an
+	// earlier step renders it.
+	template map[string]any
+
+	// serviceAccount that the running template names, empty for none.
+	serviceAccount string
+}
+
+// running says whether a CronJob has jobs that run.
+func (w workloadState) running() bool {
+	status, _ := w.object["status"].(map[string]any)
+	active, _ := status["active"].([]any)
+	return len(active) > 0
+}
+
+// findWorkload of a service: rendered by an earlier step, or read in the
+// cluster where the settings allow it.
+func (p *planner) findWorkload(s *Service) {
+	w := &s.workload
+	w.kind, _ = workload.KindOf(s.Workload.APIVersion, s.Workload.Kind)
+	if r, ok := p.Rendered[*s.Workload]; ok {
+		s.Rendered = &r
+		w.readable = true
+		w.object = p.Observed.Object(r.Key)
+		w.template, _ = w.kind.Template(r.Object)
+	} else if p.readWorkload(s) && w.object != nil {
+		w.template, _ = w.kind.Template(w.object)
+	}
+	if running, ok := w.kind.Template(w.object); ok {
+		spec, _ := running["spec"].(map[string]any)
+		w.serviceAccount, _ = spec["serviceAccountName"].(string)
+	}
+}
+
+func (p *planner) readWorkload(s *Service) bool {
+	w := &s.workload
+	if !w.kind.Inspected || !p.Settings.Inspect() {
+		return false
+	}
+	if w.kind.CRD != "" {
+		// To ask for an object of a kind that isn't installed fails the whole
+		// reconcile.
+		crd, _ := p.require(connection.CRDRequirement(w.kind.CRD))
+		if !connection.Established(crd) {
+			return false
+		}
+	}
+	w.object, w.readable = p.require(connection.Requirement{
+		APIVersion: s.Workload.APIVersion, Kind: s.Workload.Kind,
+		Namespace: p.Claim.Namespace, Name: s.Workload.Name,
+	})
+	return w.readable
+}
+
+// inject builds what each service's pods get, and says where they would get
+// nothing.
+func (p *planner) inject() {
+	for _, s := range p.plan.Services {
+		if s.Refused = p.workloadConflict(s); s.Refused.Blocks() {
+			continue
+		}
+		// The first publication waits for the ServiceAccount, or pods would be
+		// refused. Once published, an injection is not withdrawn because a
+		// ServiceAccount, or an annotation on it, is missing for a while.
+		published := p.published(s)
+		if s.observed == nil && !published {
+			continue
+		}
+		var parts []claim.Injection
+		annotations := map[string]string{}
+		for _, c := range s.Connections {
+			if !c.active || !c.Published || !published && p.notAnnotated(c).Reason == connection.ServiceAccountNotAnnotated {
+				continue
+			}
+			parts = append(parts, c.Expansion.Injection)
+			for k := range c.Annotations {
+				annotations[k] = p.annotation(s, k)
+			}
+		}
+		if len(parts) == 0 {
+			continue
+		}
+		injection, err := workload.Merge(parts...)
+		if err != nil {
+			s.Refused = connection.Verdictf(connection.NameConflict, "the connections of service %q exclude each other: %s", s.Name, err)
+			continue
+		}
+		injection.ServiceAccountName = s.ServiceAccount
+		injection.Containers = s.Containers
+		injection.Complete = len(parts) == len(s.Connections)
+		injection.Hash = workload.Hash(injection, annotations)
+		s.Injection = &injection
+		if s.workload.template == nil {
+			continue
+		}
+		if conflicts := workload.Inspect(s.workload.template, injection, s.Service); len(conflicts) > 0 {
+			s.Refused = connection.Verdict{Reason: connection.Reason(conflicts[0].Reason), Message: conflicts[0].Message}
+		}
+	}
+}
+
+// annotation of a service's ServiceAccount as this run leaves it.
+func (p *planner) annotation(s *Service, key string) string {
+	if c, ok := p.plan.Composed[connection.ServiceAccountKey(s.ServiceAccount)]; ok {
+		return connection.Annotation(c.Object, key)
+	}
+	return connection.Annotation(s.observed, key)
+}
+
+// notAnnotated says whether the ServiceAccount lacks annotations that the
+// connection needs: ours soon has them, somebody else's must be given them.
+func (p *planner) notAnnotated(c *Connection) connection.Verdict {
+	s := c.service
+	if s.observed == nil || !c.Published {
+		return connection.Verdict{}
+	}
+	v := connection.NotAnnotated(s.observed, p.Claim.Namespace, s.ServiceAccount, c.Annotations)
+	if _, ours := p.plan.Composed[connection.ServiceAccountKey(s.ServiceAccount)]; ours && v.Blocks() {
+		return connection.Verdictf(connection.Creating, "ServiceAccount %q is being annotated", s.ServiceAccount)
+	}
+	return v
+}
+
+// workloadConflict says whether another service of the claim has the workload.
+// The one whose injection was published keeps it, or else the first.
+func (p *planner) workloadConflict(s *Service) connection.Verdict {
+	var holder *Service
+	for _, o := range p.plan.Services {
+		if *o.Workload != *s.Workload {
+			continue
+		}
+		if holder == nil || p.published(o) && !p.published(holder) {
+			holder = o
+		}
+	}
+	if holder == s {
+		return connection.Verdict{}
+	}
+	return connection.Verdictf(connection.WorkloadConflict, "%s %q belongs to service %q already; give service %q a workload of its own, or put the connections into one service", s.Workload.Kind, s.Workload.Name, holder.Name, s.Name)
+}
+
+// published says whether the last status published an injection for the
+// service's workload and ServiceAccount.
+func (p *planner) published(s *Service) bool {
+	return slices.ContainsFunc(p.Previous.Services, func(ps claim.ServiceStatus) bool {
+		return ps.Name == s.Name && ps.Injection != nil && ps.Injection.ServiceAccountName == s.ServiceAccount &&
+			ps.Workload != nil && *ps.Workload == *s.Workload
+	})
+}
+
+// conclude says the last word on every connection: the first of all verdicts,
+// from what the claim says to what the cloud says.
+func (p *planner) conclude() {
+	for c := range p.connections {
+		s := c.service
+		c.Verdict = connection.First(
+			c.Verdict,
+			s.account,
+			s.Refused,
+			c.Expansion.Verdict,
+			p.awaitsServiceAccount(s),
+			p.notAnnotated(c),
+			p.unpublished(c),
+			connection.Verdict{Reason: connection.Connected},
+		)
+	}
+	for _, s := range p.plan.Services {
+		if s.workload.readable && s.workload.object == nil && s.Rendered == nil {
+			s.Notes = append(s.Notes, connection.Verdictf(connection.WorkloadNotFound, "%s %q does not exist in namespace %q yet; its pods get the connections as they are created", s.Workload.Kind, s.Workload.Name, p.Claim.Namespace))
+		}
+	}
+}
+
+func (p *planner) awaitsServiceAccount(s *Service) connection.Verdict {
+	if s.observed != nil {
+		return connection.Verdict{}
+	}
+	return connection.Verdictf(connection.Creating, "ServiceAccount %q is being created", s.ServiceAccount)
+}
+
+func (p *planner) unpublished(c *Connection) connection.Verdict {
+	if c.Published {
+		return connection.Verdict{}
+	}
+	return connection.Verdictf(connection.Creating, "the identity of %s is not known yet", c.Type)
+}
+
+// rollOut says of every service whether pods may pre-date its injection, and
+// how to replace them.
+func (p *planner) rollOut() {
+	for _, s := range p.plan.Services {
+		var was *claim.Rollout
+		for _, ps := range p.Previous.Services {
+			if ps.Name == s.Name {
+				was = ps.Rollout
+			}
+		}
+		hash := ""
+		if s.Injection != nil {
+			hash = s.Injection.Hash
+		}
+		switch {
+		case !s.workload.readable:
+		case s.Rendered != nil:
+			s.Rollout = rendered(s, hash)
+		default:
+			restart := s.workload.kind.Restart(p.Claim.Namespace, s.Workload.Name)
+			s.Rollout = advance(was, hash, s.workload)
+			if restart == "" && s.Rollout != nil {
+				// The next run of a CronJob has new pods; only jobs that run now
+				// can have older ones.
+				s.Rollout.Current = !s.workload.running()
+			}
+			if s.Rollout != nil && !s.Rollout.Current && s.workload.object != nil && s.Refused.Reason == "" {
+				s.Restart = restart
+			}
+		}
+	}
+}
+
+// rendered workloads roll out by themselves: the injection changes their
+// template.
+func rendered(s *Service, hash string) *claim.Rollout {
+	if s.workload.object == nil {
+		return &claim.Rollout{Injection: hash, Current: true}
+	}
+	running, _ := s.workload.kind.Template(s.workload.object)
+	return &claim.Rollout{Injection: hash, Current: connection.Annotation(running, workload.AnnotationInjection) == hash}
+}
+
+// advance what is remembered of a workload. A change of the injection is
+// remembered with the pod template's hash; once that differs, the pods are new.
+// A workload that wasn't there when the injection had been published can have
+// no older pods.
+func advance(was *claim.Rollout, hash string, w workloadState) *claim.Rollout {
+	template := ""
+	if w.object != nil {
+		template = w.kind.TemplateHash(w.object)
+	}
+	if was == nil && hash == "" {
+		return nil
+	}
+	now := claim.Rollout{Injection: hash, Template: template}
+	if was == nil || was.Injection != hash {
+		return &now
+	}
+	if was.Current {
+		return &claim.Rollout{Injection: hash, Current: true}
+	}
+	switch {
+	case template == "", was.Template != "" && was.Template != template:
+		return &claim.Rollout{Injection: hash, Current: true}
+	default:
+		return &now
+	}
+}

@@ -1,0 +1,171 @@
+package plan
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"strings"
+
+	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
+	"sigs.k8s.io/structured-merge-diff/v6/value"
+
+	"github.com/serviceconnections/function-service-connections/fn/connection"
+)
+
+// fieldManager is the prefix of the managers with which Crossplane applies
+// composed resources (crossplane, composition_functions.go,
+// FieldOwnerComposedPrefix).
+const fieldManager = "apiextensions.crossplane.io/composed"
+
+// asOwned puts an observed composed resource back into desired with exactly the
+// fields that Crossplane's field manager owns. With fewer, server-side apply
+// would remove the rest; with more, we would take over the provider's, and no
+// longer let it change them.
+func asOwned(o connection.Composed) map[string]any {
+	set := ownedSet(o.ManagedFields())
+	var kept map[string]any
+	if set == nil {
+		// Only a rendering without an API server has none.
+		kept = withoutServerFields(o.Object)
+	} else {
+		kept, _ = extract(o.Object, set).(map[string]any)
+	}
+	if kept == nil {
+		kept = map[string]any{}
+	}
+	kept["apiVersion"], kept["kind"] = o.Object["apiVersion"], o.Object["kind"]
+	metadata, _ := kept["metadata"].(map[string]any)
+	if metadata == nil {
+		metadata = map[string]any{}
+		kept["metadata"] = metadata
+	}
+	was, _ := o.Object["metadata"].(map[string]any)
+	for _, k := range []string{"name", "namespace"} {
+		if v, ok := was[k]; ok {
+			metadata[k] = v
+		}
+	}
+	// Crossplane sets the controller reference itself.
+	delete(metadata, "ownerReferences")
+	return kept
+}
+
+// ownedSet of fields, nil where there are no managed fields at all.
+func ownedSet(managedFields []any) *fieldpath.Set {
+	var set *fieldpath.Set
+	for _, v := range managedFields {
+		entry, _ := v.(map[string]any)
+		manager, _ := entry["manager"].(string)
+		if set == nil {
+			set = &fieldpath.Set{}
+		}
+		if !strings.HasPrefix(manager, fieldManager) || entry["operation"] != "Apply" || entry["subresource"] != nil {
+			continue
+		}
+		b, err := json.Marshal(entry["fieldsV1"])
+		if err != nil {
+			continue
+		}
+		fields := &fieldpath.Set{}
+		if err := fields.FromJSON(bytes.NewReader(b)); err != nil {
+			continue
+		}
+		set = set.Union(fields)
+	}
+	return set
+}
+
+func withoutServerFields(object map[string]any) map[string]any {
+	kept := map[string]any{}
+	for k, v := range object {
+		if k != "status" && k != "metadata" {
+			kept[k] = v
+		}
+	}
+	was, _ := object["metadata"].(map[string]any)
+	metadata := map[string]any{}
+	for _, k := range []string{"labels", "annotations"} {
+		if v, ok := was[k]; ok {
+			metadata[k] = v
+		}
+	}
+	kept["metadata"] = metadata
+	return kept
+}
+
+// extract the part of a value that a set of fields holds.
+func extract(v any, set *fieldpath.Set) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := map[string]any{}
+		for k, e := range v {
+			name := k
+			if part, ok := extractElement(e, set, fieldpath.PathElement{FieldName: &name}); ok {
+				out[k] = part
+			}
+		}
+		return out
+	case []any:
+		out := []any{}
+		for i, e := range v {
+			for _, pe := range elements(set, i, e) {
+				if part, ok := extractElement(e, set, pe); ok {
+					out = append(out, part)
+					break
+				}
+			}
+		}
+		return out
+	default:
+		return v
+	}
+}
+
+// extractElement is the part of a field or list item that the set holds.
+func extractElement(v any, set *fieldpath.Set, pe fieldpath.PathElement) (any, bool) {
+	if children, ok := set.Children.Get(pe); ok {
+		return extract(v, children), true
+	}
+	if !set.Members.Has(pe) {
+		return nil, false
+	}
+	if _, ok := v.(map[string]any); ok {
+		// The map itself is owned, and nothing in it: what is there now, others
+		// have put there. The function emits no map that is applied as a whole.
+		return map[string]any{}, true
+	}
+	return v, true
+}
+
+// elements of a set that stand for a list item: by its key, value or index.
+func elements(set *fieldpath.Set, i int, item any) []fieldpath.PathElement {
+	var found []fieldpath.PathElement
+	match := func(pe fieldpath.PathElement) {
+		switch {
+		case pe.Index != nil && *pe.Index == i,
+			pe.Value != nil && reflect.DeepEqual((*pe.Value).Unstructured(), item),
+			pe.Key != nil && keyed(*pe.Key, item):
+			found = append(found, pe)
+		}
+	}
+	for pe := range set.Members.All() {
+		match(pe)
+	}
+	for pe := range set.Children.All() {
+		match(pe)
+	}
+	return found
+}
+
+func keyed(key value.FieldList, item any) bool {
+	m, ok := item.(map[string]any)
+	if !ok {
+		return false
+	}
+	for _, f := range key {
+		if !reflect.DeepEqual(f.Value.Unstructured(), m[f.Name]) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,163 @@
+// Package plan joins the expansions of a claim's connections into what is
+// composed, and says of every connection how it stands. The rules that must
+// never break stand here, once for all types: what is shared, who wins a
+// conflict, what is kept, what is superseded, and what is revoked.
+package plan
+
+import (
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/connection"
+	"github.com/serviceconnections/function-service-connections/fn/settings"
+)
+
+// Input of a plan.
+type Input struct {
+	Claim    *claim.Claim
+	Settings *settings.Settings
+	Observed connection.Observed
+
+	// Rendered are the workloads that earlier steps of the pipeline desire.
+	Rendered Workloads
+
+	// Previous is the status that the last run wrote. It is trusted for no
+	// grant and no injection.
+	Previous claim.Status
+}
+
+// Workloads that a pipeline renders.
+type Workloads map[claim.Workload]Rendered
+
+// Rendered is a workload that an earlier step desires, by its composed resource
+// key.
+type Rendered struct {
+	Key    string
+	Object map[string]any
+}
+
+// A Plan is what one run of the function decides.
+type Plan struct {
+	// Composed resources that are desired, by key.
+	Composed map[string]Composed
+
+	// Requires are the objects that Crossplane must read and watch.
+	Requires []connection.Requirement
+
+	// Services in the order of the claim.
+	Services []*Service
+}
+
+// Composed is a desired composed resource.
+type Composed struct {
+	Object map[string]any
+	Ready  bool
+}
+
+// A Service and what was decided for it.
+type Service struct {
+	*claim.ServiceEntry
+
+	// ServiceAccount that the pods run as.
+	ServiceAccount string
+
+	// Connections in the order of the claim.
+	Connections []*Connection
+
+	// Injection to publish, nil where there is none.
+	Injection *claim.Injection
+
+	// Rendered is the workload, where an earlier step renders it. The
+	// injection goes into it unless Refused.
+	Rendered *Rendered
+
+	// Refused says why the service's pods would get nothing.
+	Refused connection.Verdict
+
+	// Rollout and Restart say whether pods may pre-date the injection.
+	Rollout *claim.Rollout
+	Restart string
+
+	Notes []connection.Verdict
+
+	composed bool
+	observed map[string]any
+	account  connection.Verdict
+	workload workloadState
+}
+
+// A Connection and what was decided for it.
+type Connection struct {
+	claim.ConnectionEntry
+	connection.Expansion
+
+	// Verdict is the last word on the connection.
+	Verdict connection.Verdict
+
+	service *Service
+
+	// active connections compose their grants.
+	active bool
+}
+
+// Ready says whether pods with the injection can use the connection.
+func (c *Connection) Ready() bool { return !c.Verdict.Blocks() }
+
+func (c *Connection) need() connection.Need {
+	return connection.Need{Service: c.service.Name, Type: c.Type}
+}
+
+// refuse a connection: it grants nothing, and adds nothing to the injection.
+func (c *Connection) refuse(v connection.Verdict) {
+	c.active = false
+	c.Verdict = connection.First(c.Verdict, v)
+}
+
+// Make a plan.
+func Make(in Input) *Plan {
+	p := &planner{
+		Input: in,
+		plan:  &Plan{Composed: map[string]Composed{}},
+		owned: map[string]connection.Granted{},
+	}
+	p.own()
+	p.expand()
+	p.judge()
+	p.settleConflicts()
+	p.findServiceAccounts()
+	p.compose()
+	p.composeServiceAccounts()
+	p.inject()
+	p.conclude()
+	p.rollOut()
+	p.keep()
+	return p.plan
+}
+
+// A planner makes one plan.
+type planner struct {
+	Input
+
+	plan *Plan
+
+	// owned are the observed composed resources of ours, and keys their keys
+	// in order.
+	owned map[string]connection.Granted
+	keys  []string
+}
+
+// connections of all services, in the order of the claim.
+func (p *planner) connections(yield func(*Connection) bool) {
+	for _, s := range p.plan.Services {
+		for _, c := range s.Connections {
+			if !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+// require an object, and look it up. It is nil where it doesn't exist; known is
+// false until Crossplane has answered.
+func (p *planner) require(r connection.Requirement) (object map[string]any, known bool) {
+	p.plan.Requires = append(p.plan.Requires, r)
+	return p.Observed.Lookup(r)
+}

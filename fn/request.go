@@ -1,0 +1,256 @@
+package fn
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/crossplane/crossplane-runtime/v2/pkg/fieldpath"
+	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
+	"google.golang.org/protobuf/types/known/structpb"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	kjson "sigs.k8s.io/json"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/connection"
+	"github.com/serviceconnections/function-service-connections/fn/plan"
+	"github.com/serviceconnections/function-service-connections/fn/settings"
+	"github.com/serviceconnections/function-service-connections/fn/workload"
+	"github.com/serviceconnections/function-service-connections/input/v1beta1"
+)
+
+// The context key under which function-environment-configs leaves the
+// environment, and ours in it. Other keys there belong to others.
+const (
+	contextKeyEnvironment = "apiextensions.crossplane.io/environment"
+	environmentKey        = "serviceConnections"
+)
+
+// errPending says that Crossplane must first read what the function asks for.
+var errPending = errors.New("waiting for Crossplane")
+
+// An input as it was read: the settings stay undecoded until all their sources
+// are there.
+type input struct {
+	v1beta1.Input
+
+	inline map[string]any
+}
+
+// readInput strictly: a field that isn't known is an error that names it.
+func readInput(req *fnv1.RunFunctionRequest) (*input, error) {
+	if req.GetInput() == nil {
+		return nil, errors.New("cannot read the function's input: there is none; add an Input with settings or settingsFrom to the pipeline step")
+	}
+	m := object(req.GetInput())
+	in := &input{}
+	if v, ok := m["settings"]; ok {
+		if in.inline, ok = v.(map[string]any); !ok {
+			return nil, fmt.Errorf("cannot read the function's input: settings: must be an object, not %T", v)
+		}
+		delete(m, "settings")
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the function's input: %w", err)
+	}
+	strict, err := kjson.UnmarshalStrict(b, &in.Input)
+	if err == nil {
+		err = errors.Join(strict...)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the function's input: %w", err)
+	}
+	if in.Kind != "" && in.Kind != "Input" {
+		return nil, fmt.Errorf("cannot read the function's input: kind %q must be Input", in.Kind)
+	}
+	if in.Source.Services == "" {
+		in.Source.Services = "spec.services"
+	}
+	if in.Source.Status == "" {
+		in.Source.Status = "status"
+	}
+	return in, nil
+}
+
+// environmentConfig that the input names.
+func environmentConfig(in *input) (connection.Requirement, bool) {
+	if in.SettingsFrom == nil {
+		return connection.Requirement{}, false
+	}
+	return connection.Requirement{
+		APIVersion: "apiextensions.crossplane.io/v1beta1", Kind: "EnvironmentConfig",
+		Name: in.SettingsFrom.EnvironmentConfig.Name,
+	}, true
+}
+
+// resolveSettings from the pipeline's context, the EnvironmentConfig and the
+// input, of which the later one wins field by field.
+func resolveSettings(req *fnv1.RunFunctionRequest, in *input, observed connection.Observed) (*settings.Settings, error) {
+	var layers []map[string]any
+	environment := req.GetContext().GetFields()[contextKeyEnvironment].GetStructValue()
+	if v, ok := environment.GetFields()[environmentKey]; ok {
+		if v.GetStructValue() == nil {
+			return nil, fmt.Errorf("cannot read settings: %s in the context's environment must be an object", environmentKey)
+		}
+		layers = append(layers, object(v.GetStructValue()))
+	}
+	if r, ok := environmentConfig(in); ok {
+		config, known := observed.Lookup(r)
+		if !known {
+			return nil, fmt.Errorf("%w to read EnvironmentConfig %q; if this stays, Crossplane is older than 2.0", errPending, r.Name)
+		}
+		if config == nil {
+			return nil, fmt.Errorf("cannot read settings: EnvironmentConfig %q does not exist; create it with the cluster settings under data", r.Name)
+		}
+		data, ok := config["data"].(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("cannot read settings: EnvironmentConfig %q has no data; put the cluster settings there", r.Name)
+		}
+		layers = append(layers, data)
+	}
+	return settings.Decode(append(layers, in.inline)...)
+}
+
+// errNotClaimed says that a composite resource belongs to no namespace.
+var errNotClaimed = errors.New("belongs to no namespace, which is part of every trust; create it through its claim")
+
+// readClaim from the composite resource.
+func readClaim(in *input, xr map[string]any, owned bool) (*claim.Claim, error) {
+	paved := fieldpath.Pave(xr)
+	text := func(path string) string {
+		s, err := paved.GetString(path)
+		if err != nil {
+			return ""
+		}
+		return s
+	}
+	c := &claim.Claim{
+		Name:      text("metadata.name"),
+		Composite: text("metadata.name"),
+		UID:       text("metadata.uid"),
+		Namespace: text("metadata.namespace"),
+	}
+	c.Namespaced = c.Namespace != ""
+	if !c.Namespaced {
+		if c.Namespace = text("spec.claimRef.namespace"); c.Namespace != "" {
+			c.Name = text("spec.claimRef.name")
+		} else if in.Source.Namespace != "" {
+			c.Namespace = text(in.Source.Namespace)
+		}
+	}
+	what := fmt.Sprintf("%s %q", text("kind"), c.Composite)
+	if c.Namespace == "" {
+		return nil, fmt.Errorf("%s %w", what, errNotClaimed)
+	}
+	services, err := paved.GetValue(in.Source.Services)
+	switch {
+	case fieldpath.IsNotFound(err) && !owned:
+		// A platform's own composite resource may have no connections.
+		return c, nil
+	case err != nil:
+		return nil, fmt.Errorf("cannot read %s: %w; to remove all connections, make the list empty", what, err)
+	}
+	if _, ok := services.([]any); !ok {
+		return nil, fmt.Errorf("cannot read %s: %s must be a list of services, not %T", what, in.Source.Services, services)
+	}
+	parts := strings.Split(in.Source.Services, ".")
+	c.Read(services, field.NewPath(parts[0], parts[1:]...))
+	return c, nil
+}
+
+// previous status as the last run wrote it. One that can't be read is none:
+// nothing that is granted depends on it.
+func previous(in *input, xr map[string]any) claim.Status {
+	s := claim.Status{}
+	v, err := fieldpath.Pave(xr).GetValue(in.Source.Status)
+	if err != nil {
+		return s
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return s
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(m, &s); err != nil {
+		return claim.Status{}
+	}
+	return s
+}
+
+// observe what Crossplane read for this call.
+func observe(req *fnv1.RunFunctionRequest) connection.Observed {
+	o := connection.Observed{
+		Composed: make(map[string]connection.Composed, len(req.GetObserved().GetResources())),
+		Required: make(map[string]map[string]any, len(req.GetRequiredResources())),
+	}
+	for key, r := range req.GetObserved().GetResources() {
+		o.Composed[key] = connection.Composed{
+			Object: object(r.GetResource()),
+			ManagedFields: func() []any {
+				return r.GetResource().GetFields()["metadata"].GetStructValue().GetFields()["managedFields"].GetListValue().AsSlice()
+			},
+		}
+	}
+	for name, rs := range req.GetRequiredResources() {
+		o.Required[name] = nil
+		for _, r := range rs.GetItems() {
+			o.Required[name] = object(r.GetResource())
+		}
+	}
+	return o
+}
+
+// rendered are the workloads that earlier steps desire in the claim's
+// namespace.
+func rendered(req *fnv1.RunFunctionRequest, c *claim.Claim) plan.Workloads {
+	ws := plan.Workloads{}
+	for key, r := range req.GetDesired().GetResources() {
+		fields := r.GetResource().GetFields()
+		apiVersion, kind := fields["apiVersion"].GetStringValue(), fields["kind"].GetStringValue()
+		if _, ok := workload.KindOf(apiVersion, kind); !ok {
+			continue
+		}
+		metadata := fields["metadata"].GetStructValue().GetFields()
+		if ns := metadata["namespace"].GetStringValue(); ns != c.Namespace && (ns != "" || !c.Namespaced) {
+			continue
+		}
+		w := claim.Workload{APIVersion: apiVersion, Kind: kind, Name: metadata["name"].GetStringValue()}
+		ws[w] = plan.Rendered{Key: key, Object: object(r.GetResource())}
+	}
+	return ws
+}
+
+// object is a protobuf struct as decoded JSON, without what only ever costs:
+// managed fields, which are read where they are needed, and the schemas of
+// CustomResourceDefinitions.
+func object(s *structpb.Struct) map[string]any {
+	fields := s.GetFields()
+	crd := fields["kind"].GetStringValue() == "CustomResourceDefinition"
+	m := make(map[string]any, len(fields))
+	for k, v := range fields {
+		switch {
+		case k == "metadata":
+			m[k] = metadata(v)
+		case k == "spec" && crd:
+		default:
+			m[k] = v.AsInterface()
+		}
+	}
+	return m
+}
+
+func metadata(v *structpb.Value) any {
+	s := v.GetStructValue()
+	if s == nil {
+		return v.AsInterface()
+	}
+	m := make(map[string]any, len(s.GetFields()))
+	for k, f := range s.GetFields() {
+		if k != "managedFields" {
+			m[k] = f.AsInterface()
+		}
+	}
+	return m
+}

@@ -1,0 +1,154 @@
+package fn
+
+import (
+	"fmt"
+
+	"github.com/crossplane/crossplane-runtime/v2/pkg/fieldpath"
+	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
+	"github.com/crossplane/function-sdk-go/response"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/connection"
+	"github.com/serviceconnections/function-service-connections/fn/plan"
+	"github.com/serviceconnections/function-service-connections/fn/status"
+	"github.com/serviceconnections/function-service-connections/fn/workload"
+)
+
+// compose the resources, beside those of earlier steps.
+func compose(rsp *fnv1.RunFunctionResponse, composed map[string]plan.Composed) error {
+	for key, c := range composed {
+		s, err := structpb.NewStruct(c.Object)
+		if err != nil {
+			return fmt.Errorf("cannot encode composed resource %q: %w", key, err)
+		}
+		r := fnv1.Ready_READY_FALSE
+		if c.Ready {
+			r = fnv1.Ready_READY_TRUE
+		}
+		resources(rsp)[key] = &fnv1.Resource{Resource: s, Ready: r}
+	}
+	return nil
+}
+
+func resources(rsp *fnv1.RunFunctionResponse) map[string]*fnv1.Resource {
+	if rsp.GetDesired() == nil {
+		rsp.Desired = &fnv1.State{}
+	}
+	if rsp.GetDesired().GetResources() == nil {
+		rsp.Desired.Resources = map[string]*fnv1.Resource{}
+	}
+	return rsp.GetDesired().GetResources()
+}
+
+// deliver the injection into the workloads that earlier steps render. A
+// workload that can't take it passes as it is.
+func deliver(rsp *fnv1.RunFunctionResponse, p *plan.Plan) error {
+	for _, s := range p.Services {
+		if s.Rendered == nil || s.Injection == nil || s.Refused.Blocks() {
+			continue
+		}
+		kind, _ := workload.KindOf(s.Workload.APIVersion, s.Workload.Kind)
+		template, ok := kind.Template(s.Rendered.Object)
+		if !ok {
+			continue
+		}
+		workload.Inject(template, *s.Injection)
+		o, err := structpb.NewStruct(s.Rendered.Object)
+		if err != nil {
+			return fmt.Errorf("cannot encode %s %q: %w", s.Workload.Kind, s.Workload.Name, err)
+		}
+		resources(rsp)[s.Rendered.Key].Resource = o
+	}
+	return nil
+}
+
+// writeStatus at its path, beside what earlier steps wrote.
+func writeStatus(rsp *fnv1.RunFunctionResponse, in *input, s claim.Status) error {
+	m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&s)
+	if err != nil {
+		return fmt.Errorf("cannot encode status: %w", err)
+	}
+	xr := rsp.GetDesired().GetComposite().GetResource().AsMap()
+	if xr == nil {
+		xr = map[string]any{}
+	}
+	paved := fieldpath.Pave(xr)
+	for k, v := range m {
+		if err := paved.SetValue(in.Source.Status+"."+k, v); err != nil {
+			return fmt.Errorf("cannot write status at %q of the composite resource: %w", in.Source.Status, err)
+		}
+	}
+	o, err := structpb.NewStruct(xr)
+	if err != nil {
+		return fmt.Errorf("cannot encode status: %w", err)
+	}
+	composite(rsp).Resource = o
+	return nil
+}
+
+func composite(rsp *fnv1.RunFunctionResponse) *fnv1.Resource {
+	resources(rsp)
+	if rsp.GetDesired().GetComposite() == nil {
+		rsp.Desired.Composite = &fnv1.Resource{}
+	}
+	return rsp.GetDesired().GetComposite()
+}
+
+// require objects for the next call.
+func require(rsp *fnv1.RunFunctionResponse, rs ...connection.Requirement) {
+	if rsp.GetRequirements() == nil {
+		rsp.Requirements = &fnv1.Requirements{Resources: map[string]*fnv1.ResourceSelector{}}
+	}
+	for _, r := range rs {
+		s := &fnv1.ResourceSelector{
+			ApiVersion: r.APIVersion,
+			Kind:       r.Kind,
+			Match:      &fnv1.ResourceSelector_MatchName{MatchName: r.Name},
+		}
+		if r.Namespace != "" {
+			s.Namespace = &r.Namespace
+		}
+		rsp.Requirements.Resources[r.Key()] = s
+	}
+}
+
+// setConditions on the composite resource and its claim.
+func setConditions(rsp *fnv1.RunFunctionResponse, cs []status.Condition) {
+	for _, c := range cs {
+		var o *response.ConditionOption
+		switch c.Status {
+		case status.True:
+			o = response.ConditionTrue(rsp, c.Type, c.Reason)
+		case status.False:
+			o = response.ConditionFalse(rsp, c.Type, c.Reason)
+		case status.Unknown:
+			o = response.ConditionUnknown(rsp, c.Type, c.Reason)
+		}
+		o.TargetCompositeAndClaim()
+		if c.Message != "" {
+			o.WithMessage(c.Message)
+		}
+	}
+}
+
+// setReady holds the composite resource back until every connection is ready.
+// Beside the resources of other steps, readiness is then Crossplane's to tell.
+func setReady(rsp *fnv1.RunFunctionResponse, ready bool, ours map[string]plan.Composed) {
+	switch {
+	case !ready:
+		composite(rsp).Ready = fnv1.Ready_READY_FALSE
+		return
+	case composite(rsp).GetReady() != fnv1.Ready_READY_UNSPECIFIED:
+		return
+	}
+	for key := range resources(rsp) {
+		if _, ok := ours[key]; !ok {
+			return
+		}
+	}
+	composite(rsp).Ready = fnv1.Ready_READY_TRUE
+	rsp.Meta.Ttl = durationpb.New(ttlReady)
+}

@@ -1,0 +1,184 @@
+// Package status tells the team how its claim stands: the status of each
+// connection, and the conditions of the whole.
+package status
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/connection"
+	"github.com/serviceconnections/function-service-connections/fn/plan"
+)
+
+// A Condition of the composite resource and its claim. Conditions stay as they
+// were where a run doesn't emit them, so every run emits all of them.
+type Condition struct {
+	Type    string
+	Status  Truth
+	Reason  string
+	Message string
+}
+
+// Truth of a condition.
+type Truth int
+
+// The values of a condition's status.
+const (
+	Unknown Truth = iota
+	True
+	False
+)
+
+// The types of conditions.
+const (
+	SettingsResolved = "SettingsResolved"
+	Valid            = "Valid"
+	Connected        = "Connected"
+)
+
+// The reasons of conditions that aren't a connection's.
+const (
+	reasonResolved = "Resolved"
+	reasonPending  = "Pending"
+	reasonInvalid  = "Invalid"
+	reasonUnread   = "Unread"
+)
+
+// Of a plan: the status to write.
+func Of(p *plan.Plan) claim.Status {
+	s := claim.Status{}
+	ready, all := 0, 0
+	for _, svc := range p.Services {
+		s.Services = append(s.Services, service(svc))
+		for _, c := range svc.Connections {
+			all++
+			if c.Ready() {
+				ready++
+			}
+		}
+	}
+	s.Connected = strconv.Itoa(ready) + "/" + strconv.Itoa(all)
+	return s
+}
+
+func service(svc *plan.Service) claim.ServiceStatus {
+	delivery := claim.DeliveryAdmission
+	if svc.Rendered != nil {
+		delivery = claim.DeliveryDesired
+	}
+	s := claim.ServiceStatus{
+		Name:               svc.Name,
+		ServiceAccountName: svc.ServiceAccount,
+		Workload:           svc.Workload,
+		Delivery:           delivery,
+		Restart:            svc.Restart,
+		Notes:              notes(svc.Notes),
+		Injection:          svc.Injection,
+		Rollout:            svc.Rollout,
+	}
+	for _, c := range svc.Connections {
+		s.Connections = append(s.Connections, claim.ConnectionStatus{
+			Type:     c.Type,
+			Ready:    c.Ready(),
+			Reason:   string(c.Verdict.Reason),
+			Message:  c.Verdict.Message,
+			Identity: c.Identity,
+			Warnings: notes(c.Warnings),
+		})
+	}
+	return s
+}
+
+func notes(vs []connection.Verdict) []claim.Note {
+	var ns []claim.Note
+	for _, v := range vs {
+		ns = append(ns, claim.Note{Reason: string(v.Reason), Message: v.Message})
+	}
+	return ns
+}
+
+// Ready says whether every connection is, and every mistake is mended.
+func Ready(c *claim.Claim, p *plan.Plan) bool {
+	for _, svc := range p.Services {
+		for _, conn := range svc.Connections {
+			if !conn.Ready() {
+				return false
+			}
+		}
+	}
+	return len(c.Errors) == 0
+}
+
+// Conditions of a claim whose settings are resolved.
+func Conditions(c *claim.Claim, p *plan.Plan) []Condition {
+	return []Condition{
+		{Type: SettingsResolved, Status: True, Reason: reasonResolved},
+		valid(c),
+		connected(c, p),
+	}
+}
+
+func valid(c *claim.Claim) Condition {
+	if len(c.Errors) == 0 {
+		return Condition{Type: Valid, Status: True, Reason: Valid}
+	}
+	msgs := make([]string, len(c.Errors))
+	for i, err := range c.Errors {
+		msgs[i] = err.Error()
+	}
+	return Condition{Type: Valid, Status: False, Reason: string(connection.InvalidField), Message: strings.Join(msgs, "; ")}
+}
+
+// connected is led by the first connection that isn't ready, since that is what
+// a wide listing shows.
+func connected(c *claim.Claim, p *plan.Plan) Condition {
+	for _, svc := range p.Services {
+		for _, conn := range svc.Connections {
+			if conn.Ready() {
+				continue
+			}
+			return Condition{
+				Type: Connected, Status: False, Reason: string(conn.Verdict.Reason),
+				Message: fmt.Sprintf("%s/%s: %s: %s", svc.Name, conn.Type, conn.Verdict.Reason, conn.Verdict.Message),
+			}
+		}
+	}
+	if len(c.Errors) > 0 {
+		return Condition{Type: Connected, Status: False, Reason: string(connection.InvalidField), Message: c.Errors[0].Error()}
+	}
+	return Condition{Type: Connected, Status: True, Reason: Connected}
+}
+
+// Unresolved are the conditions of a run whose settings can't be read.
+func Unresolved(err error) []Condition { return withoutSettings(reasonInvalid, err) }
+
+// Pending are the conditions of a run that has no settings yet.
+func Pending(err error) []Condition { return withoutSettings(reasonPending, err) }
+
+func withoutSettings(reason string, err error) []Condition {
+	return []Condition{
+		{Type: SettingsResolved, Status: False, Reason: reason, Message: err.Error()},
+		{Type: Valid, Status: Unknown, Reason: reasonUnread, Message: "the settings come first"},
+		{Type: Connected, Status: False, Reason: reason, Message: SettingsResolved + ": " + err.Error()},
+	}
+}
+
+// Unclaimed are the conditions of a composite resource without a namespace.
+func Unclaimed(err error) []Condition {
+	return withoutClaim(string(connection.NotClaimed), err)
+}
+
+// Unreadable are the conditions of a composite resource that can't be read.
+func Unreadable(err error) []Condition {
+	return withoutClaim(string(connection.InvalidField), err)
+}
+
+func withoutClaim(reason string, err error) []Condition {
+	return []Condition{
+		{Type: SettingsResolved, Status: Unknown, Reason: reasonUnread, Message: "the claim comes first"},
+		{Type: Valid, Status: False, Reason: reason, Message: err.Error()},
+		{Type: Connected, Status: False, Reason: reason, Message: reason + ": " + err.Error()},
+	}
+}
