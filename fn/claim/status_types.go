@@ -14,7 +14,6 @@ type Status struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MaxItems=100
 	Services []ServiceStatus `json:"services,omitempty"`
 }
 
@@ -52,7 +51,6 @@ type ServiceStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=type
-	// +kubebuilder:validation:MaxItems=5
 	Connections []ConnectionStatus `json:"connections,omitempty"`
 
 	// Notes on the service as a whole.

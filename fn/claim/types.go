@@ -166,7 +166,7 @@ type Connection struct {
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:Pattern=`^(arn:aws[a-z-]*:iam::[0-9]{12}:role/([!-~]{1,512}/)?[\w+=,.@-]{1,64}|[\w+=,.@-]{1,64})$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^(arn:aws[a-z-]*:iam::[0-9]{12}:role/([!-~]{1,512}/)?[\w+=,.@-]{1,64}|[\w+=,.@-]{1,64})$')`,message="must be a role name of at most 64 letters, digits and +=,.@-_, or a role ARN such as arn:aws:iam::123456789012:role/name"
 	Role string `json:"role,omitempty"`
 
 	// TargetRoleARN is a role, usually of another AWS account, that EKS Pod
@@ -174,7 +174,7 @@ type Connection struct {
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:Pattern=`^arn:aws[a-z-]*:iam::[0-9]{12}:role/([!-~]{1,512}/)?[\w+=,.@-]{1,64}$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^arn:aws[a-z-]*:iam::[0-9]{12}:role/([!-~]{1,512}/)?[\w+=,.@-]{1,64}$')`,message="must be a role ARN such as arn:aws:iam::123456789012:role/name"
 	TargetRoleARN string `json:"targetRoleArn,omitempty"`
 
 	// IdentityName is the name of the Azure user-assigned managed identity.
@@ -182,7 +182,7 @@ type Connection struct {
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9][a-zA-Z0-9_-]{2,127}$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-zA-Z0-9][a-zA-Z0-9_-]{2,127}$')`,message="must be 3 to 128 letters, digits, - and _, the first one a letter or digit"
 	IdentityName string `json:"identityName,omitempty"`
 
 	// ResourceGroup is the resource group of the identity.
@@ -190,7 +190,7 @@ type Connection struct {
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=90
-	// +kubebuilder:validation:Pattern=`^[\w().-]{0,89}[\w()-]$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[\w().-]{0,89}[\w()-]$')`,message="must be at most 90 letters, digits and ._()-, not ending in a dot"
 	ResourceGroup string `json:"resourceGroup,omitempty"`
 
 	// SubscriptionID is the subscription of the identity. Defaults to the
@@ -198,7 +198,7 @@ type Connection struct {
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=36
-	// +kubebuilder:validation:Pattern=`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$')`,message="must be a UUID"
 	SubscriptionID string `json:"subscriptionId,omitempty"`
 
 	// ServiceAccountEmail is the Google service account that the service's pods
@@ -206,7 +206,7 @@ type Connection struct {
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=127
-	// +kubebuilder:validation:Pattern=`^[a-z0-9][a-z0-9-]{4,62}@[a-z0-9.-]+\.gserviceaccount\.com$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z0-9][a-z0-9-]{4,62}@[a-z0-9.-]+\.gserviceaccount\.com$')`,message="must be a service account e-mail such as name@project.iam.gserviceaccount.com"
 	ServiceAccountEmail string `json:"serviceAccountEmail,omitempty"`
 
 	// Config of a cloudSql or disk connection.
@@ -222,7 +222,7 @@ type Config struct {
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:Pattern=`^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]:[a-z0-9-]+:[a-z][a-z0-9-]{0,97}$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]:[a-z0-9-]+:[a-z][a-z0-9-]{0,97}$')`,message="must be project:region:instance, as Cloud SQL shows it"
 	CloudSQLConnectionName string `json:"cloudSqlConnectionName,omitempty"`
 
 	// CloudSQLDatabasePort is the port on 127.0.0.1 at which the service's
@@ -238,7 +238,7 @@ type Config struct {
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=127
-	// +kubebuilder:validation:Pattern=`^([a-z][a-z0-9-]{4,28}[a-z0-9]|[a-z0-9][a-z0-9-]{4,62}@[a-z0-9.-]+\.gserviceaccount\.com)$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([a-z][a-z0-9-]{4,28}[a-z0-9]|[a-z0-9][a-z0-9-]{4,62}@[a-z0-9.-]+\.gserviceaccount\.com)$')`,message="must be a service account id in the cluster's project, or its e-mail"
 	CloudSQLServiceAccount string `json:"cloudSqlServiceAccount,omitempty"`
 
 	// IPType says over which address of the instance the proxy connects.
@@ -267,7 +267,7 @@ type Config struct {
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:Pattern=`^/[^:\x00]*$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^(/([^./:\x00-\x1f\x7f]|\.[^./:\x00-\x1f\x7f]|\.\.[^/:\x00-\x1f\x7f])[^/:\x00-\x1f\x7f]*)+$')`,message="must be an absolute path below /, without . and .. elements, double or trailing slashes, and colons"
 	MountPath string `json:"mountPath,omitempty"`
 
 	// ReadOnly mounts the disk read-only. (disk)
@@ -279,7 +279,7 @@ type Config struct {
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:Pattern=`^[^/:\x00][^:\x00]*$`
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([^./:\x00-\x1f\x7f]|\.[^./:\x00-\x1f\x7f]|\.\.[^/:\x00-\x1f\x7f])[^/:\x00-\x1f\x7f]*(/([^./:\x00-\x1f\x7f]|\.[^./:\x00-\x1f\x7f]|\.\.[^/:\x00-\x1f\x7f])[^/:\x00-\x1f\x7f]*)*$')`,message="must be a relative path within the disk, without . and .. elements, double or trailing slashes, and colons"
 	SubPath string `json:"subPath,omitempty"`
 
 	// FSGroup owns the disk's files, where the pod sets no group itself.

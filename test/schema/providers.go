@@ -1,18 +1,14 @@
 package schema
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"os/exec"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"sigs.k8s.io/yaml"
 )
 
 // definitions are the files, by provider module, that hold the
@@ -59,7 +55,9 @@ func Providers(t testing.TB) *Validator {
 }
 
 var providers = sync.OnceValues(func() (*Validator, error) {
-	dirs, err := providerModules()
+	modules := slices.Collect(maps.Keys(definitions))
+
+	dirs, err := moduleDirs("providers", modules...)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +66,7 @@ var providers = sync.OnceValues(func() (*Validator, error) {
 
 	for module, files := range definitions {
 		for _, file := range files {
-			crd, err := readDefinition(filepath.Join(dirs[module], "package", "crds", file))
+			crd, err := read(filepath.Join(dirs[module], "package", "crds", file))
 			if err != nil {
 				return nil, err
 			}
@@ -88,94 +86,6 @@ var providers = sync.OnceValues(func() (*Validator, error) {
 
 	return New(crds...), nil
 })
-
-// providerModules returns the folders of the provider modules in the module
-// cache, by module path. The go command downloads those that aren't there, and
-// verifies them by tools/providers/go.sum.
-func providerModules() (map[string]string, error) {
-	root, err := repositoryRoot()
-	if err != nil {
-		return nil, err
-	}
-
-	dir := filepath.Join(root, "tools", "providers")
-	cmd := exec.Command("go", "mod", "download", "-json")
-	cmd.Dir = dir
-	// A go.work of whoever runs the tests has no say in what they mean.
-	cmd.Env = append(os.Environ(), "GOWORK=off")
-	cmd.Stderr = os.Stderr
-
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, fmt.Errorf("cannot read from go mod download: %w", err)
-	}
-
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("cannot start go mod download: %w", err)
-	}
-
-	dirs := map[string]string{}
-
-	for d := json.NewDecoder(out); ; {
-		var module struct{ Path, Dir, Error string }
-		if err := d.Decode(&module); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return nil, errors.Join(fmt.Errorf("cannot decode output of go mod download in %s: %w", dir, err), cmd.Wait())
-		}
-
-		if module.Error != "" {
-			return nil, errors.Join(fmt.Errorf("cannot download module %s: %s", module.Path, module.Error), cmd.Wait())
-		}
-
-		dirs[module.Path] = module.Dir
-	}
-
-	if err := cmd.Wait(); err != nil {
-		return nil, fmt.Errorf("cannot download the modules of %s: %w", dir, err)
-	}
-
-	for module := range definitions {
-		if dirs[module] == "" {
-			return nil, fmt.Errorf("cannot find module %s: it is not among the requirements of %s", module, filepath.Join(dir, "go.mod"))
-		}
-	}
-
-	return dirs, nil
-}
-
-// repositoryRoot is the nearest folder upwards that has tools/providers. A test
-// runs in the folder of its package.
-func repositoryRoot() (string, error) {
-	start, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("cannot find the repository: %w", err)
-	}
-
-	for dir := start; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "tools", "providers", "go.mod")); err == nil {
-			return dir, nil
-		}
-
-		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("cannot find the repository: no folder above %s has tools/providers/go.mod", start)
-		}
-	}
-}
-
-func readDefinition(path string) (*apiextensionsv1.CustomResourceDefinition, error) {
-	data, err := os.ReadFile(path) //nolint:gosec // The path is one of ours, in the module cache.
-	if err != nil {
-		return nil, fmt.Errorf("cannot read CustomResourceDefinition: %w", err)
-	}
-
-	crd := &apiextensionsv1.CustomResourceDefinition{}
-	if err := yaml.UnmarshalStrict(data, crd); err != nil {
-		return nil, fmt.Errorf("cannot decode CustomResourceDefinition %s: %w", path, err)
-	}
-
-	return crd, nil
-}
 
 // namespacedIAMMember DERIVES the CustomResourceDefinition of
 // cloudplatform.gcp.m.upbound.io/v1beta1 ServiceAccountIAMMember from that of
