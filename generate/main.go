@@ -6,6 +6,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -29,15 +30,15 @@ func main() {
 		*out = *root
 	}
 
-	if err := generate(*root, *out); err != nil {
+	if err := generate(context.Background(), *root, *out); err != nil {
 		fmt.Fprintf(os.Stderr, "generate: %v\n", err)
 		os.Exit(1)
 	}
 }
 
 // generate reads the types below root and writes all generated files below out.
-func generate(root, out string) error {
-	tool, err := controllerGen(root)
+func generate(ctx context.Context, root, out string) error {
+	tool, err := controllerGen(ctx, root)
 	if err != nil {
 		return err
 	}
@@ -57,7 +58,7 @@ func generate(root, out string) error {
 		{"object", "paths=./input/v1beta1", "output:object:dir=" + input},
 		{"crd", "paths=./input/v1beta1", "paths=./fn/claim", "output:crd:dir=" + crds},
 	} {
-		cmd := exec.Command(tool, args...) //nolint:gosec // The tool is the one that tools/controller-gen pins.
+		cmd := exec.CommandContext(ctx, tool, args...) //nolint:gosec // The tool is the one that tools/controller-gen pins.
 		cmd.Dir = root
 
 		if output, err := cmd.CombinedOutput(); err != nil {
@@ -92,8 +93,8 @@ const inputFile = "serviceconnections.fn.crossplane.io_inputs.yaml"
 
 // controllerGen builds controller-gen as tools/controller-gen pins it, unless
 // the go command has it in its cache, and returns its path.
-func controllerGen(root string) (string, error) {
-	cmd := exec.Command("go", "tool", "-n", "controller-gen")
+func controllerGen(ctx context.Context, root string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "tool", "-n", "controller-gen")
 	cmd.Dir = filepath.Join(root, "tools", "controller-gen")
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 	cmd.Stderr = os.Stderr

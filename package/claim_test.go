@@ -43,6 +43,8 @@ const (
 )
 
 func TestServiceConnection(t *testing.T) {
+	t.Parallel()
+
 	// connections puts a list of connections into a spec with one service.
 	connections := func(list ...string) string {
 		return `services: [{name: api, connections: [` + strings.Join(list, ", ") + `]}]`
@@ -805,6 +807,8 @@ services:
 
 // One mistake makes one error, or a team has to guess which of them matters.
 func TestServiceConnectionOneMistakeOneError(t *testing.T) {
+	t.Parallel()
+
 	specs := []string{
 		`services: [{name: api, connections: [{type: awsRole}]}]`,
 		`services: [{name: api, connections: [{type: awsRole, role: "my role"}]}]`,
@@ -824,6 +828,8 @@ func TestServiceConnectionOneMistakeOneError(t *testing.T) {
 }
 
 func TestServiceConnectionName(t *testing.T) {
+	t.Parallel()
+
 	v := schema.New(schema.Defined(t, "configuration/definition.yaml")...)
 	obj := map[string]any{
 		"apiVersion": "serviceconnections.io/v1alpha1",
@@ -842,6 +848,8 @@ func TestServiceConnectionName(t *testing.T) {
 }
 
 func TestStatus(t *testing.T) {
+	t.Parallel()
+
 	v := schema.New(schema.Defined(t, "configuration/definition.yaml")...)
 	obj := parse(t, `
 apiVersion: serviceconnections.io/v1alpha1

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,6 +46,8 @@ func parse(t *testing.T, text string) map[string]any {
 }
 
 func TestCrossplaneAcceptsFiles(t *testing.T) {
+	t.Parallel()
+
 	v := schema.Crossplane(t)
 
 	for _, pattern := range []string{"*/crossplane.yaml", "*/definition.yaml", "*/composition.yaml"} {
@@ -55,6 +58,8 @@ func TestCrossplaneAcceptsFiles(t *testing.T) {
 
 		for _, file := range files {
 			t.Run(file, func(t *testing.T) {
+				t.Parallel()
+
 				obj := load(t, file)
 				if strings.HasPrefix(obj["apiVersion"].(string), "meta.pkg.crossplane.io/") {
 					// Package metadata is never created in a cluster, but its
@@ -72,10 +77,14 @@ func TestCrossplaneAcceptsFiles(t *testing.T) {
 
 // The parts of a package refer to each other by name, which no schema checks.
 func TestNamesFitTogether(t *testing.T) {
+	t.Parallel()
+
 	function := load(t, "function/crossplane.yaml")["metadata"].(map[string]any)["name"]
 
 	for folder, kind := range map[string]string{"configuration": "ServiceConnection", "configuration-claims": "XServiceConnection"} {
 		t.Run(folder, func(t *testing.T) {
+			t.Parallel()
+
 			xrd := load(t, folder+"/definition.yaml")["spec"].(map[string]any)
 			composition := load(t, folder+"/composition.yaml")
 			spec := composition["spec"].(map[string]any)
@@ -138,13 +147,18 @@ func definition(t *testing.T, file string) *apiextensionsv1.CustomResourceDefini
 // Includes the API server's budget for the cost of CEL rules, which a list or
 // string without a bound exceeds at once.
 func TestAPIServerAcceptsDefinitions(t *testing.T) {
-	crds := []*apiextensionsv1.CustomResourceDefinition{definition(t, "function/input/serviceconnections.fn.crossplane.io_inputs.yaml")}
-	for _, file := range definitions {
-		crds = append(crds, schema.Defined(t, file)...)
-	}
+	t.Parallel()
+
+	crds := slices.Concat(
+		[]*apiextensionsv1.CustomResourceDefinition{definition(t, "function/input/serviceconnections.fn.crossplane.io_inputs.yaml")},
+		schema.Defined(t, definitions[0]),
+		schema.Defined(t, definitions[1]),
+	)
 
 	for _, crd := range crds {
 		t.Run(crd.Spec.Names.Kind+string(crd.Spec.Scope), func(t *testing.T) {
+			t.Parallel()
+
 			// What Crossplane and the API server fill in.
 			crd = crd.DeepCopy()
 			crd.OwnerReferences = nil
@@ -164,6 +178,8 @@ func TestAPIServerAcceptsDefinitions(t *testing.T) {
 }
 
 func TestSpecIsBounded(t *testing.T) {
+	t.Parallel()
+
 	for _, file := range definitions {
 		spec := load(t, file)["spec"].(map[string]any)
 		for _, v := range spec["versions"].([]any) {
@@ -229,6 +245,8 @@ func unbounded(path string, s apiextensionsv1.JSONSchemaProps) []string {
 }
 
 func TestClusterRoleReadsOnly(t *testing.T) {
+	t.Parallel()
+
 	role := &rbacv1.ClusterRole{}
 
 	data, err := os.ReadFile("cluster/rbac.yaml")

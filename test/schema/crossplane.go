@@ -2,7 +2,9 @@ package schema
 
 import (
 	"bytes"
-	"os"
+	"errors"
+	"fmt"
+	"io/fs"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -13,12 +15,12 @@ import (
 // Crossplane returns a Validator of Crossplane's own kinds, at the version of
 // tools/crossplane/go.mod, and of the metadata of its packages. The test fails
 // if they can't be read.
-func Crossplane(t testing.TB) *Validator {
-	t.Helper()
+func Crossplane(tb testing.TB) *Validator {
+	tb.Helper()
 
 	v, err := crossplane()
 	if err != nil {
-		t.Fatalf("cannot load Crossplane's CustomResourceDefinitions: %v", err)
+		tb.Fatalf("cannot load Crossplane's CustomResourceDefinitions: %v", err)
 	}
 
 	return v
@@ -35,9 +37,11 @@ var crossplane = sync.OnceValues(func() (*Validator, error) {
 	var crds []*apiextensionsv1.CustomResourceDefinition
 
 	for _, folder := range []string{"crds", "meta"} {
-		files, err := filepath.Glob(filepath.Join(dirs[module], "cluster", folder, "*.yaml"))
-		if err != nil {
-			return nil, err
+		pattern := filepath.Join(dirs[module], "cluster", folder, "*.yaml")
+
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			return nil, fmt.Errorf("cannot find %s: %w", pattern, errors.Join(fs.ErrNotExist, err))
 		}
 
 		for _, file := range files {
@@ -57,27 +61,36 @@ var crossplane = sync.OnceValues(func() (*Validator, error) {
 // CompositeResourceDefinition, by Crossplane's own code: that of the composite
 // resource, and then that of its claim if it has one. The file is relative to
 // the folder of the test. The test fails if Crossplane would refuse it.
-func Defined(t testing.TB, file string) []*apiextensionsv1.CustomResourceDefinition {
-	t.Helper()
+func Defined(tb testing.TB, file string) []*apiextensionsv1.CustomResourceDefinition {
+	tb.Helper()
 
-	crds, err := defined(file)
-	if err != nil {
-		t.Fatalf("cannot derive CustomResourceDefinitions of %s: %v", file, err)
-	}
-
-	return crds
-}
-
-func defined(file string) ([]*apiextensionsv1.CustomResourceDefinition, error) {
 	path, err := filepath.Abs(file)
 	if err != nil {
-		return nil, err
+		tb.Fatalf("cannot find %s: %v", file, err)
 	}
 
-	if _, err := os.Stat(path); err != nil {
-		return nil, err
+	// Each run of Crossplane's code takes a second.
+	once, _ := derived.LoadOrStore(path, sync.OnceValues(func() ([]*apiextensionsv1.CustomResourceDefinition, error) {
+		return derive(path)
+	}))
+
+	crds, err := once.(func() ([]*apiextensionsv1.CustomResourceDefinition, error))() //nolint:forcetypeassert // The only type that is stored.
+	if err != nil {
+		tb.Fatalf("cannot derive CustomResourceDefinitions of %s: %v", file, err)
 	}
 
+	copies := make([]*apiextensionsv1.CustomResourceDefinition, len(crds))
+	for i := range crds {
+		copies[i] = crds[i].DeepCopy()
+	}
+
+	return copies
+}
+
+// derived has functions that return what derive does, by path.
+var derived sync.Map
+
+func derive(path string) ([]*apiextensionsv1.CustomResourceDefinition, error) {
 	out, err := runGo("xcrd", "run", ".", path)
 	if err != nil {
 		return nil, err
@@ -85,8 +98,8 @@ func defined(file string) ([]*apiextensionsv1.CustomResourceDefinition, error) {
 
 	var crds []*apiextensionsv1.CustomResourceDefinition
 
-	for _, document := range bytes.Split(bytes.TrimPrefix(out, []byte("---\n")), []byte("\n---\n")) {
-		crd, err := decode(file, document)
+	for document := range bytes.SplitSeq(bytes.TrimPrefix(out, []byte("---\n")), []byte("\n---\n")) {
+		crd, err := decode(path, document)
 		if err != nil {
 			return nil, err
 		}

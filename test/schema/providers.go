@@ -43,12 +43,12 @@ const serviceAccountIAMMembers = "cloudplatform.gcp.upbound.io_serviceaccountiam
 
 // Providers returns a Validator of all kinds that the function composes, at the
 // versions of tools/providers/go.mod. The test fails if they can't be read.
-func Providers(t testing.TB) *Validator {
-	t.Helper()
+func Providers(tb testing.TB) *Validator {
+	tb.Helper()
 
 	v, err := providers()
 	if err != nil {
-		t.Fatalf("cannot load the providers' CustomResourceDefinitions: %v", err)
+		tb.Fatalf("cannot load the providers' CustomResourceDefinitions: %v", err)
 	}
 
 	return v

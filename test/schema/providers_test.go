@@ -193,6 +193,8 @@ func clusterScoped(obj map[string]any, gv schema.GroupVersion) {
 }
 
 func TestProvidersManagedResources(t *testing.T) {
+	t.Parallel()
+
 	v := Providers(t)
 
 	cases := map[string]struct {
@@ -285,6 +287,8 @@ func TestProvidersManagedResources(t *testing.T) {
 }
 
 func TestProvidersScope(t *testing.T) {
+	t.Parallel()
+
 	v := Providers(t)
 
 	for kind, k := range kinds {
@@ -355,6 +359,8 @@ func TestProvidersScope(t *testing.T) {
 }
 
 func TestProvidersBuiltIn(t *testing.T) {
+	t.Parallel()
+
 	v := Providers(t)
 
 	const serviceAccount = `
@@ -464,6 +470,8 @@ spec:
 }
 
 func TestProvidersObjectManifest(t *testing.T) {
+	t.Parallel()
+
 	obj := parse(t, kinds["Object"].namespaced)
 	set(obj, "spec.forProvider.manifest.metadata.labels", map[string]any{"a": 1})
 
@@ -474,6 +482,8 @@ func TestProvidersObjectManifest(t *testing.T) {
 }
 
 func TestProvidersTestEveryKind(t *testing.T) {
+	t.Parallel()
+
 	want := map[schema.GroupVersionKind]bool{}
 
 	for kind, k := range kinds {
@@ -505,6 +515,8 @@ func TestProvidersTestEveryKind(t *testing.T) {
 }
 
 func TestValidateLeavesObject(t *testing.T) {
+	t.Parallel()
+
 	obj := parse(t, kinds["Role"].namespaced)
 	set(obj, "spec.forProvider.unknown", "x")
 	set(obj, "spec.providerConfigRef", nil)
