@@ -61,7 +61,7 @@ func explain(dir string, out *render.Output) (string, error) {
 
 const rule = "================================================================================"
 
-func heading(b *strings.Builder, format string, a ...any) {
+func headingf(b *strings.Builder, format string, a ...any) {
 	fmt.Fprintf(b, "\n--- "+format+" ---\n\n", a...)
 }
 
@@ -75,7 +75,7 @@ func printClaim(b *strings.Builder, dir string) error {
 	if err != nil {
 		return fmt.Errorf("cannot read claim: %w", err)
 	}
-	heading(b, "What the team writes")
+	headingf(b, "What the team writes")
 	b.Write(content)
 	return nil
 }
@@ -83,7 +83,7 @@ func printClaim(b *strings.Builder, dir string) error {
 // printComposed resources, without the metadata that Crossplane gives to each
 // of them.
 func printComposed(b *strings.Builder, composed []map[string]any) error {
-	heading(b, "What is composed (%d)", len(composed))
+	headingf(b, "What is composed (%d)", len(composed))
 	for _, o := range composed {
 		u := &unstructured.Unstructured{Object: runtime.DeepCopyJSON(o)}
 		annotations, labels := u.GetAnnotations(), u.GetLabels()
@@ -116,8 +116,9 @@ func emptyToNil(m map[string]string) map[string]string {
 
 // printStatus as the team reads it.
 func printStatus(b *strings.Builder, xr composite) error {
-	heading(b, "How it stands: %s connected", xr.Status.Connected)
-	rows := [][]string{{"CONDITION", "STATUS", "REASON", "MESSAGE"}}
+	headingf(b, "How it stands: %s connected", xr.Status.Connected)
+	rows := make([][]string, 0, 1+len(xr.Status.Conditions))
+	rows = append(rows, []string{"CONDITION", "STATUS", "REASON", "MESSAGE"})
 	for _, c := range xr.Status.Conditions {
 		rows = append(rows, []string{c.Type, c.Status, c.Reason, c.Message})
 	}
@@ -153,12 +154,18 @@ func printStatus(b *strings.Builder, xr composite) error {
 
 // printTable with aligned columns.
 func printTable(b *strings.Builder, rows [][]string) error {
-	table := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0)
+	aligned := &strings.Builder{}
+	table := tabwriter.NewWriter(aligned, 0, 0, 3, ' ', 0)
 	for _, r := range rows {
-		fmt.Fprintln(table, strings.TrimRight(strings.Join(r, "\t"), "\t"))
+		if _, err := fmt.Fprintln(table, strings.Join(r, "\t")); err != nil {
+			return fmt.Errorf("cannot print table: %w", err)
+		}
 	}
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("cannot print table: %w", err)
+	}
+	for line := range strings.Lines(aligned.String()) {
+		b.WriteString(strings.TrimRight(line, " \n") + "\n")
 	}
 	return nil
 }
@@ -192,7 +199,7 @@ func printPods(b *strings.Builder, dir string, services []claim.ServiceStatus) e
 
 // printWorkload as the difference that the injection makes to its pods.
 func printWorkload(b *strings.Builder, u *unstructured.Unstructured, services []claim.ServiceStatus) error {
-	heading(b, "What the pods of %s %s get", u.GetKind(), u.GetName())
+	headingf(b, "What the pods of %s %s get", u.GetKind(), u.GetName())
 	injection := injectionOf(u, services)
 	if injection == nil {
 		b.WriteString("nothing yet\n")

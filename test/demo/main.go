@@ -20,7 +20,7 @@ import (
 func main() {
 	plain := flag.Bool("yaml", false, "print what crossplane composition render prints, and nothing else")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "Usage: go run ./test/demo [-yaml] [example/<use> ...]")
+		_, _ = fmt.Fprintln(flag.CommandLine.Output(), "Usage: go run ./test/demo [-yaml] [example/<use> ...]")
 		flag.PrintDefaults()
 	}
 	flag.Parse()

@@ -26,8 +26,8 @@ func newEngine(t *testing.T) *Engine {
 	return e
 }
 
-// TestExamples holds what each example renders to to its expected.yaml, and
-// every composed resource to its schema.
+// TestExamples compares what each example renders to with its expected.yaml, and
+// validates every composed resource by its schema.
 func TestExamples(t *testing.T) {
 	t.Parallel()
 

@@ -109,9 +109,10 @@ func (e *Engine) Stop() {
 	}
 }
 
-// Render the example in the supplied folder: xr.yaml by composition.yaml, with
-// observed.yaml and required.yaml where they exist. A fatal result of a
-// function is an error that holds its message.
+// Render the example in the supplied folder: xr.yaml by composition.yaml. It may
+// hold observed.yaml, the composed resources so far, and what else is in the
+// cluster: required.yaml, deployment.yaml, besides example/cluster.yaml. A fatal
+// result of a function is an error that holds its message.
 func (e *Engine) Render(ctx context.Context, dir string) (*Output, error) {
 	functions, err := e.functionsFile(ctx, dir)
 	if err != nil {
@@ -145,13 +146,15 @@ func (e *Engine) arguments(dir, functions string) ([]string, error) {
 		filepath.Join(dir, "xr.yaml"), filepath.Join(dir, "composition.yaml"), functions,
 		"--crossplane-binary=" + e.tool("crossplane-core"),
 		"--include-function-results",
+		"--required-resources=" + filepath.Join(e.root, "example", "cluster.yaml"),
 	}
-	for file, flag := range map[string]string{
-		"observed.yaml": "--observed-resources=",
-		"required.yaml": "--required-resources=",
+	for _, file := range []struct{ name, flag string }{
+		{"observed.yaml", "--observed-resources="},
+		{"required.yaml", "--required-resources="},
+		{"deployment.yaml", "--required-resources="},
 	} {
-		if path := filepath.Join(dir, file); exists(path) {
-			args = append(args, flag+path)
+		if path := filepath.Join(dir, file.name); exists(path) {
+			args = append(args, file.flag+path)
 		}
 	}
 
