@@ -23,25 +23,19 @@ func (c *Claim) Read(services any, path *field.Path) {
 		r := reader{path: path.Index(i)}
 		s := r.service(r.object(v))
 		s.Path = r.path
-		switch {
-		case s.Name == "":
-			c.Incomplete = true
-			if len(r.errs) == 0 {
-				r.errs = append(r.errs, field.Required(r.path.Child("name"), ""))
-			}
-		case names[s.Name]:
+		r.errs = append(r.errs, validateService(s.Service, r)...)
+		if names[s.Name] {
+			r.errs = append(r.errs, field.Duplicate(r.path.Child("name"), s.Name))
+		}
+		c.connections(&s, r)
+		if s.Name == "" || names[s.Name] {
 			// Two services of one name may hold different connections, so
 			// neither's can be said to have left.
 			c.Incomplete = true
-			r.errs = append(r.errs, field.Duplicate(r.path.Child("name"), s.Name))
-		default:
-			names[s.Name] = true
-			r.errs = append(r.errs, validateService(s.Service, r.path)...)
-			c.connections(&s, r)
-			c.Services = append(c.Services, s)
 			continue
 		}
-		c.Errors = append(c.Errors, r.errs...)
+		names[s.Name] = true
+		c.Services = append(c.Services, s)
 	}
 }
 
@@ -65,9 +59,9 @@ func (c *Claim) connections(s *ServiceEntry, r reader) {
 			// The list map's key is the object with its type, as the API
 			// server says it.
 			cr.errs = append(cr.errs, field.Duplicate(cr.path, map[string]any{"type": conn.Type}))
+			cr.errs = append(cr.errs, validateConnection(conn, cr)...)
 		default:
 			types[conn.Type] = true
-			cr.errs = append(cr.errs, cr.foreign(conn.Type)...)
 			cr.errs = append(cr.errs, validateConnection(conn, cr)...)
 			s.Entries = append(s.Entries, ConnectionEntry{Connection: conn, Errors: append(r.errs[:len(r.errs):len(r.errs)], cr.errs...)})
 		}
@@ -98,22 +92,33 @@ func (r *reader) service(m map[string]any) ServiceEntry {
 			r.errs = append(r.errs, typeError(r.path.Child("containers").Index(i), v, "a string"))
 			continue
 		}
+		r.errs = append(r.errs, validateContainer(name, s.Containers, r.path.Child("containers").Index(i))...)
 		s.Containers = append(s.Containers, name)
 	}
 	s.Workload = &Workload{APIVersion: "apps/v1", Kind: "Deployment", Name: s.Name}
 	if v, ok := m["workload"]; ok {
-		w := reader{path: r.path.Child("workload")}
-		w.fields = w.object(v)
-		s.Workload.Name = str[string](&w, "name")
-		if av := str[string](&w, "apiVersion"); av != "" {
-			s.Workload.APIVersion = av
-		}
-		if k := str[string](&w, "kind"); k != "" {
-			s.Workload.Kind = k
-		}
-		r.errs = append(r.errs, w.errs...)
+		r.workload(v, s.Workload)
 	}
 	return s
+}
+
+// workload over its defaults. A name that is left out is a mistake here.
+func (r *reader) workload(v any, w *Workload) {
+	wr := reader{path: r.path.Child("workload")}
+	wr.fields = wr.object(v)
+	if wr.fields != nil {
+		w.Name = str[string](&wr, "name")
+		if _, ok := wr.fields["name"]; !ok {
+			wr.errs = append(wr.errs, field.Required(wr.path.Child("name"), ""))
+		}
+	}
+	if av := str[string](&wr, "apiVersion"); av != "" {
+		w.APIVersion = av
+	}
+	if k := str[string](&wr, "kind"); k != "" {
+		w.Kind = k
+	}
+	r.errs = append(r.errs, wr.errs...)
 }
 
 func (r *reader) connection(m map[string]any) Connection {
@@ -133,7 +138,13 @@ func (r *reader) connection(m map[string]any) Connection {
 		return c
 	}
 	cfg := reader{path: r.path.Child("config")}
-	cfg.fields = cfg.object(v)
+	if cfg.fields = cfg.object(v); cfg.fields == nil {
+		for _, f := range fields {
+			if f.config {
+				r.mark(f.name)
+			}
+		}
+	}
 	c.Config = &Config{
 		CloudSQLConnectionName: str[string](&cfg, "cloudSqlConnectionName"),
 		CloudSQLServiceAccount: str[string](&cfg, "cloudSqlServiceAccount"),
@@ -201,7 +212,7 @@ func str[T ~string](r *reader, name string) T {
 		return ""
 	}
 	s, ok := v.(string)
-	if !ok {
+	if !ok || s == "" {
 		r.fail(name, v, "a string")
 	}
 	return T(s)
@@ -258,8 +269,11 @@ func (r *reader) mark(name string) {
 }
 
 func typeError(path *field.Path, v any, want string) *field.Error {
-	if v == nil {
+	switch v {
+	case nil:
 		return field.Required(path, "must be "+want)
+	case "":
+		return field.Required(path, "must not be empty")
 	}
 	return field.TypeInvalid(path, v, "must be "+want)
 }

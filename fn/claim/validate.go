@@ -1,10 +1,10 @@
 package claim
 
 import (
-	"path"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -31,7 +31,28 @@ var (
 	// A Cloud SQL connection name becomes an argument of the proxy, which takes
 	// options after a question mark. So the pattern is anchored, and narrow.
 	connectionNamePattern = regexp.MustCompile(`^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]:[a-z0-9-]+:[a-z][a-z0-9-]{0,97}$`)
+
+	// Elements of a path: any but . and .., without colons, which Kubernetes
+	// refuses in mount paths, and control characters.
+	pathElement      = `([^./:\x00-\x1f\x7f]|\.[^./:\x00-\x1f\x7f]|\.\.[^/:\x00-\x1f\x7f])[^/:\x00-\x1f\x7f]*`
+	mountPathPattern = regexp.MustCompile(`^(/` + pathElement + `)+$`)
+	subPathPattern   = regexp.MustCompile(`^` + pathElement + `(/` + pathElement + `)*$`)
 )
+
+// maxLengths in characters. They bound what the API server's rules cost, and
+// what the forms leave open.
+var maxLengths = map[string]int{
+	"role":                   2048,
+	"targetRoleArn":          2048,
+	"identityName":           128,
+	"resourceGroup":          90,
+	"subscriptionId":         36,
+	"serviceAccountEmail":    127,
+	"cloudSqlConnectionName": 256,
+	"cloudSqlServiceAccount": 127,
+	"mountPath":              512,
+	"subPath":                512,
+}
 
 // A fieldOf says to which connection type a field belongs.
 type fieldOf struct {
@@ -92,14 +113,37 @@ var apiVersions = map[string]string{
 	"Rollout":     "argoproj.io/v1alpha1",
 }
 
-func validateService(s Service, p *field.Path) field.ErrorList {
+func validateService(s Service, r reader) field.ErrorList {
 	var errs field.ErrorList
-	errs = append(errs, label(s.Name, p.Child("name"))...)
+	p := r.path
+	switch _, there := r.fields["name"]; {
+	case s.Name != "":
+		errs = append(errs, label(s.Name, p.Child("name"))...)
+	case !there && r.fields != nil:
+		errs = append(errs, field.Required(p.Child("name"), ""))
+	}
 	if s.ServiceAccountName != "" {
 		errs = append(errs, subdomain(s.ServiceAccountName, p.Child("serviceAccountName"))...)
 	}
-	w, wp := s.Workload, p.Child("workload")
-	errs = append(errs, subdomain(w.Name, wp.Child("name"))...)
+	if _, there := r.fields["workload"]; there {
+		errs = append(errs, validateWorkload(s.Workload, p.Child("workload"))...)
+	}
+	return errs
+}
+
+// validateContainer that is named after others.
+func validateContainer(name string, others []string, p *field.Path) field.ErrorList {
+	if slices.Contains(others, name) {
+		return field.ErrorList{field.Duplicate(p, name)}
+	}
+	return label(name, p)
+}
+
+func validateWorkload(w *Workload, wp *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if w.Name != "" {
+		errs = append(errs, subdomain(w.Name, wp.Child("name"))...)
+	}
 	switch want, ok := apiVersions[w.Kind]; {
 	case !ok:
 		kinds := []string{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Pod", "Rollout"}
@@ -107,14 +151,11 @@ func validateService(s Service, p *field.Path) field.ErrorList {
 	case w.APIVersion != want:
 		errs = append(errs, field.Invalid(wp.Child("apiVersion"), w.APIVersion, "a "+w.Kind+" has apiVersion "+want))
 	}
-	for i, n := range s.Containers {
-		errs = append(errs, label(n, p.Child("containers").Index(i))...)
-	}
 	return errs
 }
 
 func validateConnection(c Connection, r reader) field.ErrorList {
-	v := validator{reader: r}
+	v := validator{reader: r, errs: r.foreign(c.Type)}
 	cfg := r.path.Child("config")
 	switch c.Type {
 	case TypeAWSRole:
@@ -158,8 +199,12 @@ func (v *validator) required(p *field.Path, name, value string, form *regexp.Reg
 }
 
 func (v *validator) optional(p *field.Path, name, value string, form *regexp.Regexp, want string) {
-	if value != "" && !form.MatchString(value) {
+	switch limit := maxLengths[name]; {
+	case value == "":
+	case !form.MatchString(value):
 		v.errs = append(v.errs, field.Invalid(p.Child(name), value, want))
+	case utf8.RuneCountInString(value) > limit:
+		v.errs = append(v.errs, field.TooLong(p.Child(name), value, limit))
 	}
 }
 
@@ -202,20 +247,11 @@ func (v *validator) disk(p *field.Path, c Config) {
 	} else {
 		v.errs = append(v.errs, label(c.DiskName, p.Child("diskName"))...)
 	}
-	if m := c.MountPath; m != "" {
-		mp := p.Child("mountPath")
-		switch {
-		case !path.IsAbs(m) || path.Clean(m) != m || strings.ContainsAny(m, ":\x00"):
-			v.errs = append(v.errs, field.Invalid(mp, m, "must be an absolute path without . and .. elements, double or trailing slashes, and colons"))
-		case m == "/" || slices.ContainsFunc(systemPaths, func(s string) bool { return m == s || strings.HasPrefix(m, s+"/") }):
-			v.errs = append(v.errs, field.Invalid(mp, m, "is a system directory; mount the disk elsewhere, such as /data/"+c.DiskName))
-		}
+	v.optional(p, "mountPath", c.MountPath, mountPathPattern, "must be an absolute path below /, without . and .. elements, double or trailing slashes, and colons")
+	if m := c.MountPath; slices.ContainsFunc(systemPaths, func(s string) bool { return m == s || strings.HasPrefix(m, s+"/") }) {
+		v.errs = append(v.errs, field.Invalid(p.Child("mountPath"), m, "is a system directory; mount the disk elsewhere, such as /data/"+c.DiskName))
 	}
-	if s := c.SubPath; s != "" {
-		if path.IsAbs(s) || path.Clean(s) != s || s == ".." || strings.HasPrefix(s, "../") || strings.ContainsAny(s, ":\x00") {
-			v.errs = append(v.errs, field.Invalid(p.Child("subPath"), s, "must be a relative path within the disk, without . and .. elements"))
-		}
-	}
+	v.optional(p, "subPath", c.SubPath, subPathPattern, "must be a relative path within the disk, without . and .. elements, double or trailing slashes, and colons")
 	if g := c.FSGroup; g != nil && (*g < 0 || *g > 1<<31-1) {
 		v.errs = append(v.errs, field.Invalid(p.Child("fsGroup"), *g, "must be between 0 and 2147483647"))
 	}

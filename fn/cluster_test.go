@@ -1,0 +1,391 @@
+package fn
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/crossplane/function-sdk-go/logging"
+	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
+	"github.com/crossplane/function-sdk-go/resource"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+)
+
+// A cluster drives the function through many reconciles of one composite
+// resource, by the steps of Crossplane's function composer
+// (composition_functions.go): it seeds and fetches what is required, deletes
+// what isn't desired any more, applies the rest and writes the status. It is
+// for sequences of edits; single runs go through the real engine in
+// test/render.
+type cluster struct {
+	t testing.TB
+
+	fn    *Function
+	xr    map[string]any
+	input map[string]any
+
+	// desired and context of earlier steps.
+	desired *fnv1.State
+	context *structpb.Struct
+
+	// objects of the cluster that aren't composed, by requirement.
+	objects map[string]map[string]any
+
+	// composed resources by key.
+	composed map[string]map[string]any
+
+	// required by the last run, which the next one is seeded with.
+	required map[string]*fnv1.ResourceSelector
+
+	// calls of the last reconcile.
+	calls int
+	rsp   *fnv1.RunFunctionResponse
+}
+
+const xrUID = "11111111-2222-3333-4444-555555555555"
+
+func newCluster(t testing.TB, services, settings string) *cluster {
+	t.Helper()
+	c := &cluster{
+		t: t, fn: New(logging.NewNopLogger()),
+		objects:  map[string]map[string]any{},
+		composed: map[string]map[string]any{},
+	}
+	c.xr = fromYAML(t, `
+apiVersion: serviceconnections.io/v1alpha1
+kind: ServiceConnection
+metadata: {name: shop, namespace: team-a, uid: `+xrUID+`}
+spec: {}
+`)
+	c.setServices(services)
+	c.setSettings(settings)
+	for _, crd := range []string{
+		"roles.iam.aws.m.upbound.io", "podidentityassociations.eks.aws.m.upbound.io",
+		"userassignedidentities.managedidentity.azure.m.upbound.io", "federatedidentitycredentials.managedidentity.azure.m.upbound.io",
+		"serviceaccountiammembers.cloudplatform.gcp.m.upbound.io", "objects.kubernetes.m.crossplane.io",
+		"roles.iam.aws.upbound.io", "podidentityassociations.eks.aws.upbound.io",
+		"userassignedidentities.managedidentity.azure.upbound.io", "federatedidentitycredentials.managedidentity.azure.upbound.io",
+		"serviceaccountiammembers.cloudplatform.gcp.upbound.io", "objects.kubernetes.crossplane.io",
+	} {
+		c.add(`
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: ` + crd + `}
+status: {conditions: [{type: Established, status: "True"}]}
+`)
+	}
+	return c
+}
+
+// claimMode makes the composite resource cluster-scoped, made by a claim.
+func (c *cluster) claimMode() {
+	c.xr["kind"] = "XServiceConnection"
+	c.xr["metadata"] = map[string]any{"name": "shop-x7k2p", "uid": xrUID}
+	spec, _ := c.xr["spec"].(map[string]any)
+	spec["claimRef"] = map[string]any{"name": "shop", "namespace": "team-a"}
+}
+
+func (c *cluster) setServices(y string) {
+	c.t.Helper()
+	var services []any
+	if err := yaml.Unmarshal([]byte(y), &services); err != nil {
+		c.t.Fatal(err)
+	}
+	spec, _ := c.xr["spec"].(map[string]any)
+	spec["services"] = services
+}
+
+func (c *cluster) setSettings(y string) {
+	c.t.Helper()
+	c.input = map[string]any{
+		"apiVersion": "serviceconnections.fn.crossplane.io/v1beta1", "kind": "Input",
+		"settings": fromYAML(c.t, y),
+	}
+}
+
+// add an object that isn't composed.
+func (c *cluster) add(y string) {
+	c.t.Helper()
+	o := fromYAML(c.t, y)
+	c.objects[objectKey(o)] = o
+}
+
+func (c *cluster) remove(kind, name string) {
+	maps.DeleteFunc(c.objects, func(_ string, o map[string]any) bool {
+		return o["kind"] == kind && str(o, "metadata", "name") == name
+	})
+}
+
+func objectKey(o map[string]any) string {
+	return fmt.Sprint(o["apiVersion"], "|", o["kind"], "|", str(o, "metadata", "namespace"), "|", str(o, "metadata", "name"))
+}
+
+func (c *cluster) fetch(s *fnv1.ResourceSelector) *fnv1.Resources {
+	key := fmt.Sprint(s.GetApiVersion(), "|", s.GetKind(), "|", s.GetNamespace(), "|", s.GetMatchName())
+	if o, ok := c.objects[key]; ok {
+		return &fnv1.Resources{Items: []*fnv1.Resource{{Resource: toStruct(c.t, o)}}}
+	}
+	for _, o := range c.composed {
+		if objectKey(o) == key {
+			return &fnv1.Resources{Items: []*fnv1.Resource{{Resource: toStruct(c.t, o)}}}
+		}
+	}
+	return &fnv1.Resources{}
+}
+
+func (c *cluster) request() *fnv1.RunFunctionRequest {
+	req := &fnv1.RunFunctionRequest{
+		Observed: &fnv1.State{
+			Composite: &fnv1.Resource{Resource: toStruct(c.t, c.xr)},
+			Resources: map[string]*fnv1.Resource{},
+		},
+		Context: c.context,
+	}
+	if c.input != nil {
+		req.Input = toStruct(c.t, c.input)
+	}
+	if c.desired != nil {
+		req.Desired, _ = proto.Clone(c.desired).(*fnv1.State)
+	}
+	for k, o := range c.composed {
+		req.Observed.Resources[k] = &fnv1.Resource{Resource: toStruct(c.t, o)}
+	}
+	if len(c.required) > 0 {
+		req.RequiredResources = map[string]*fnv1.Resources{}
+		for k, s := range c.required {
+			req.RequiredResources[k] = c.fetch(s)
+		}
+	}
+	return req
+}
+
+// run the function until its requirements are stable, as Crossplane does.
+func (c *cluster) run() *fnv1.RunFunctionResponse {
+	c.t.Helper()
+	for c.calls = 1; c.calls <= 6; c.calls++ {
+		rsp, err := c.fn.RunFunction(c.t.Context(), c.request())
+		if err != nil {
+			c.t.Fatalf("RunFunction: %v", err)
+		}
+		if fatalOf(rsp) != "" {
+			return rsp
+		}
+		next := rsp.GetRequirements().GetResources()
+		if maps.EqualFunc(next, c.required, func(a, b *fnv1.ResourceSelector) bool { return proto.Equal(a, b) }) {
+			return rsp
+		}
+		c.required = next
+	}
+	c.t.Fatal("requirements didn't stabilize")
+	return nil
+}
+
+// reconcile once. It returns the keys of the composed resources that were
+// deleted.
+func (c *cluster) reconcile() (deleted []string) {
+	c.t.Helper()
+	c.rsp = c.run()
+	if fatalOf(c.rsp) != "" {
+		return nil
+	}
+	desired := c.rsp.GetDesired().GetResources()
+	for _, k := range slices.Sorted(maps.Keys(c.composed)) {
+		if _, ok := desired[k]; !ok {
+			delete(c.composed, k)
+			deleted = append(deleted, k)
+		}
+	}
+	for k, r := range desired {
+		c.apply(k, r.GetResource().AsMap())
+	}
+	if s, ok := c.rsp.GetDesired().GetComposite().GetResource().AsMap()["status"]; ok {
+		c.xr["status"] = s
+	}
+	return deleted
+}
+
+// apply a composed resource: its status stays, its other fields become the
+// desired ones, and Crossplane owns exactly those.
+func (c *cluster) apply(key string, desired map[string]any) {
+	o := map[string]any{}
+	for k, v := range desired {
+		o[k] = v
+	}
+	metadata, _ := o["metadata"].(map[string]any)
+	metadata["ownerReferences"] = []any{map[string]any{"uid": xrUID, "name": "shop", "controller": true, "kind": c.xr["kind"]}}
+	was := c.composed[key]
+	if was != nil {
+		metadata["uid"] = str(was, "metadata", "uid")
+		metadata["name"] = str(was, "metadata", "name")
+		if s, ok := was["status"]; ok {
+			o["status"] = s
+		}
+	} else {
+		metadata["uid"] = "uid-" + key
+	}
+	owned := map[string]any{}
+	for k, v := range desired {
+		if k != "apiVersion" && k != "kind" {
+			owned["f:"+k] = fieldsOf(v)
+		}
+	}
+	metadata["managedFields"] = []any{
+		map[string]any{"manager": "apiextensions.crossplane.io/composed/abc", "operation": "Apply", "fieldsV1": owned},
+		map[string]any{"manager": "provider", "operation": "Update", "fieldsV1": map[string]any{"f:spec": map[string]any{"f:late": map[string]any{}}}},
+	}
+	c.composed[key] = o
+}
+
+// fieldsOf a value in the form of managed fields, lists as a whole.
+func fieldsOf(v any) map[string]any {
+	m, _ := v.(map[string]any)
+	fields := map[string]any{}
+	for k, e := range m {
+		fields["f:"+k] = fieldsOf(e)
+	}
+	return fields
+}
+
+// provide makes every managed resource ready, as the providers do once the
+// cloud has what it stands for.
+func (c *cluster) provide() {
+	for _, o := range c.composed {
+		at := map[string]any{}
+		fp, _, _ := unstructured.NestedMap(o, "spec", "forProvider")
+		external := str(o, "metadata", "annotations", "crossplane.io/external-name")
+		switch o["kind"] {
+		case "ServiceAccount", "Deployment":
+			continue
+		case "PersistentVolumeClaim":
+			o["status"] = map[string]any{"phase": "Bound"}
+			continue
+		case "Role":
+			at["arn"] = "arn:aws:iam::123456789012:role/" + external
+		case "UserAssignedIdentity":
+			at["id"] = external
+			at["clientId"] = "client-of-" + external[strings.LastIndexByte(external, '/')+1:]
+		case "Object":
+			m, _ := fp["manifest"].(map[string]any)
+			pvc := map[string]any{"status": map[string]any{"phase": "Bound"}}
+			maps.Copy(pvc, m)
+			c.objects[objectKey(pvc)] = pvc
+		}
+		o["status"] = map[string]any{"atProvider": at, "conditions": []any{
+			map[string]any{"type": "Synced", "status": "True"},
+			map[string]any{"type": "Ready", "status": "True"},
+		}}
+	}
+}
+
+// settle reconciles and provides until nothing changes.
+func (c *cluster) settle() {
+	c.t.Helper()
+	for range 10 {
+		before := c.snapshot()
+		c.reconcile()
+		c.provide()
+		if before == c.snapshot() {
+			return
+		}
+	}
+	c.t.Fatal("it doesn't settle")
+}
+
+func (c *cluster) snapshot() string {
+	b, err := json.Marshal([]any{c.xr, c.composed})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return string(b)
+}
+
+// reason of a connection in the status.
+func (c *cluster) reason(service, typ string) string {
+	conn := c.connection(service, typ)
+	r, _ := conn["reason"].(string)
+	return r
+}
+
+func (c *cluster) connection(service, typ string) map[string]any {
+	for _, v := range list(c.service(service), "connections") {
+		if conn, _ := v.(map[string]any); conn["type"] == typ {
+			return conn
+		}
+	}
+	return nil
+}
+
+func (c *cluster) service(name string) map[string]any {
+	for _, v := range list(c.xr, "status", "services") {
+		if s, _ := v.(map[string]any); s["name"] == name {
+			return s
+		}
+	}
+	return nil
+}
+
+// keys of the composed resources of a kind.
+func (c *cluster) keys(kind string) []string {
+	var ks []string
+	for k, o := range c.composed {
+		if o["kind"] == kind {
+			ks = append(ks, k)
+		}
+	}
+	slices.Sort(ks)
+	return ks
+}
+
+// only composed resource of a kind.
+func (c *cluster) only(kind string) map[string]any {
+	c.t.Helper()
+	ks := c.keys(kind)
+	if len(ks) != 1 {
+		c.t.Fatalf("composed %s: %v, want one", kind, ks)
+	}
+	return c.composed[ks[0]]
+}
+
+func fatalOf(rsp *fnv1.RunFunctionResponse) string {
+	for _, r := range rsp.GetResults() {
+		if r.GetSeverity() == fnv1.Severity_SEVERITY_FATAL {
+			return r.GetMessage()
+		}
+	}
+	return ""
+}
+
+func fromYAML(t testing.TB, y string) map[string]any {
+	t.Helper()
+	o := map[string]any{}
+	if err := yaml.Unmarshal([]byte(y), &o); err != nil {
+		t.Fatalf("%v in:\n%s", err, y)
+	}
+	return o
+}
+
+func toStruct(t testing.TB, o map[string]any) *structpb.Struct {
+	t.Helper()
+	s, err := resource.AsStruct(&unstructured.Unstructured{Object: o})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func str(o map[string]any, path ...string) string {
+	s, _, _ := unstructured.NestedString(o, path...)
+	return s
+}
+
+func list(o map[string]any, path ...string) []any {
+	v, _, _ := unstructured.NestedFieldNoCopy(o, path...)
+	l, _ := v.([]any)
+	return l
+}
