@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"github.com/pmezard/go-difflib/difflib"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
@@ -25,6 +23,9 @@ import (
 type composite struct {
 	Status struct {
 		claim.Status `json:",inline"`
+
+		// Connections is where a platform's own kind keeps the status.
+		Connections *claim.Status
 
 		Conditions []struct{ Type, Status, Reason, Message string }
 	}
@@ -41,19 +42,22 @@ func explain(dir string, out *render.Output) (string, error) {
 	if err := json.Unmarshal(encoded, &xr); err != nil {
 		return "", fmt.Errorf("cannot read composite resource: %w", err)
 	}
+	if s := xr.Status.Connections; s != nil {
+		xr.Status.Status = *s
+	}
 	b := &strings.Builder{}
 	fmt.Fprintf(b, "\n%s\n%s\n%s\n", rule, filepath.Base(dir), rule)
 
 	if err := printClaim(b, dir); err != nil {
 		return "", err
 	}
-	if err := printComposed(b, out.Composed); err != nil {
+	if err := printComposed(b, out.Composed, xr.Status.Services); err != nil {
+		return "", err
+	}
+	if err := printPods(b, dir, out.Composed, xr.Status.Services); err != nil {
 		return "", err
 	}
 	if err := printStatus(b, xr); err != nil {
-		return "", err
-	}
-	if err := printPods(b, dir, xr.Status.Services); err != nil {
 		return "", err
 	}
 	return b.String(), nil
@@ -81,8 +85,8 @@ func printClaim(b *strings.Builder, dir string) error {
 }
 
 // printComposed resources, without the metadata that Crossplane gives to each
-// of them.
-func printComposed(b *strings.Builder, composed []map[string]any) error {
+// of them, and without the pods of workloads, which printPods prints.
+func printComposed(b *strings.Builder, composed []map[string]any, services []claim.ServiceStatus) error {
 	headingf(b, "What is composed (%d)", len(composed))
 	for _, o := range composed {
 		u := &unstructured.Unstructured{Object: runtime.DeepCopyJSON(o)}
@@ -96,6 +100,10 @@ func printComposed(b *strings.Builder, composed []map[string]any) error {
 		u.SetLabels(emptyToNil(labels))
 		u.SetOwnerReferences(nil)
 		u.SetGenerateName("")
+		if serviceOf(u, services) != nil {
+			unstructured.RemoveNestedField(u.Object, "spec", "template")
+			name += ", its pods below"
+		}
 
 		document, err := yaml.Marshal(u.Object)
 		if err != nil {
@@ -120,17 +128,23 @@ func printStatus(b *strings.Builder, xr composite) error {
 	rows := make([][]string, 0, 1+len(xr.Status.Conditions))
 	rows = append(rows, []string{"CONDITION", "STATUS", "REASON", "MESSAGE"})
 	for _, c := range xr.Status.Conditions {
+		if c.Type == "Responsive" {
+			continue // Crossplane's own, of how it watches.
+		}
 		rows = append(rows, []string{c.Type, c.Status, c.Reason, c.Message})
 	}
 	if err := printTable(b, rows); err != nil {
 		return err
 	}
 
-	rows = [][]string{{"SERVICE", "CONNECTION", "READY", "REASON", "IDENTITY", "MESSAGE"}}
+	rows = [][]string{{"SERVICE", "CONNECTION", "READY", "REASON", "IDENTITY"}}
 	var notes []string
 	for _, s := range xr.Status.Services {
 		for _, c := range s.Connections {
-			rows = append(rows, []string{s.Name, string(c.Type), fmt.Sprint(c.Ready), c.Reason, c.Identity, c.Message})
+			rows = append(rows, []string{s.Name, string(c.Type), fmt.Sprint(c.Ready), c.Reason, c.Identity})
+			if c.Message != "" {
+				notes = append(notes, fmt.Sprintf("%s, %s: %s", s.Name, c.Type, c.Message))
+			}
 			for _, w := range c.Warnings {
 				notes = append(notes, fmt.Sprintf("%s, %s: %s: %s", s.Name, c.Type, w.Reason, w.Message))
 			}
@@ -170,76 +184,91 @@ func printTable(b *strings.Builder, rows [][]string) error {
 	return nil
 }
 
-// printPods of the workloads in deployment.yaml, where the example has one, as
-// the admission policy lets them into the cluster.
-func printPods(b *strings.Builder, dir string, services []claim.ServiceStatus) error {
-	f, err := os.Open(filepath.Join(filepath.Clean(dir), "deployment.yaml"))
+// printPods of the workloads: those that an earlier step renders, and those in
+// deployment.yaml, as the admission policy lets them into the cluster.
+func printPods(b *strings.Builder, dir string, composed []map[string]any, services []claim.ServiceStatus) error {
+	for _, o := range composed {
+		after := &unstructured.Unstructured{Object: runtime.DeepCopyJSON(o)}
+		if serviceOf(after, services) == nil {
+			continue
+		}
+		before := after.DeepCopy()
+		if template := podTemplate(before); template != nil {
+			workload.Remove(template)
+		}
+		if err := printWorkload(b, before, after); err != nil {
+			return err
+		}
+	}
+
+	content, err := os.ReadFile(filepath.Join(filepath.Clean(dir), "deployment.yaml"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("cannot read workload: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // Only open for reading.
-
-	for d := utilyaml.NewYAMLToJSONDecoder(f); ; {
-		object := map[string]any{}
-		err := d.Decode(&object)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("cannot parse workload: %w", err)
-		}
-		if err := printWorkload(b, &unstructured.Unstructured{Object: object}, services); err != nil {
-			return err
-		}
+	before := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal(content, &before.Object); err != nil {
+		return fmt.Errorf("cannot parse workload: %w", err)
 	}
+	after := before.DeepCopy()
+	if s, template := serviceOf(after, services), podTemplate(after); s != nil && s.Injection != nil && template != nil {
+		workload.Inject(template, *s.Injection)
+	}
+	return printWorkload(b, before, after)
 }
 
 // printWorkload as the difference that the injection makes to its pods.
-func printWorkload(b *strings.Builder, u *unstructured.Unstructured, services []claim.ServiceStatus) error {
-	headingf(b, "What the pods of %s %s get", u.GetKind(), u.GetName())
-	injection := injectionOf(u, services)
-	if injection == nil {
+func printWorkload(b *strings.Builder, before, after *unstructured.Unstructured) error {
+	headingf(b, "What the pods of %s %s get", after.GetKind(), after.GetName())
+	var templates [2]string
+	for i, u := range []*unstructured.Unstructured{before, after} {
+		template := podTemplate(u)
+		if template == nil {
+			return fmt.Errorf("cannot find the pod template of %s %s", u.GetKind(), u.GetName())
+		}
+		// Only a template that the function itself patches, and must be able to
+		// restore, holds this record.
+		unstructured.RemoveNestedField(template, "metadata", "annotations", "serviceconnections.io/injected")
+		encoded, err := yaml.Marshal(template)
+		if err != nil {
+			return fmt.Errorf("cannot encode pod template: %w", err)
+		}
+		templates[i] = string(encoded)
+	}
+	if templates[0] == templates[1] {
 		b.WriteString("nothing yet\n")
 		return nil
 	}
-	kind, _ := workload.KindOf(u.GetAPIVersion(), u.GetKind())
-	template, ok := kind.Template(u.Object)
-	if !ok {
-		return fmt.Errorf("cannot find the pod template of %s %s", u.GetKind(), u.GetName())
-	}
-	before, err := yaml.Marshal(template)
-	if err != nil {
-		return fmt.Errorf("cannot encode pod template: %w", err)
-	}
-	workload.Inject(template, *injection)
-	// Only a template that the function itself patches, and must be able to
-	// restore, holds this record.
-	unstructured.RemoveNestedField(template, "metadata", "annotations", "serviceconnections.io/injected")
-	after, err := yaml.Marshal(template)
-	if err != nil {
-		return fmt.Errorf("cannot encode pod template: %w", err)
-	}
 	diff, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
-		A: difflib.SplitLines(string(before)), FromFile: "as deployed",
-		B: difflib.SplitLines(string(after)), ToFile: "as it runs",
+		A: difflib.SplitLines(templates[0]), FromFile: "as written",
+		B: difflib.SplitLines(templates[1]), ToFile: "as it runs",
 		Context: 100, // All of it: pod templates of examples are short.
 	})
 	if err != nil {
 		return fmt.Errorf("cannot compare pod templates: %w", err)
 	}
-	b.WriteString(diff)
+	// What stands behind the last line break is an empty line to difflib.
+	b.WriteString(strings.TrimSuffix(diff, " \n"))
 	return nil
 }
 
-// injectionOf the service whose workload the object is. It is nil where none is
-// published.
-func injectionOf(u *unstructured.Unstructured, services []claim.ServiceStatus) *claim.Injection {
-	for _, s := range services {
+// podTemplate of a workload, nil where it has none.
+func podTemplate(u *unstructured.Unstructured) map[string]any {
+	kind, _ := workload.KindOf(u.GetAPIVersion(), u.GetKind())
+	template, ok := kind.Template(u.Object)
+	if !ok {
+		return nil
+	}
+	return template
+}
+
+// serviceOf a workload, nil where it is no service's.
+func serviceOf(u *unstructured.Unstructured, services []claim.ServiceStatus) *claim.ServiceStatus {
+	for i, s := range services {
 		if w := s.Workload; w != nil && w.APIVersion == u.GetAPIVersion() && w.Kind == u.GetKind() && w.Name == u.GetName() {
-			return s.Injection
+			return &services[i]
 		}
 	}
 	return nil
