@@ -103,11 +103,12 @@ func (f *Flags) credentials(log logging.Logger) (credentials.TransportCredential
 
 // parser of the command line into the supplied flags.
 func parser(f *Flags, o ...kong.Option) (*kong.Kong, error) {
-	return kong.New(f, append([]kong.Option{
+	p, err := kong.New(f, append([]kong.Option{
 		kong.Name("function-service-connections"),
 		kong.Description("A Crossplane composition function that connects services to cloud resources without keys."),
 		kong.Vars{"version": buildVersion()},
 	}, o...)...)
+	return p, errors.Wrap(err, "cannot make parser of flags")
 }
 
 // buildVersion is the release's, or else that of the module that go installed.
