@@ -88,7 +88,10 @@ func printClaim(b *strings.Builder, dir string) error {
 // of them, and without the pods of workloads, which printPods prints.
 func printComposed(b *strings.Builder, composed []map[string]any, services []claim.ServiceStatus) error {
 	headingf(b, "What is composed (%d)", len(composed))
-	for _, o := range composed {
+	for i, o := range composed {
+		if i > 0 {
+			b.WriteString("\n")
+		}
 		u := &unstructured.Unstructured{Object: runtime.DeepCopyJSON(o)}
 		annotations, labels := u.GetAnnotations(), u.GetLabels()
 		name := annotations["crossplane.io/composition-resource-name"]
@@ -109,7 +112,7 @@ func printComposed(b *strings.Builder, composed []map[string]any, services []cla
 		if err != nil {
 			return fmt.Errorf("cannot encode %s: %w", name, err)
 		}
-		fmt.Fprintf(b, "# %s\n%s\n", name, document)
+		fmt.Fprintf(b, "# %s\n%s", name, document)
 	}
 	return nil
 }
