@@ -76,7 +76,7 @@ func (i *inspection) serviceAccount() {
 		sa = text(i.spec, "serviceAccount")
 	}
 	want := i.injection.ServiceAccountName
-	if sa == "" || sa == defaultServiceAccount || sa == want {
+	if want == "" || sa == "" || sa == defaultServiceAccount || sa == want {
 		return
 	}
 	next := fmt.Sprintf("set services[%s].serviceAccountName: %s", i.service.Name, sa)

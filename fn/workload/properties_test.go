@@ -1,0 +1,161 @@
+package workload
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+)
+
+var service = claim.Service{Name: "api", Workload: &claim.Workload{APIVersion: "apps/v1", Kind: "Deployment", Name: "api"}}
+
+// copyOf a template.
+func copyOf(template map[string]any) map[string]any {
+	return clone(template).(map[string]any)
+}
+
+// injectedInto a copy of the template.
+func injectedInto(template map[string]any, in claim.Injection) map[string]any {
+	c := copyOf(template)
+	Inject(c, in)
+	return c
+}
+
+// drawInjectable is a template and an injection without conflict.
+func drawInjectable(t *rapid.T) (map[string]any, claim.Injection) {
+	template, in := drawTemplate(t), drawInjection(t)
+	if len(Inspect(template, in, service)) > 0 {
+		t.SkipNow()
+	}
+	return template, in
+}
+
+func TestInjectingTwiceEqualsOnce(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		template, in := drawInjectable(t)
+		once := injectedInto(template, in)
+		if diff := cmp.Diff(once, injectedInto(once, in)); diff != "" {
+			t.Fatalf("-once +twice:\n%s", diff)
+		}
+		if diff := cmp.Diff(once, injectedInto(template, in)); diff != "" {
+			t.Fatalf("the same input gives another output, -first +second:\n%s", diff)
+		}
+	})
+}
+
+func TestInjectedTemplateHasNoConflict(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		template, in := drawInjectable(t)
+		before := injectedInto(template, in)
+		if c := Inspect(before, in, service); len(c) > 0 {
+			t.Fatalf("conflicts: %v", c)
+		}
+		if diff := cmp.Diff(injectedInto(template, in), before); diff != "" {
+			t.Fatalf("Inspect changes the template:\n%s", diff)
+		}
+	})
+}
+
+func TestRemoveUndoesInject(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		template, in := drawInjectable(t)
+		got := injectedInto(template, in)
+		Remove(got)
+		if diff := cmp.Diff(template, got); diff != "" {
+			t.Fatalf("-before +after:\n%s", diff)
+		}
+	})
+}
+
+func TestOlderInjectionLeavesNothing(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		template, older := drawInjectable(t)
+		newer := drawInjection(t)
+		injected := injectedInto(template, older)
+		if diff := cmp.Diff(Inspect(template, newer, service), Inspect(injected, newer, service)); diff != "" {
+			t.Fatalf("an older injection makes other conflicts:\n%s", diff)
+		}
+		if len(Inspect(template, newer, service)) > 0 {
+			t.SkipNow()
+		}
+		if diff := cmp.Diff(injectedInto(template, newer), injectedInto(injected, newer)); diff != "" {
+			t.Fatalf("-never injected +injected before:\n%s", diff)
+		}
+	})
+}
+
+// TestTheirsStays: every value of the template is still there, at its place or
+// in its order, but for a service account that was default.
+func TestTheirsStays(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		template, in := drawInjectable(t)
+		got := injectedInto(template, in)
+		if sa := text(object(template, "spec"), "serviceAccountName"); sa == "" || sa == "default" {
+			delete(object(template, "spec"), "serviceAccountName")
+			delete(object(template, "spec"), "serviceAccount")
+		}
+		if why := lost("", template, got); why != "" {
+			t.Fatalf("%s\ntemplate %v\ninjected %v", why, template, got)
+		}
+	})
+}
+
+// lost is the first value of before that after hasn't. A list must hold the
+// values of before in their order; more may be between.
+func lost(path string, before, after any) string {
+	switch b := before.(type) {
+	case map[string]any:
+		a, _ := after.(map[string]any)
+		for k, v := range b {
+			if why := lost(path+"."+k, v, a[k]); why != "" {
+				return why
+			}
+		}
+		return ""
+	case []any:
+		a, _ := after.([]any)
+		for _, v := range b {
+			for len(a) > 0 && lost(path, v, a[0]) != "" {
+				a = a[1:]
+			}
+			if len(a) == 0 {
+				return path + " has lost an entry, or its order"
+			}
+			a = a[1:]
+		}
+		return ""
+	default:
+		if before != after {
+			return path + " has changed"
+		}
+		return ""
+	}
+}
+
+func TestOrderOfConnectionsChangesNothing(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		parts := rapid.Permutation([]claim.Injection{injections()[0], injections()[2], injections()[3], injections()[5]}).Draw(t, "order")
+		got, err := Merge(append(parts, parts...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := Merge(injections()[0], injections()[2], injections()[3], injections()[5])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("-want +got:\n%s", diff)
+		}
+		if Hash(want, nil) != Hash(got, map[string]string{}) {
+			t.Fatal("equal injections have unequal hashes")
+		}
+	})
+}
