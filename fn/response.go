@@ -2,6 +2,7 @@ package fn
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/fieldpath"
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
@@ -72,21 +73,37 @@ func writeStatus(rsp *fnv1.RunFunctionResponse, in *input, s claim.Status) error
 		return fmt.Errorf("cannot encode status: %w", err)
 	}
 	xr := rsp.GetDesired().GetComposite().GetResource().AsMap()
-	if xr == nil {
-		xr = map[string]any{}
+	at, err := objectAt(xr, in.Source.Status)
+	if err != nil {
+		return fmt.Errorf("cannot write status at %q of the composite resource: %w", in.Source.Status, err)
 	}
-	paved := fieldpath.Pave(xr)
-	for k, v := range m {
-		if err := paved.SetValue(in.Source.Status+"."+k, v); err != nil {
-			return fmt.Errorf("cannot write status at %q of the composite resource: %w", in.Source.Status, err)
-		}
-	}
+	maps.Copy(at, m)
 	o, err := structpb.NewStruct(xr)
 	if err != nil {
 		return fmt.Errorf("cannot encode status: %w", err)
 	}
 	composite(rsp).Resource = o
 	return nil
+}
+
+// objectAt a field path, made where there is none. The status isn't set through
+// the path, because that would encode and decode all of it.
+func objectAt(xr map[string]any, path string) (map[string]any, error) {
+	paved := fieldpath.Pave(xr)
+	if _, err := paved.GetValue(path); fieldpath.IsNotFound(err) {
+		if err := paved.SetValue(path, map[string]any{}); err != nil {
+			return nil, err
+		}
+	}
+	v, err := paved.GetValue(path)
+	if err != nil {
+		return nil, err
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("an earlier step desires %T there, not an object", v)
+	}
+	return m, nil
 }
 
 func composite(rsp *fnv1.RunFunctionResponse) *fnv1.Resource {
