@@ -1,0 +1,240 @@
+package settings_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+
+	"github.com/serviceconnections/function-service-connections/fn/settings"
+	"github.com/serviceconnections/function-service-connections/input/v1beta1"
+)
+
+func parse(tb testing.TB, text string) map[string]any {
+	tb.Helper()
+
+	m := map[string]any{}
+	if err := yaml.Unmarshal([]byte(text), &m); err != nil {
+		tb.Fatalf("cannot decode: %v\n%s", err, text)
+	}
+
+	return m
+}
+
+func decode(tb testing.TB, layers ...string) *settings.Settings {
+	tb.Helper()
+
+	var ms []map[string]any
+	for _, l := range layers {
+		ms = append(ms, parse(tb, l))
+	}
+
+	s, err := settings.Decode(ms...)
+	if err != nil {
+		tb.Fatalf("cannot decode: %v", err)
+	}
+
+	return s
+}
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+
+	got := decode(t, `
+cluster: {name: prod}
+aws: {accountId: "123456789012", region: eu-west-1, clusterName: prod}
+azure: {subscriptionId: 00000000-1111-2222-3333-444444444444, tenantId: 00000000-1111-2222-3333-444444444444, oidcIssuer: "https://example.com/"}
+gcp: {projectId: my-project}
+disks:
+- {name: a, namespaces: ["*"]}
+- {name: b, namespaces: ["*"], create: {size: 1Gi}, deletionPolicy: Delete}
+`).Settings
+
+	ref := &v1beta1.ProviderConfigReference{Kind: "ClusterProviderConfig", Name: "default"}
+	want := v1beta1.Settings{
+		Cluster: v1beta1.Cluster{Name: "prod"},
+		AWS: &v1beta1.AWS{
+			AccountID: "123456789012", Region: "eu-west-1", ClusterName: "prod",
+			Partition: "aws", Mode: "PodIdentity", IPFamily: "IPv4", ProviderConfigRef: ref,
+		},
+		Azure: &v1beta1.Azure{
+			SubscriptionID: "00000000-1111-2222-3333-444444444444", TenantID: "00000000-1111-2222-3333-444444444444",
+			OIDCIssuer: "https://example.com/", Environment: "AzurePublicCloud", ProviderConfigRef: ref,
+		},
+		GCP: &v1beta1.GCP{
+			ProjectID: "my-project", WorkloadPool: "my-project.svc.id.goog", ProviderConfigRef: ref,
+			Proxy: &v1beta1.Proxy{Image: settings.ProxyImage, Resources: &v1beta1.ProxyResources{
+				Requests: map[string]string{"cpu": "50m", "memory": "64Mi"},
+				Limits:   map[string]string{"cpu": "500m", "memory": "256Mi"},
+			}},
+		},
+		Kubernetes: &v1beta1.Kubernetes{ProviderConfigRef: ref},
+		Disks: &[]v1beta1.Disk{
+			{Name: "a", Namespaces: []string{"*"}, DeletionPolicy: "Retain"},
+			{Name: "b", Namespaces: []string{"*"}, DeletionPolicy: "Delete", Create: &v1beta1.DiskCreation{Size: "1Gi", AccessModes: []string{"ReadWriteOnce"}}},
+		},
+	}
+
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("what is left out gets its default (-want +got):\n%s", diff)
+	}
+}
+
+func TestPartition(t *testing.T) {
+	t.Parallel()
+
+	for region, want := range map[string]string{
+		"eu-west-1":      "aws",
+		"cn-north-1":     "aws-cn",
+		"us-gov-west-1":  "aws-us-gov",
+		"us-iso-east-1":  "aws-iso",
+		"us-isob-east-1": "aws-iso-b",
+		"eu-isoe-west-1": "aws-iso-e",
+		"us-isof-east-1": "aws-iso-f",
+		"eusc-de-east-1": "aws-eusc",
+	} {
+		s := decode(t, `{cluster: {name: c}, aws: {accountId: "123456789012", clusterName: c, region: `+region+`}}`)
+		if s.AWS.Partition != want {
+			t.Errorf("the partition follows from region %s\nwant %s, got %s", region, want, s.AWS.Partition)
+		}
+	}
+}
+
+func TestSwitches(t *testing.T) {
+	t.Parallel()
+
+	cases := map[string]struct {
+		reason   string
+		settings string
+		inspect  bool
+		ipv6     bool
+	}{
+		"Default":      {reason: "Workloads are read unless the platform says otherwise.", settings: ``, inspect: true},
+		"Empty":        {reason: "An empty section says nothing.", settings: `workload: {}`, inspect: true},
+		"InspectTrue":  {reason: "So it says.", settings: `workload: {inspect: true}`, inspect: true},
+		"InspectFalse": {reason: "The platform may not want the cache.", settings: `workload: {inspect: false}`},
+		"IPv6":         {reason: "The agent has another address there.", settings: `aws: {ipFamily: IPv6}`, inspect: true, ipv6: true},
+	}
+
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			s := decode(t, `{cluster: {name: c}, aws: {accountId: "123456789012", region: eu-west-1, clusterName: c}}`, tc.settings)
+			if s.Inspect() != tc.inspect || s.IPv6() != tc.ipv6 {
+				t.Errorf("%s\nwant inspect %v, IPv6 %v; got %v, %v", tc.reason, tc.inspect, tc.ipv6, s.Inspect(), s.IPv6())
+			}
+		})
+	}
+}
+
+func TestLayers(t *testing.T) {
+	t.Parallel()
+
+	const base = `{cluster: {name: c}, aws: {accountId: "123456789012", region: eu-west-1, clusterName: c, allowedRoles: [{pattern: "a-*", namespaces: [a]}]}}`
+
+	rules := func(patterns ...string) *[]v1beta1.RoleRule {
+		rs := []v1beta1.RoleRule{}
+		for _, p := range patterns {
+			rs = append(rs, v1beta1.RoleRule{Pattern: p, Namespaces: []string{"a"}})
+		}
+
+		return &rs
+	}
+
+	cases := map[string]struct {
+		reason string
+		layers []string
+		region string
+		rules  *[]v1beta1.RoleRule
+	}{
+		"One":      {reason: "One layer is all there is.", layers: []string{base}, region: "eu-west-1", rules: rules("a-*")},
+		"Empty":    {reason: "An empty layer changes nothing.", layers: []string{base, `{}`}, region: "eu-west-1", rules: rules("a-*")},
+		"Field":    {reason: "A later layer wins field by field, and leaves the rest.", layers: []string{base, `{aws: {region: us-east-1}}`}, region: "us-east-1", rules: rules("a-*")},
+		"List":     {reason: "Lists are replaced: two allow-lists never add up.", layers: []string{base, `{aws: {allowedRoles: [{pattern: b, namespaces: [a]}]}}`}, region: "eu-west-1", rules: rules("b")},
+		"ListNone": {reason: "An empty list replaces too.", layers: []string{base, `{aws: {allowedRoles: []}}`}, region: "eu-west-1", rules: rules()},
+		"ListNull": {reason: "A null list is absent.", layers: []string{base, `{aws: {allowedRoles: null}}`}, region: "eu-west-1"},
+	}
+
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			s := decode(t, tc.layers...)
+			if s.AWS.Region != tc.region {
+				t.Errorf("%s\nwant region %s, got %s", tc.reason, tc.region, s.AWS.Region)
+			}
+
+			if diff := cmp.Diff(tc.rules, s.AWS.AllowedRoles); diff != "" {
+				t.Errorf("%s\nallowedRoles (-want +got):\n%s", tc.reason, diff)
+			}
+		})
+	}
+
+	if s, err := settings.Decode(nil, parse(t, `cluster: {name: c}`), nil); err != nil || s.Cluster.Name != "c" {
+		t.Errorf("a layer that isn't there changes nothing\ngot: %v", err)
+	}
+}
+
+func TestDecodeErrors(t *testing.T) {
+	t.Parallel()
+
+	const (
+		aws   = `{accountId: "123456789012", region: eu-west-1, clusterName: c`
+		azure = `{subscriptionId: 00000000-1111-2222-3333-444444444444, tenantId: 00000000-1111-2222-3333-444444444444, oidcIssuer: "https://example.com/"`
+		gcp   = `{projectId: my-project`
+	)
+
+	cases := map[string]struct {
+		reason   string
+		settings string
+		want     []string // Parts of the error.
+	}{
+		"Nothing":           {reason: "A cluster needs a name.", settings: ``, want: []string{"settings.cluster.name: Required"}},
+		"Blank":             {reason: "A blank isn't a name.", settings: `cluster: {name: " "}`, want: []string{"settings.cluster.name: Required"}},
+		"UnknownField":      {reason: "A misspelt allow-list must not read as an absent one.", settings: `{cluster: {name: c}, aws: {allowdRoles: []}}`, want: []string{`unknown field "aws.allowdRoles"`}},
+		"UnknownFields":     {reason: "Each is named.", settings: `{cluster: {name: c}, awss: {}, disks: [{nam: d}]}`, want: []string{`unknown field "awss"`, `unknown field "disks[0].nam"`}},
+		"Case":              {reason: "Field names are exact.", settings: `{cluster: {Name: c}}`, want: []string{`unknown field "cluster.Name"`}},
+		"Type":              {reason: "An account id that isn't in quotes would lose its leading zero.", settings: `{cluster: {name: c}, aws: {accountId: 123456789012}}`, want: []string{"accountId"}},
+		"AWSEmpty":          {reason: "All that is missing is listed.", settings: `{cluster: {name: c}, aws: {}}`, want: []string{"aws.accountId: Required", "aws.region: Required", "aws.clusterName: Required"}},
+		"AWSForms":          {reason: "Every mistake at once.", settings: `{cluster: {name: c}, aws: {accountId: "1", region: Europe, partition: azure, mode: Kube2iam, ipFamily: IPv5, providerConfigRef: {kind: ProviderConfig}}}`, want: []string{"aws.accountId: Invalid", "aws.region: Invalid", "aws.partition: Invalid", "aws.mode: Unsupported", "aws.ipFamily: Unsupported", "aws.providerConfigRef.name: Required", "aws.providerConfigRef.kind: Unsupported"}},
+		"ClusterNameForm":   {reason: "EKS' rules for names.", settings: `{cluster: {name: c}, aws: {accountId: "123456789012", region: eu-west-1, clusterName: "a b"}}`, want: []string{"aws.clusterName: Invalid"}},
+		"IRSA":              {reason: "IRSA needs the issuer.", settings: `{cluster: {name: c}, aws: ` + aws + `, mode: IRSA}}`, want: []string{"aws.oidcIssuer: Invalid"}},
+		"RoleRule":          {reason: "A rule says what, and for whom.", settings: `{cluster: {name: c}, aws: ` + aws + `, allowedRoles: [{}, {pattern: a, namespaces: [""]}]}}`, want: []string{"allowedRoles[0].pattern: Required", "allowedRoles[0].namespaces: Required", "allowedRoles[1].namespaces[0]: Required"}},
+		"AzureEmpty":        {reason: "All that is missing is listed.", settings: `{cluster: {name: c}, azure: {}}`, want: []string{"azure.subscriptionId: Required", "azure.tenantId: Required", "azure.oidcIssuer: Invalid"}},
+		"AzureForms":        {reason: "Every mistake at once.", settings: `{cluster: {name: c}, azure: {subscriptionId: a, tenantId: b, oidcIssuer: "http://example.com", environment: Moon}}`, want: []string{"azure.subscriptionId: Invalid", "azure.tenantId: Invalid", "azure.oidcIssuer: Invalid", "azure.environment: Unsupported"}},
+		"IdentityRule":      {reason: "A rule says what, and for whom.", settings: `{cluster: {name: c}, azure: ` + azure + `, allowedIdentities: [{subscriptionId: x}]}}`, want: []string{"allowedIdentities[0].subscriptionId: Invalid", "allowedIdentities[0].resourceGroup: Required", "allowedIdentities[0].identity: Required", "allowedIdentities[0].namespaces: Required"}},
+		"GCPEmpty":          {reason: "What is missing is listed.", settings: `{cluster: {name: c}, gcp: {}}`, want: []string{"gcp.projectId: Required"}},
+		"GCPForms":          {reason: "Every mistake at once.", settings: `{cluster: {name: c}, gcp: {projectId: P, workloadPool: p, proxy: {image: "a b", resources: {requests: {cpu: x}, limits: {memory: "0"}}}}}`, want: []string{"gcp.projectId: Invalid", "gcp.workloadPool: Invalid", "gcp.proxy.image: Invalid", "requests.cpu: Invalid", "limits.memory: Invalid"}},
+		"GoogleAccounts":    {reason: "An account is registered once, by a name that can be one.", settings: `{cluster: {name: c}, gcp: ` + gcp + `, serviceAccounts: [{name: abcdef, namespaces: [a]}, {name: abcdef, namespaces: [b]}, {name: me@example.com}]}}`, want: []string{"serviceAccounts[1].name: Duplicate", "serviceAccounts[2].name: Invalid", "serviceAccounts[2].namespaces: Required"}},
+		"Kubernetes":        {reason: "A namespaced ProviderConfig could be a team's own.", settings: `{cluster: {name: c}, kubernetes: {providerConfigRef: {kind: ProviderConfig, name: a}}}`, want: []string{"kubernetes.providerConfigRef.kind: Unsupported"}},
+		"Disks":             {reason: "Every mistake at once.", settings: `{cluster: {name: c}, disks: [{name: A, deletionPolicy: Keep}, {name: d, namespaces: [a], create: {size: big, accessModes: [Any]}}, {name: d, namespaces: [a], create: {}}]}`, want: []string{"disks[0].name: Invalid", "disks[0].namespaces: Required", "disks[0].deletionPolicy: Unsupported", "disks[1].create.size: Invalid", "disks[1].create.accessModes[0]: Unsupported", "disks[2].name: Duplicate", "disks[2].create.size: Invalid"}},
+		"SeveralSections":   {reason: "Mistakes of all sections come together.", settings: `{aws: {}, azure: {}, gcp: {}}`, want: []string{"cluster.name", "aws.region", "azure.tenantId", "gcp.projectId"}},
+		"IssuerQuery":       {reason: "An issuer has no query.", settings: `{cluster: {name: c}, azure: {oidcIssuer: "https://example.com/?a=b"}}`, want: []string{"azure.oidcIssuer: Invalid"}},
+		"IssuerUnreadable":  {reason: "An issuer is a URL.", settings: `{cluster: {name: c}, azure: {oidcIssuer: "https://exa mple.com/%"}}`, want: []string{"azure.oidcIssuer: Invalid"}},
+		"IssuerWithoutHost": {reason: "An issuer has a host.", settings: `{cluster: {name: c}, azure: {oidcIssuer: "https:///a"}}`, want: []string{"azure.oidcIssuer: Invalid"}},
+	}
+
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			_, err := settings.Decode(parse(t, tc.settings))
+			if err == nil {
+				t.Fatalf("%s\nwant an error, got none", tc.reason)
+			}
+
+			for _, w := range tc.want {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("%s\nwant %q in the error, got: %v", tc.reason, w, err)
+				}
+			}
+		})
+	}
+
+	if _, err := settings.Decode(map[string]any{"cluster": math.Inf(1)}); err == nil {
+		t.Error("what JSON can't hold is no setting\nwant an error, got none")
+	}
+}
