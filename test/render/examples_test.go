@@ -49,6 +49,7 @@ func TestExamples(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			validateComposite(t, e, dir, out)
 			for _, o := range out.Composed {
 				if errs := validator.Validate(o); len(errs) > 0 {
 					t.Errorf("the API server would refuse %s %v: %v", o["kind"], o["metadata"], errs.ToAggregate())
@@ -70,5 +71,31 @@ func TestExamples(t *testing.T) {
 				t.Errorf("Render(...): -want, +got:\n%s\nTo accept it: go test ./test/render -update", cmp.Diff(string(want), string(out.YAML)))
 			}
 		})
+	}
+}
+
+// validateComposite validates what the team wrote, and the status that it is
+// given, by the CustomResourceDefinitions that Crossplane makes of the XRD.
+func validateComposite(t *testing.T, e *Engine, dir string, out *Output) {
+	t.Helper()
+
+	definition, err := e.definition(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	validator := schema.New(schema.Defined(t, definition)...)
+	for _, file := range []string{"xr.yaml", "claim.yaml"} {
+		path := filepath.Join(dir, file)
+		if !exists(path) {
+			continue
+		}
+		o := map[string]any{}
+		if err := read(path, &o); err != nil {
+			t.Fatal(err)
+		}
+		o["status"] = out.Composite["status"]
+		if errs := validator.Validate(o); len(errs) > 0 {
+			t.Errorf("the API server would refuse %s with its status: %v", file, errs.ToAggregate())
+		}
 	}
 }

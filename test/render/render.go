@@ -158,18 +158,27 @@ func (e *Engine) arguments(dir, functions string) ([]string, error) {
 		}
 	}
 
-	definition := filepath.Join(dir, "definition.yaml")
-	if !exists(definition) {
-		xr := struct{ Kind string }{}
-		if err := read(filepath.Join(dir, "xr.yaml"), &xr); err != nil {
-			return nil, err
-		}
-		if definitions[xr.Kind] == "" {
-			return nil, fmt.Errorf("cannot render %s: a composite resource of kind %q needs a definition.yaml", dir, xr.Kind)
-		}
-		definition = filepath.Join(e.root, definitions[xr.Kind])
+	definition, err := e.definition(dir)
+	if err != nil {
+		return nil, err
 	}
 	return append(args, "--xrd="+definition), nil
+}
+
+// definition is the file of the CompositeResourceDefinition of an example: its
+// own, or that of one of our packages.
+func (e *Engine) definition(dir string) (string, error) {
+	if own := filepath.Join(dir, "definition.yaml"); exists(own) {
+		return own, nil
+	}
+	xr := struct{ Kind string }{}
+	if err := read(filepath.Join(dir, "xr.yaml"), &xr); err != nil {
+		return "", err
+	}
+	if definitions[xr.Kind] == "" {
+		return "", fmt.Errorf("cannot render %s: a composite resource of kind %q needs a definition.yaml", dir, xr.Kind)
+	}
+	return filepath.Join(e.root, definitions[xr.Kind]), nil
 }
 
 // functionsFile writes a temporary copy of the examples' functions.yaml that
