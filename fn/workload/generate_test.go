@@ -26,7 +26,12 @@ func drawInjection(t *rapid.T) claim.Injection {
 
 func drawTemplate(t *rapid.T) map[string]any {
 	spec := map[string]any{"containers": drawContainers(t, "containers", 1, "api", "worker", "sc-cloud-sql-proxy")}
-	if init := drawContainers(t, "initContainers", 0, "migrate", "warm", "sc-cloud-sql-proxy"); len(init) > 0 {
+	names := []string{"migrate", "warm"}
+	if find(list(spec, "containers"), "name", "sc-cloud-sql-proxy") == nil {
+		// All names of a pod's containers differ.
+		names = append(names, "sc-cloud-sql-proxy")
+	}
+	if init := drawContainers(t, "initContainers", 0, names...); len(init) > 0 {
 		spec["initContainers"] = init
 	}
 	if v := drawList(t, "volumes", volumes()); len(v) > 0 {
@@ -63,18 +68,21 @@ func drawContainers(t *rapid.T, label string, least int, names ...string) []any 
 	containers := make([]any, 0, len(drawn))
 	for _, name := range drawn {
 		c := map[string]any{"name": name, "image": "image"}
-		for field, from := range map[string][]any{
-			"env": {
+		for _, of := range []struct {
+			field string
+			from  []any
+		}{
+			{"env", []any{
 				map[string]any{"name": "AWS_REGION", "value": "us-east-1"},
 				map[string]any{"name": "DB_HOST", "valueFrom": map[string]any{"configMapKeyRef": map[string]any{"name": "db", "key": "host"}}},
 				map[string]any{"name": "LOG_LEVEL", "value": "debug"},
-			},
-			"envFrom":      {map[string]any{"secretRef": map[string]any{"name": "api"}}},
-			"ports":        {map[string]any{"containerPort": int64(8080)}, map[string]any{"containerPort": float64(5432), "protocol": "UDP"}, map[string]any{"containerPort": int64(9801)}},
-			"volumeMounts": {map[string]any{"name": "tmp", "mountPath": "/tmp"}, map[string]any{"name": "tmp", "mountPath": "/data/cache/"}, map[string]any{"name": "sc-disk", "mountPath": "/data/cache"}},
+			}},
+			{"envFrom", []any{map[string]any{"secretRef": map[string]any{"name": "api"}}}},
+			{"ports", []any{map[string]any{"containerPort": int64(8080)}, map[string]any{"containerPort": float64(5432), "protocol": "UDP"}, map[string]any{"containerPort": int64(9801)}}},
+			{"volumeMounts", []any{map[string]any{"name": "tmp", "mountPath": "/tmp"}, map[string]any{"name": "tmp", "mountPath": "/data/cache/"}, map[string]any{"name": "sc-disk", "mountPath": "/data/cache"}}},
 		} {
-			if v := drawList(t, label+"/"+name+"/"+field, from); len(v) > 0 {
-				c[field] = v
+			if v := drawList(t, label+"/"+name+"/"+of.field, of.from); len(v) > 0 {
+				c[of.field] = v
 			}
 		}
 		containers = append(containers, c)

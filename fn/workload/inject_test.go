@@ -1,264 +1,199 @@
 package workload
 
 import (
-	"encoding/json"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 )
 
-// proxy as the function makes it, but for what no rule here looks at.
-func proxy() claim.Sidecar {
-	return claim.Sidecar{
-		Name:          "sc-cloud-sql-proxy",
-		Image:         "proxy:2",
-		Args:          []string{"project:region:db?port=5432", "--health-check"},
-		RestartPolicy: "Always",
-		Ports:         []claim.ContainerPort{{Name: "sc-proxy", ContainerPort: 9801, Protocol: "TCP"}},
-	}
-}
-
-// everything that an injection may hold.
-func everything() claim.Injection {
-	return claim.Injection{
-		Hash:               "0123456789abcdef",
-		ServiceAccountName: "api",
-		Labels:             map[string]string{"azure.workload.identity/use": "true"},
-		Annotations:        map[string]string{"example.org/kept": "yes"},
-		Env:                []claim.EnvVar{{Name: "AWS_REGION", Value: "eu-central-1"}, {Name: "AWS_ROLE_ARN", Value: "arn"}},
-		Volumes: []claim.Volume{
-			{Name: "aws-iam-token", Projected: &claim.ProjectedVolume{Sources: []claim.ProjectedSource{{
-				ServiceAccountToken: claim.ServiceAccountToken{Audience: "sts.amazonaws.com", ExpirationSeconds: 86400, Path: "token"},
-			}}}},
-			{Name: "sc-disk", PersistentVolumeClaim: &claim.PersistentVolumeClaimVolume{ClaimName: "data"}},
-		},
-		VolumeMounts:   []claim.VolumeMount{{Name: "sc-disk", MountPath: "/data"}, {Name: "aws-iam-token", MountPath: "/token", ReadOnly: true}},
-		InitContainers: []claim.Sidecar{proxy()},
-		FSGroup:        pointer[int64](2000),
-	}
-}
-
-// only one thing of an injection, beside the service account.
-func only(change func(*claim.Injection)) claim.Injection {
-	i := claim.Injection{Hash: "0123456789abcdef", ServiceAccountName: "api"}
-	change(&i)
-	return i
-}
-
-// asText is JSON without the numbers' types.
-func asText(t testing.TB, v any) string {
+// read decoded JSON from YAML.
+func read(t *testing.T, s string) map[string]any {
 	t.Helper()
-	b, err := json.MarshalIndent(v, "", " ")
-	if err != nil {
+	var m map[string]any
+	if err := yaml.Unmarshal([]byte(s), &m); err != nil {
 		t.Fatal(err)
 	}
-	return string(b)
+	return m
 }
 
 func TestInject(t *testing.T) {
 	t.Parallel()
-	env := func(names ...string) claim.Injection {
-		return only(func(i *claim.Injection) {
-			for _, n := range names {
-				i.Env = append(i.Env, claim.EnvVar{Name: n, Value: "ours"})
-			}
-		})
+	all, err := Merge(tokenInjection("aws-iam-token", "sts.amazonaws.com"), injections()[2], proxyInjection(5432), injections()[5])
+	if err != nil {
+		t.Fatal(err)
 	}
 	cases := map[string]struct {
 		reason    string
-		injection claim.Injection
 		template  string
-
-		// want but for our annotations.
-		want string
+		injection claim.Injection
+		want      string
 	}{
-		"Everything": {
-			reason:    "An empty container gets all of it.",
-			injection: everything(),
-			template:  `{"spec": {"containers": [{"name": "app"}]}}`,
-			want: `{
-				"metadata": {"labels": {"azure.workload.identity/use": "true"}, "annotations": {"example.org/kept": "yes"}},
-				"spec": {
-					"serviceAccountName": "api", "serviceAccount": "api",
-					"securityContext": {"fsGroup": 2000},
-					"volumes": [
-						{"name": "aws-iam-token", "projected": {"sources": [{"serviceAccountToken": {"audience": "sts.amazonaws.com", "expirationSeconds": 86400, "path": "token"}}]}},
-						{"name": "sc-disk", "persistentVolumeClaim": {"claimName": "data"}}
-					],
-					"initContainers": [` + asText(t, proxy()) + `],
-					"containers": [{
-						"name": "app",
-						"env": [{"name": "AWS_REGION", "value": "eu-central-1"}, {"name": "AWS_ROLE_ARN", "value": "arn"}],
-						"volumeMounts": [{"name": "sc-disk", "mountPath": "/data"}, {"name": "aws-iam-token", "mountPath": "/token", "readOnly": true}]
-					}]
-				}
-			}`,
+		"PlainPod": {
+			reason:    "A pod that sets nothing gets everything, the proxy first.",
+			template:  `spec: {initContainers: [{name: migrate}], containers: [{name: api}]}`,
+			injection: all,
+			want: `
+metadata:
+  labels: {azure.workload.identity/use: "true"}
+  annotations:
+    serviceconnections.io/injection: 0123456789abcdef
+    serviceconnections.io/injected: '{"serviceAccountName":"","serviceAccount":"","labels":["azure.workload.identity/use"],"annotations":["serviceconnections.io/injection"],"volumes":["aws-iam-token","sc-disk"],"initContainers":["sc-cloud-sql-proxy"],"env":{"api":["AWS_REGION","AWS_ROLE_ARN","DB_HOST","DB_PORT"],"migrate":["AWS_REGION","AWS_ROLE_ARN","DB_HOST","DB_PORT"]},"volumeMounts":{"api":["/srv/cache","/var/run/secrets/sts.amazonaws.com"],"migrate":["/srv/cache","/var/run/secrets/sts.amazonaws.com"]},"fsGroup":true}'
+spec:
+  serviceAccountName: shop-api
+  serviceAccount: shop-api
+  securityContext: {fsGroup: 2000}
+  volumes:
+  - {name: aws-iam-token, projected: {sources: [{serviceAccountToken: {audience: sts.amazonaws.com, expirationSeconds: 86400, path: token}}]}}
+  - {name: sc-disk, persistentVolumeClaim: {claimName: cache}}
+  initContainers:
+  - name: sc-cloud-sql-proxy
+    image: "proxy:1"
+    args: ["project:region:instance?port=5432", --http-port=9801]
+    restartPolicy: Always
+    ports: [{name: sc-proxy, containerPort: 9801, protocol: TCP}]
+    startupProbe: {httpGet: {path: "", port: 0}}
+    livenessProbe: {httpGet: {path: "", port: 0}}
+    resources: {}
+    securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: null}, readOnlyRootFilesystem: false, runAsNonRoot: false, runAsUser: 0, seccompProfile: {type: ""}}
+  - &target
+    name: migrate
+    env: [{name: AWS_REGION, value: eu-west-1}, {name: AWS_ROLE_ARN, value: "arn:aws:iam::123456789012:role/api"}, {name: DB_HOST, value: 127.0.0.1}, {name: DB_PORT, value: "5432"}]
+    volumeMounts: [{name: sc-disk, mountPath: /srv/cache}, {name: aws-iam-token, mountPath: /var/run/secrets/sts.amazonaws.com, readOnly: true}]
+  containers:
+  - {<<: *target, name: api}`,
 		},
-		"OwnVariable": {
-			reason:    "A variable that a container sets stays, also one that refers to a Secret.",
-			injection: env("A", "B", "C"),
-			template:  `{"spec": {"containers": [{"name": "app", "env": [{"name": "B", "value": "own"}, {"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}]}}`,
-			want:      `{"spec": {"serviceAccountName": "api", "serviceAccount": "api", "containers": [{"name": "app", "env": [{"name": "B", "value": "own"}, {"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}, {"name": "C", "value": "ours"}]}]}}`,
+		"OwnValuesStay": {
+			reason: "What a container sets stays, and one with envFrom gets only what credentials need.",
+			template: `
+spec:
+  serviceAccountName: default
+  securityContext: {fsGroup: 0}
+  containers:
+  - {name: api, env: [{name: AWS_REGION, value: own}, {name: DB_PORT, valueFrom: {fieldRef: {fieldPath: x}}}]}
+  - {name: worker, envFrom: [{configMapRef: {name: api}}]}
+  - {name: empty, envFrom: []}
+  - {name: other}`,
+			injection: claim.Injection{
+				Containers: []string{"api", "worker", "empty"},
+				Env:        append(proxyInjection(5432).Env, tokenInjection("", "").Env...),
+				FSGroup:    injections()[5].FSGroup,
+			},
+			want: `
+metadata:
+  annotations:
+    serviceconnections.io/injection: 0123456789abcdef
+    serviceconnections.io/injected: '{"serviceAccountName":"default","serviceAccount":"","annotations":["serviceconnections.io/injection"],"env":{"api":["DB_HOST","AWS_ROLE_ARN"],"empty":["DB_HOST","DB_PORT","AWS_REGION","AWS_ROLE_ARN"],"worker":["AWS_ROLE_ARN"]}}'
+spec:
+  serviceAccountName: shop-api
+  serviceAccount: shop-api
+  securityContext: {fsGroup: 0}
+  containers:
+  - name: api
+    env: [{name: AWS_REGION, value: own}, {name: DB_PORT, valueFrom: {fieldRef: {fieldPath: x}}}, {name: DB_HOST, value: 127.0.0.1}, {name: AWS_ROLE_ARN, value: "arn:aws:iam::123456789012:role/api"}]
+  - name: worker
+    envFrom: [{configMapRef: {name: api}}]
+    env: [{name: AWS_ROLE_ARN, value: "arn:aws:iam::123456789012:role/api"}]
+  - name: empty
+    envFrom: []
+    env: [{name: DB_HOST, value: 127.0.0.1}, {name: DB_PORT, value: "5432"}, {name: AWS_REGION, value: eu-west-1}, {name: AWS_ROLE_ARN, value: "arn:aws:iam::123456789012:role/api"}]
+  - {name: other}`,
 		},
-		"EnvFrom": {
-			reason:    "What envFrom sets can't be seen, so only what credentials need is added.",
-			injection: env("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ROLE_ARN", "DB_HOST", "DB_INSTANCE_CONNECTION_NAME", "DB_PORT"),
-			template:  `{"spec": {"containers": [{"name": "app", "envFrom": [{"configMapRef": {"name": "c"}}]}, {"name": "web", "envFrom": []}]}}`,
-			want: `{"spec": {"serviceAccountName": "api", "serviceAccount": "api", "containers": [
-				{"name": "app", "envFrom": [{"configMapRef": {"name": "c"}}], "env": [{"name": "AWS_ROLE_ARN", "value": "ours"}]},
-				{"name": "web", "envFrom": [], "env": [
-					{"name": "AWS_DEFAULT_REGION", "value": "ours"}, {"name": "AWS_REGION", "value": "ours"}, {"name": "AWS_ROLE_ARN", "value": "ours"},
-					{"name": "DB_HOST", "value": "ours"}, {"name": "DB_INSTANCE_CONNECTION_NAME", "value": "ours"}, {"name": "DB_PORT", "value": "ours"}
-				]}
-			]}}`,
-		},
-		"InitContainers": {
-			reason:    "A migration in an init container needs the connection too, and the proxy before it.",
-			injection: only(func(i *claim.Injection) { i.Env = []claim.EnvVar{{Name: "A", Value: "1"}}; i.InitContainers = []claim.Sidecar{proxy()} }),
-			template:  `{"spec": {"initContainers": [{"name": "migrate"}, {"name": "warm"}], "containers": [{"name": "app"}]}}`,
-			want: `{"spec": {"serviceAccountName": "api", "serviceAccount": "api",
-				"initContainers": [` + asText(t, proxy()) + `, {"name": "migrate", "env": [{"name": "A", "value": "1"}]}, {"name": "warm", "env": [{"name": "A", "value": "1"}]}],
-				"containers": [{"name": "app", "env": [{"name": "A", "value": "1"}]}]}}`,
-		},
-		"Containers": {
-			reason:    "The claim may say which containers get it.",
-			injection: only(func(i *claim.Injection) { i.Env = []claim.EnvVar{{Name: "A", Value: "1"}}; i.Containers = []string{"app"} }),
-			template:  `{"spec": {"initContainers": [{"name": "migrate"}], "containers": [{"name": "log"}, {"name": "app"}]}}`,
-			want:      `{"spec": {"serviceAccountName": "api", "serviceAccount": "api", "initContainers": [{"name": "migrate"}], "containers": [{"name": "log"}, {"name": "app", "env": [{"name": "A", "value": "1"}]}]}}`,
-		},
-		"DefaultServiceAccount": {
-			reason:    "Nobody chose default, and a deprecated field that says something else is refused.",
-			injection: only(func(*claim.Injection) {}),
-			template:  `{"spec": {"serviceAccountName": "default", "serviceAccount": "default", "containers": [{"name": "app"}]}}`,
-			want:      `{"spec": {"serviceAccountName": "api", "serviceAccount": "api", "containers": [{"name": "app"}]}}`,
-		},
-		"NoServiceAccount": {
-			reason:    "An injection of a service without one leaves the template's.",
-			injection: claim.Injection{Hash: "0123456789abcdef"},
-			template:  `{"spec": {"serviceAccountName": "own", "containers": [{"name": "app"}]}}`,
-			want:      `{"spec": {"serviceAccountName": "own", "containers": [{"name": "app"}]}}`,
-		},
-		"OwnVolumeAndMount": {
-			reason: "What the template has like ours is not added again; a trailing slash is no other path.",
-			injection: only(func(i *claim.Injection) {
-				i.Volumes = []claim.Volume{{Name: "sc-disk", PersistentVolumeClaim: &claim.PersistentVolumeClaimVolume{ClaimName: "data"}}}
-				i.VolumeMounts = []claim.VolumeMount{{Name: "sc-disk", MountPath: "/data"}}
-			}),
-			template: `{"spec": {"volumes": [{"name": "own"}, {"name": "sc-disk", "persistentVolumeClaim": {"claimName": "data"}}], "containers": [{"name": "app", "volumeMounts": [{"name": "sc-disk", "mountPath": "/data/"}]}]}}`,
-			want:     `{"spec": {"serviceAccountName": "api", "serviceAccount": "api", "volumes": [{"name": "own"}, {"name": "sc-disk", "persistentVolumeClaim": {"claimName": "data"}}], "containers": [{"name": "app", "volumeMounts": [{"name": "sc-disk", "mountPath": "/data/"}]}]}}`,
-		},
-		"OwnSidecar": {
-			reason:    "A proxy that the template has like ours is not added again, and gets none of its own mounts.",
-			injection: only(func(i *claim.Injection) { i.InitContainers = []claim.Sidecar{proxy()}; i.Env = []claim.EnvVar{{Name: "A", Value: "1"}} }),
-			template:  `{"spec": {"initContainers": [` + asText(t, proxy()) + `], "containers": [{"name": "app"}]}}`,
-			want:      `{"spec": {"serviceAccountName": "api", "serviceAccount": "api", "initContainers": [` + asText(t, proxy()) + `], "containers": [{"name": "app", "env": [{"name": "A", "value": "1"}]}]}}`,
-		},
-		"OwnFSGroup": {
-			reason:    "A group that the template sets stays, also group zero.",
-			injection: only(func(i *claim.Injection) { i.FSGroup = pointer[int64](2000) }),
-			template:  `{"spec": {"securityContext": {"fsGroup": 0}, "containers": [{"name": "app"}]}}`,
-			want:      `{"spec": {"serviceAccountName": "api", "serviceAccount": "api", "securityContext": {"fsGroup": 0}, "containers": [{"name": "app"}]}}`,
-		},
-		"OwnSecurityContext": {
-			reason:    "What else the template's security context says stays.",
-			injection: only(func(i *claim.Injection) { i.FSGroup = pointer[int64](2000) }),
-			template:  `{"spec": {"securityContext": {"runAsNonRoot": true}, "containers": [{"name": "app"}]}}`,
-			want:      `{"spec": {"serviceAccountName": "api", "serviceAccount": "api", "securityContext": {"runAsNonRoot": true, "fsGroup": 2000}, "containers": [{"name": "app"}]}}`,
-		},
-		"OwnMetadata": {
-			reason:    "Labels and annotations of the template stay, and null counts as none.",
-			injection: only(func(i *claim.Injection) { i.Labels = map[string]string{"l": "ours"} }),
-			template:  `{"metadata": {"labels": {"app": "a"}, "annotations": {"own": "b"}, "creationTimestamp": null}, "spec": {"volumes": null, "containers": [{"name": "app", "env": null}]}}`,
-			want:      `{"metadata": {"labels": {"app": "a", "l": "ours"}, "annotations": {"own": "b"}, "creationTimestamp": null}, "spec": {"serviceAccountName": "api", "serviceAccount": "api", "volumes": null, "containers": [{"name": "app", "env": null}]}}`,
-		},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			got := fromJSON(t, tc.template)
-			Inject(got, tc.injection)
-			a := object(object(got, "metadata"), "annotations")
-			if diff := cmp.Diff(tc.injection.Hash, text(a, AnnotationInjection)); diff != "" {
-				t.Errorf("\n%s\nInject(...): annotation %s: -want, +got:\n%s", tc.reason, AnnotationInjection, diff)
-			}
-			twice, _ := clone(got).(map[string]any)
-			Inject(twice, tc.injection)
-			if diff := cmp.Diff(got, twice); diff != "" {
-				t.Errorf("\n%s\nInject(...) again: -once, +twice:\n%s", tc.reason, diff)
-			}
-			if conflicts := Inspect(got, tc.injection, claim.Service{}); conflicts != nil {
-				t.Errorf("\n%s\nInspect(...) afterwards: %v", tc.reason, conflicts)
-			}
-			undone, _ := clone(got).(map[string]any)
-			Remove(undone)
-			if diff := cmp.Diff(fromJSON(t, tc.template), undone); diff != "" {
-				t.Errorf("\n%s\nRemove(...): -before, +after:\n%s", tc.reason, diff)
-			}
-			takeKeys(got, "metadata", "annotations", []string{AnnotationInjection, annotationInjected})
-			if len(object(got, "metadata")) == 0 {
-				delete(got, "metadata")
-			}
-			if diff := cmp.Diff(asText(t, fromJSON(t, tc.want)), asText(t, got)); diff != "" {
-				t.Errorf("\n%s\nInject(...): -want, +got:\n%s", tc.reason, diff)
-			}
-		})
-	}
-}
-
-func TestInjectReplaces(t *testing.T) {
-	t.Parallel()
-	const before = `{"spec": {"serviceAccountName": "default", "containers": [{"name": "app", "env": [{"name": "OWN", "value": "1"}]}]}}`
-	got, want := fromJSON(t, before), fromJSON(t, before)
-	small := only(func(i *claim.Injection) { i.Env = []claim.EnvVar{{Name: "B", Value: "2"}} })
-	Inject(got, everything())
-	if conflicts := Inspect(got, small, claim.Service{}); conflicts != nil {
-		t.Errorf("What an earlier injection put there is no conflict: %v", conflicts)
-	}
-	Inject(got, small)
-	Inject(want, small)
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("An injection leaves nothing of the one before: -want, +got:\n%s", diff)
-	}
-}
-
-func TestRemove(t *testing.T) {
-	t.Parallel()
-	cases := map[string]struct {
-		reason   string
-		template string
-		want     string
-	}{
-		"NoRecord": {
-			reason:   "Without a record nobody knows whose is what, and everything stays.",
-			template: `{"metadata": {"annotations": {"serviceconnections.io/injection": "0123456789abcdef"}}, "spec": {"serviceAccountName": "api"}}`,
-			want:     `{"metadata": {"annotations": {"serviceconnections.io/injection": "0123456789abcdef"}}, "spec": {"serviceAccountName": "api"}}`,
+		"OlderInjection": {
+			reason: "What a connection brought that has left the claim goes; the same by the team's own hand stays.",
+			template: `
+metadata:
+  labels: {app: api}
+  annotations:
+    serviceconnections.io/injection: older
+    serviceconnections.io/injected: '{"serviceAccountName":"default","annotations":["serviceconnections.io/injection"],"volumes":["sc-disk"],"env":{"api":["AWS_REGION"]},"volumeMounts":{"api":["/data/cache"]}}'
+spec:
+  serviceAccountName: older
+  serviceAccount: older
+  volumes: [{name: sc-disk}, {name: tmp}]
+  containers:
+  - {name: api, env: [{name: AWS_REGION, value: older}], volumeMounts: [{name: sc-disk, mountPath: /data/cache}, {name: tmp, mountPath: /tmp}]}
+  - {name: worker, env: [{name: AWS_REGION, value: own}]}`,
+			want: `
+metadata:
+  labels: {app: api}
+  annotations:
+    serviceconnections.io/injection: 0123456789abcdef
+    serviceconnections.io/injected: '{"serviceAccountName":"default","serviceAccount":"older","annotations":["serviceconnections.io/injection"]}'
+spec:
+  serviceAccountName: shop-api
+  serviceAccount: shop-api
+  volumes: [{name: tmp}]
+  containers:
+  - {name: api, volumeMounts: [{name: tmp, mountPath: /tmp}]}
+  - {name: worker, env: [{name: AWS_REGION, value: own}]}`,
 		},
 		"BrokenRecord": {
-			reason:   "A record that somebody broke counts as none.",
-			template: `{"metadata": {"annotations": {"serviceconnections.io/injected": "{"}}, "spec": {"serviceAccountName": "api"}}`,
-			want:     `{"metadata": {"annotations": {"serviceconnections.io/injected": "{"}}, "spec": {"serviceAccountName": "api"}}`,
-		},
-		"ChangedSince": {
-			reason:   "What is gone already can't be taken out; what was added since stays.",
-			template: `{"metadata": {"annotations": {"serviceconnections.io/injected": "{\"labels\":[\"l\"],\"volumes\":[\"v\"],\"env\":{\"app\":[\"A\"],\"gone\":[\"A\"]},\"fsGroup\":true}"}}, "spec": {"containers": [{"name": "app", "env": [{"name": "A"}, {"name": "B"}]}]}}`,
-			want:     `{"spec": {"containers": [{"name": "app", "env": [{"name": "B"}]}]}}`,
-		},
-		"OnlyServiceAccountName": {
-			reason:   "What the fields said before is put back, each on its own.",
-			template: `{"metadata": {"annotations": {"own": "a", "serviceconnections.io/injected": "{\"serviceAccountName\":\"default\",\"serviceAccount\":\"\"}"}}, "spec": {"serviceAccountName": "api", "serviceAccount": "api"}}`,
-			want:     `{"metadata": {"annotations": {"own": "a"}}, "spec": {"serviceAccountName": "default"}}`,
+			reason: "Without a record nobody knows whose is what.",
+			template: `
+metadata: {annotations: {serviceconnections.io/injected: "{"}}
+spec: {serviceAccountName: shop-api, serviceAccount: shop-api, containers: [{name: api, env: [{name: AWS_REGION, value: own}]}]}`,
+			want: `
+metadata:
+  annotations:
+    serviceconnections.io/injection: 0123456789abcdef
+    serviceconnections.io/injected: '{"annotations":["serviceconnections.io/injection"]}'
+spec: {serviceAccountName: shop-api, serviceAccount: shop-api, containers: [{name: api, env: [{name: AWS_REGION, value: own}]}]}`,
 		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := fromJSON(t, tc.template)
-			Remove(got)
-			if diff := cmp.Diff(fromJSON(t, tc.want), got); diff != "" {
-				t.Errorf("\n%s\nRemove(...): -want, +got:\n%s", tc.reason, diff)
+			template := read(t, tc.template)
+			Inject(template, withServiceAccount(tc.injection))
+			if diff := cmp.Diff(read(t, tc.want), floats(template)); diff != "" {
+				t.Errorf("%s\n-want +got:\n%s", tc.reason, diff)
 			}
 		})
 	}
+}
+
+func TestInjectWithoutServiceAccount(t *testing.T) {
+	t.Parallel()
+	template := read(t, `spec: {serviceAccountName: own, containers: [{name: api}]}`)
+	Inject(template, claim.Injection{Hash: "0123"})
+	if got := object(template, "spec")["serviceAccountName"]; got != "own" {
+		t.Errorf("an injection that names no service account changes it to %v", got)
+	}
+}
+
+func TestInjectSharesNothing(t *testing.T) {
+	t.Parallel()
+	env := make([]any, 1, 8)
+	env[0] = map[string]any{"name": "LOG_LEVEL"}
+	template := templateWith(func(_, spec, api map[string]any) {
+		api["env"] = env
+		spec["containers"] = append(spec["containers"].([]any), map[string]any{"name": "worker", "env": env})
+	})
+	Inject(template, claim.Injection{Hash: "0123", Env: []claim.EnvVar{{Name: "A", Value: "1"}}, Annotations: map[string]string{"a": "b"}})
+	if got := env[:2][1]; got != nil {
+		t.Errorf("a list that two containers shared has got %v", got)
+	}
+	if got := object(object(template, "metadata"), "annotations")["a"]; got != "b" {
+		t.Errorf("the injection's annotation is %v, want b", got)
+	}
+}
+
+// floats in place of integers, as YAML is decoded.
+func floats(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, e := range v {
+			v[k] = floats(e)
+		}
+	case []any:
+		for i, e := range v {
+			v[i] = floats(e)
+		}
+	case int64:
+		return float64(v)
+	}
+	return v
 }

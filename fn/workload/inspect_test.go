@@ -8,138 +8,206 @@ import (
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 )
 
+// pod template with a container api and what the case adds.
+func templateWith(change func(template, spec, api map[string]any)) map[string]any {
+	api := map[string]any{"name": "api", "image": "api"}
+	spec := map[string]any{"containers": []any{api}}
+	template := map[string]any{"spec": spec}
+	if change != nil {
+		change(template, spec, api)
+	}
+	return template
+}
+
+func withServiceAccount(in claim.Injection) claim.Injection {
+	in.ServiceAccountName, in.Hash = "shop-api", "0123456789abcdef"
+	return in
+}
+
 func TestInspect(t *testing.T) {
 	t.Parallel()
-	api := claim.Service{Name: "api", Workload: &claim.Workload{APIVersion: "apps/v1", Kind: "Deployment", Name: "shop"}}
-	named := api
-	named.ServiceAccountName = "api"
-	withProxy := only(func(i *claim.Injection) { i.InitContainers = []claim.Sidecar{proxy()} })
+	type change = func(template, spec, api map[string]any)
+	token := tokenInjection("aws-iam-token", "sts.amazonaws.com")
 	cases := map[string]struct {
 		reason    string
+		change    change
 		injection claim.Injection
 		service   claim.Service
-		template  string
 		want      []Conflict
 	}{
-		"Free": {
-			reason:    "A plain template can take everything.",
-			injection: everything(), service: api,
-			template: `{"spec": {"containers": [{"name": "app", "ports": [{"containerPort": 8080}]}]}}`,
+		"Plain": {
+			reason:    "A template that sets nothing can have everything.",
+			injection: token,
+			service:   service,
 		},
 		"ServiceAccountInUse": {
-			reason:    "Another ServiceAccount would take away its RBAC and pull secrets.",
-			injection: only(func(*claim.Injection) {}), service: api,
-			template: `{"spec": {"serviceAccountName": "own", "containers": [{"name": "app"}]}}`,
-			want:     []Conflict{{ReasonServiceAccountInUse, `Deployment "shop" already runs as ServiceAccount "own"; set services[api].serviceAccountName: own`}},
+			reason:    "Another service account would take away RBAC and pull secrets.",
+			change:    func(_, spec, _ map[string]any) { spec["serviceAccountName"] = "api-sa" },
+			injection: token,
+			service:   service,
+			want:      []Conflict{{ReasonServiceAccountInUse, `Deployment "api" already runs as ServiceAccount "api-sa"; set services[api].serviceAccountName: api-sa`}},
 		},
-		"DeprecatedServiceAccountInUse": {
-			reason:    "The deprecated field names it too, and the claim names another one.",
-			injection: only(func(*claim.Injection) {}), service: named,
-			template: `{"spec": {"serviceAccount": "own", "containers": [{"name": "app"}]}}`,
-			want:     []Conflict{{ReasonServiceAccountInUse, `Deployment "shop" already runs as ServiceAccount "own"; change services[api].serviceAccountName from api to own, or the workload's`}},
+		"DeprecatedServiceAccount": {
+			reason:    "The API server copies the deprecated field.",
+			change:    func(_, spec, _ map[string]any) { spec["serviceAccount"] = "api-sa" },
+			injection: token,
+			service:   service,
+			want:      []Conflict{{ReasonServiceAccountInUse, `Deployment "api" already runs as ServiceAccount "api-sa"; set services[api].serviceAccountName: api-sa`}},
 		},
-		"ServiceAccountOurs": {
-			reason:    "The ServiceAccount that it shall have is no conflict.",
-			injection: only(func(*claim.Injection) {}), service: api,
-			template: `{"spec": {"serviceAccountName": "api", "containers": [{"name": "app"}]}}`,
+		"AnotherServiceAccountNamed": {
+			reason:    "The claim names one, the workload another.",
+			change:    func(_, spec, _ map[string]any) { spec["serviceAccountName"] = "api-sa" },
+			injection: token,
+			service:   claim.Service{Name: "api", ServiceAccountName: "shop-api", Workload: service.Workload},
+			want:      []Conflict{{ReasonServiceAccountInUse, `Deployment "api" already runs as ServiceAccount "api-sa"; change services[api].serviceAccountName from shop-api to api-sa, or the workload's`}},
 		},
 		"ContainerNotFound": {
-			reason:    "A misspelt container would silently get nothing.",
-			injection: only(func(i *claim.Injection) { i.Containers = []string{"app", "wbe"} }), service: api,
-			template: `{"spec": {"initContainers": [{"name": "migrate"}], "containers": [{"name": "app"}]}}`,
-			want:     []Conflict{{ReasonContainerNotFound, `Deployment "shop" has no container "wbe", only "migrate", "app"; correct services[api].containers`}},
-		},
-		"LabelConflict": {
-			reason:    "A label that says otherwise was set on purpose.",
-			injection: everything(),
-			template:  `{"metadata": {"labels": {"azure.workload.identity/use": "false"}}, "spec": {"containers": [{"name": "app"}]}}`,
-			want:      []Conflict{{ReasonNameConflict, `the workload has the pod label azure.workload.identity/use: false, which must be true; remove it from the pod template`}},
-		},
-		"AnnotationConflict": {
-			reason:    "Somebody's copy of a pod has the annotation of its injection.",
-			injection: only(func(*claim.Injection) {}), service: api,
-			template: `{"metadata": {"annotations": {"serviceconnections.io/injection": "feedfeedfeedfeed"}}, "spec": {"containers": [{"name": "app"}]}}`,
-			want:     []Conflict{{ReasonNameConflict, `Deployment "shop" has the pod annotation serviceconnections.io/injection: feedfeedfeedfeed, which must be 0123456789abcdef; remove it from the pod template`}},
-		},
-		"VolumeConflict": {
-			reason:    "Our mounts must not show somebody's directory.",
-			injection: everything(), service: api,
-			template: `{"spec": {"volumes": [{"name": "sc-disk", "emptyDir": {}}, {"name": "aws-iam-token", "projected": {"sources": [{"serviceAccountToken": {"audience": "other", "expirationSeconds": 86400, "path": "token"}}]}}], "containers": [{"name": "app"}]}}`,
-			want: []Conflict{
-				{ReasonNameConflict, `Deployment "shop" has a volume "aws-iam-token" of its own, a name that the injection uses; rename it`},
-				{ReasonNameConflict, `Deployment "shop" has a volume "sc-disk" of its own, a name that the injection uses; rename it`},
-			},
-		},
-		"VolumeLikeOurs": {
-			reason:    "A volume that has all that we set is ours, whatever defaults have added.",
-			injection: everything(), service: api,
-			template: `{"spec": {"volumes": [{"name": "aws-iam-token", "projected": {"defaultMode": 420, "sources": [{"serviceAccountToken": {"audience": "sts.amazonaws.com", "expirationSeconds": 86400, "path": "token"}}]}}], "containers": [{"name": "app"}]}}`,
-		},
-		"VolumeWithMoreSources": {
-			reason:    "A volume with another source would show it where the token is expected.",
-			injection: everything(), service: api,
-			template: `{"spec": {"volumes": [{"name": "aws-iam-token", "projected": {"sources": [{"serviceAccountToken": {"audience": "sts.amazonaws.com", "expirationSeconds": 86400, "path": "token"}}, {"secret": {"name": "s"}}]}}], "containers": [{"name": "app"}]}}`,
-			want:     []Conflict{{ReasonNameConflict, `Deployment "shop" has a volume "aws-iam-token" of its own, a name that the injection uses; rename it`}},
-		},
-		"VolumeOfOtherShape": {
-			reason:    "What isn't shaped like a volume isn't ours.",
-			injection: everything(), service: api,
-			template: `{"spec": {"volumes": [{"name": "aws-iam-token", "projected": {"sources": "a"}}, {"name": "sc-disk", "persistentVolumeClaim": 1}], "containers": [{"name": "app"}]}}`,
-			want: []Conflict{
-				{ReasonNameConflict, `Deployment "shop" has a volume "aws-iam-token" of its own, a name that the injection uses; rename it`},
-				{ReasonNameConflict, `Deployment "shop" has a volume "sc-disk" of its own, a name that the injection uses; rename it`},
-			},
-		},
-		"MountConflict": {
-			reason:    "The API server refuses two mounts at one path.",
-			injection: everything(), service: api,
-			template: `{"spec": {"containers": [{"name": "app", "volumeMounts": [{"name": "cache", "mountPath": "/data/"}], "volumeDevices": [{"name": "raw", "devicePath": "/token"}]}]}}`,
-			want: []Conflict{
-				{ReasonNameConflict, `Deployment "shop" mounts volume "cache" at /data in container "app", where the injection mounts "sc-disk"; mount one of them elsewhere`},
-				{ReasonNameConflict, `Deployment "shop" has a block device at /token in container "app", where the injection mounts "aws-iam-token"; put it elsewhere`},
-			},
-		},
-		"MountElsewhere": {
-			reason:    "A container that isn't chosen may mount what it likes.",
-			injection: only(func(i *claim.Injection) { i.Containers, i.VolumeMounts = []string{"app"}, everything().VolumeMounts }), service: api,
-			template: `{"spec": {"containers": [{"name": "app"}, {"name": "log", "volumeMounts": [{"name": "cache", "mountPath": "/data"}]}]}}`,
-		},
-		"ContainerConflict": {
-			reason:    "A container that shares our name would hide the proxy, or be refused.",
-			injection: withProxy, service: api,
-			template: `{"spec": {"containers": [{"name": "sc-cloud-sql-proxy"}]}}`,
-			want:     []Conflict{{ReasonNameConflict, `Deployment "shop" has a container "sc-cloud-sql-proxy" of its own, a name that the injection uses; rename it`}},
-		},
-		"InitContainerConflict": {
-			reason:    "An init container of our name that isn't the proxy is somebody's.",
-			injection: withProxy, service: api,
-			template: `{"spec": {"initContainers": [{"name": "sc-cloud-sql-proxy", "image": "other"}], "containers": [{"name": "app"}]}}`,
-			want:     []Conflict{{ReasonNameConflict, `Deployment "shop" has a container "sc-cloud-sql-proxy" of its own, a name that the injection uses; rename it`}},
+			reason:    "A name that no container has is a mistake.",
+			change:    func(_, spec, _ map[string]any) { spec["initContainers"] = []any{map[string]any{"name": "migrate"}} },
+			injection: claim.Injection{Containers: []string{"migrate", "wroker", "api"}},
+			service:   service,
+			want:      []Conflict{{ReasonContainerNotFound, `Deployment "api" has no container "wroker", only "migrate", "api"; correct services[api].containers`}},
 		},
 		"PortConflict": {
-			reason:    "All containers of a pod share one network, so one of two listeners fails.",
-			injection: withProxy, service: api,
-			template: `{"spec": {"initContainers": [{"name": "metrics", "ports": [{"containerPort": 9801, "protocol": "TCP"}]}], "containers": [{"name": "db", "ports": [{"containerPort": 5432}]}]}}`,
+			reason: "Two processes can't listen on one port of the pod.",
+			change: func(_, _, api map[string]any) {
+				api["ports"] = []any{map[string]any{"containerPort": float64(5432)}, map[string]any{"containerPort": int64(9801), "protocol": "TCP"}}
+			},
+			injection: proxyInjection(5432),
+			service:   service,
 			want: []Conflict{
-				{ReasonPortConflict, `Deployment "shop" listens on port 9801 in container "metrics", where sc-cloud-sql-proxy listens too; change one of the ports`},
-				{ReasonPortConflict, `Deployment "shop" listens on port 5432 in container "db", where sc-cloud-sql-proxy listens too; change one of the ports`},
+				{ReasonPortConflict, `Deployment "api" listens on port 9801 in container "api", where sc-cloud-sql-proxy listens too; change one of the ports`},
+				{ReasonPortConflict, `Deployment "api" listens on port 5432 in container "api", where sc-cloud-sql-proxy listens too; change one of the ports`},
 			},
 		},
-		"OtherProtocol": {
-			reason:    "UDP ports are others.",
-			injection: withProxy, service: api,
-			template: `{"spec": {"containers": [{"name": "db", "ports": [{"containerPort": 5432, "protocol": "UDP"}, {"containerPort": "http"}]}]}}`,
+		"ContainerName": {
+			reason: "The API server refuses two containers of one name.",
+			change: func(_, spec, _ map[string]any) {
+				spec["containers"] = append(spec["containers"].([]any), map[string]any{"name": "sc-cloud-sql-proxy", "image": "other"})
+			},
+			injection: proxyInjection(5432),
+			service:   service,
+			want:      []Conflict{{ReasonNameConflict, `Deployment "api" has a container "sc-cloud-sql-proxy" of its own, a name that the injection uses; rename it`}},
+		},
+		"ProxyIsOurs": {
+			reason: "A copy of a pod that was injected has the proxy.",
+			change: func(_, spec, _ map[string]any) {
+				spec["initContainers"] = []any{decoded(proxyInjection(5432).InitContainers[0])}
+			},
+			injection: proxyInjection(5432),
+			service:   service,
+		},
+		"VolumeName": {
+			reason: "A volume of our name with other content is somebody else's.",
+			change: func(_, spec, _ map[string]any) {
+				spec["volumes"] = []any{map[string]any{"name": "aws-iam-token", "secret": map[string]any{}}}
+			},
+			injection: token,
+			service:   service,
+			want:      []Conflict{{ReasonNameConflict, `Deployment "api" has a volume "aws-iam-token" of its own, a name that the injection uses; rename it`}},
+		},
+		"VolumeWithDefaults": {
+			reason: "What the API server or EKS's webhook adds is no difference.",
+			change: func(_, spec, _ map[string]any) {
+				v := decoded(token.Volumes[0])
+				object(v, "projected")["defaultMode"] = float64(420)
+				spec["volumes"] = []any{v}
+			},
+			injection: token,
+			service:   service,
+		},
+		"MountPath": {
+			reason: "Two volumes can't be mounted at one path.",
+			change: func(_, _, api map[string]any) {
+				api["volumeMounts"] = []any{map[string]any{"name": "tmp", "mountPath": "/data/cache"}}
+			},
+			injection: diskInjection("/data/cache", nil),
+			service:   service,
+			want:      []Conflict{{ReasonNameConflict, `Deployment "api" mounts volume "tmp" at /data/cache in container "api", where the injection mounts "sc-disk"; mount one of them elsewhere`}},
+		},
+		"DevicePath": {
+			reason: "The API server refuses a device and a mount at one path.",
+			change: func(_, _, api map[string]any) {
+				api["volumeDevices"] = []any{map[string]any{"name": "raw", "devicePath": "/data/cache"}}
+			},
+			injection: diskInjection("/data/cache", nil),
+			service:   service,
+			want:      []Conflict{{ReasonNameConflict, `Deployment "api" has a block device at /data/cache in container "api", where the injection mounts "sc-disk"; put it elsewhere`}},
+		},
+		"Label": {
+			reason: "A team that switches workload identity off for a pod means it.",
+			change: func(template, _, _ map[string]any) {
+				template["metadata"] = map[string]any{"labels": map[string]any{"azure.workload.identity/use": "false"}}
+			},
+			injection: injections()[2],
+			service:   service,
+			want:      []Conflict{{ReasonNameConflict, `Deployment "api" has the pod label azure.workload.identity/use: false, which must be true; remove it from the pod template`}},
+		},
+		"Annotation": {
+			reason: "A template that says it has another injection, and has no record of it, isn't given this one on top.",
+			change: func(template, _, _ map[string]any) {
+				template["metadata"] = map[string]any{"annotations": map[string]any{AnnotationInjection: "fedc"}}
+			},
+			injection: token,
+			service:   claim.Service{Name: "api"},
+			want:      []Conflict{{ReasonNameConflict, `the workload has the pod annotation serviceconnections.io/injection: fedc, which must be 0123456789abcdef; remove it from the pod template`}},
+		},
+		"SameAnnotation": {
+			reason: "A copy of a pod that has this injection is right.",
+			change: func(template, _, _ map[string]any) {
+				template["metadata"] = map[string]any{"annotations": map[string]any{AnnotationInjection: "0123456789abcdef"}}
+			},
+			injection: token,
+			service:   service,
+		},
+		"Malformed": {
+			reason: "What the API server would refuse is left to it.",
+			change: func(template, spec, api map[string]any) {
+				template["metadata"], spec["volumes"], spec["initContainers"] = "x", "x", []any{"x"}
+				api["env"], api["ports"], api["volumeMounts"] = 1, []any{map[string]any{"containerPort": "http"}}, []any{nil}
+			},
+			injection: proxyInjection(5432),
+			service:   service,
 		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			template := fromJSON(t, tc.template)
-			if diff := cmp.Diff(tc.want, Inspect(template, tc.injection, tc.service)); diff != "" {
-				t.Errorf("\n%s\nInspect(...): -want, +got:\n%s", tc.reason, diff)
+			template := templateWith(tc.change)
+			before := copyOf(template)
+			got := Inspect(template, withServiceAccount(tc.injection), tc.service)
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("%s\n-want +got:\n%s", tc.reason, diff)
 			}
-			if diff := cmp.Diff(fromJSON(t, tc.template), template); diff != "" {
-				t.Errorf("\n%s\nInspect(...) must not change the template: -before, +after:\n%s", tc.reason, diff)
+			if diff := cmp.Diff(before, template); diff != "" {
+				t.Errorf("%s\nInspect changed the template:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+func TestCovers(t *testing.T) {
+	t.Parallel()
+	want := map[string]any{"name": "v", "size": int64(1), "list": []any{map[string]any{"a": "b"}}, "on": true}
+	cases := map[string]struct {
+		reason string
+		got    any
+		want   bool
+	}{
+		"Equal":       {"A value covers itself.", want, true},
+		"More":        {"Further fields are defaults.", map[string]any{"name": "v", "size": float64(1), "list": []any{map[string]any{"a": "b", "c": "d"}}, "on": true, "mode": int64(420)}, true},
+		"Less":        {"A missing field is a difference.", map[string]any{"name": "v", "size": int64(1), "on": true}, false},
+		"LongerList":  {"One more entry is a difference.", map[string]any{"name": "v", "size": int64(1), "list": []any{map[string]any{"a": "b"}, map[string]any{}}, "on": true}, false},
+		"OtherEntry":  {"Another entry is a difference.", map[string]any{"name": "v", "size": int64(1), "list": []any{"a"}, "on": true}, false},
+		"OtherNumber": {"Another number is a difference.", map[string]any{"name": "v", "size": float64(2), "list": []any{map[string]any{"a": "b"}}, "on": true}, false},
+		"NoNumber":    {"A text is no number.", map[string]any{"name": "v", "size": "1", "list": []any{map[string]any{"a": "b"}}, "on": true}, false},
+		"NoObject":    {"A text is no object.", "v", false},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := covers(tc.got, want); got != tc.want {
+				t.Errorf("%s\ncovers: %t, want %t", tc.reason, got, tc.want)
 			}
 		})
 	}

@@ -1,156 +1,71 @@
 package workload
 
 import (
-	"encoding/json"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-// fromJSON decodes an object as encoding/json does: its numbers are float64.
-func fromJSON(t testing.TB, s string) map[string]any {
-	t.Helper()
-	var m map[string]any
-	if err := json.Unmarshal([]byte(s), &m); err != nil {
-		t.Fatalf("%v in %s", err, s)
-	}
-	return m
-}
-
 func TestKindOf(t *testing.T) {
 	t.Parallel()
+	type want struct {
+		Known     bool
+		Inspected bool
+		CRD       string
+		Restart   string
+	}
 	cases := map[string]struct {
-		reason     string
-		apiVersion string
-		kind       string
-		known      bool
-		inspected  bool
-		crd        string
+		reason           string
+		apiVersion, kind string
+		want             want
 	}{
-		"Deployment":      {reason: "The most common workload.", apiVersion: "apps/v1", kind: "Deployment", known: true, inspected: true},
-		"StatefulSet":     {reason: "A workload of its own kind.", apiVersion: "apps/v1", kind: "StatefulSet", known: true, inspected: true},
-		"DaemonSet":       {reason: "A workload of its own kind.", apiVersion: "apps/v1", kind: "DaemonSet", known: true, inspected: true},
-		"ReplicaSet":      {reason: "One without a Deployment is a workload.", apiVersion: "apps/v1", kind: "ReplicaSet", known: true, inspected: true},
-		"Job":             {reason: "A workload of its own kind.", apiVersion: "batch/v1", kind: "Job", known: true, inspected: true},
-		"CronJob":         {reason: "A workload of its own kind.", apiVersion: "batch/v1", kind: "CronJob", known: true, inspected: true},
-		"Pod":             {reason: "Pods are never read: Crossplane would cache all of the cluster's.", apiVersion: "v1", kind: "Pod", known: true},
-		"Rollout":         {reason: "A kind that may be missing is required after its CRD.", apiVersion: "argoproj.io/v1alpha1", kind: "Rollout", known: true, inspected: true, crd: "rollouts.argoproj.io"},
-		"OldAPIVersion":   {reason: "A version that the cluster no longer serves is another kind.", apiVersion: "apps/v1beta1", kind: "Deployment"},
-		"OtherGroup":      {reason: "The kind alone doesn't tell a workload.", apiVersion: "example.org/v1", kind: "Deployment"},
-		"NoKind":          {reason: "An empty kind is none.", apiVersion: "apps/v1"},
-		"OtherCapitalize": {reason: "Kinds are written as Kubernetes writes them.", apiVersion: "apps/v1", kind: "deployment"},
+		"Deployment":  {"The commonest workload.", "apps/v1", "Deployment", want{true, true, "", "kubectl -n team-a rollout restart deployment/api"}},
+		"StatefulSet": {"Rolled out like a Deployment.", "apps/v1", "StatefulSet", want{true, true, "", "kubectl -n team-a rollout restart statefulset/api"}},
+		"DaemonSet":   {"Rolled out like a Deployment.", "apps/v1", "DaemonSet", want{true, true, "", "kubectl -n team-a rollout restart daemonset/api"}},
+		"ReplicaSet":  {"It leaves running pods alone.", "apps/v1", "ReplicaSet", want{true, true, "", `recreate ReplicaSet "api" in namespace "team-a"`}},
+		"Job":         {"Its template can't change.", "batch/v1", "Job", want{true, true, "", `recreate Job "api" in namespace "team-a"`}},
+		"CronJob":     {"Its next run is new anyway.", "batch/v1", "CronJob", want{true, true, "", ""}},
+		"Pod":         {"To read it, Crossplane would cache every Pod of the cluster.", "v1", "Pod", want{true, false, "", `recreate Pod "api" in namespace "team-a"`}},
+		"Rollout":     {"Its kind may not be installed.", "argoproj.io/v1alpha1", "Rollout", want{true, true, "rollouts.argoproj.io", "kubectl argo rollouts restart api -n team-a"}},
+		"OtherGroup":  {"A kind belongs to its API group.", "apps.kruise.io/v1beta1", "StatefulSet", want{}},
+		"OtherKind":   {"Only known kinds have a known template.", "v1", "ReplicationController", want{}},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, ok := KindOf(tc.apiVersion, tc.kind)
-			if ok != tc.known {
-				t.Fatalf("\n%s\nKindOf(%q, %q) found: %t, want %t", tc.reason, tc.apiVersion, tc.kind, ok, tc.known)
-			}
-			if got.Inspected != tc.inspected || got.CRD != tc.crd {
-				t.Errorf("\n%s\nKindOf(%q, %q): inspected %t, CRD %q, want %t, %q", tc.reason, tc.apiVersion, tc.kind, got.Inspected, got.CRD, tc.inspected, tc.crd)
+			k, known := KindOf(tc.apiVersion, tc.kind)
+			got := want{Known: known, Inspected: k.Inspected, CRD: k.CRD, Restart: k.Restart("team-a", "api")}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("%s\n-want +got:\n%s", tc.reason, diff)
 			}
 		})
 	}
-}
-
-// kind that every test may rely on.
-func kind(t testing.TB, name string) Kind {
-	t.Helper()
-	for _, k := range kinds {
-		if k.Kind == name {
-			return k
-		}
-	}
-	t.Fatalf("no kind %s", name)
-	return Kind{}
 }
 
 func TestTemplate(t *testing.T) {
 	t.Parallel()
-	const usual = `{"spec": {"template": {"spec": {"nodeName": "a"}}}}`
+	template := map[string]any{"spec": map[string]any{"containers": []any{}}}
 	cases := map[string]struct {
-		reason string
-		kind   string
-		obj    string
-		want   string
+		reason           string
+		apiVersion, kind string
+		obj              map[string]any
+		want             map[string]any
 	}{
-		"Deployment":  {reason: "The template is at spec.template.", kind: "Deployment", obj: usual, want: `{"spec": {"nodeName": "a"}}`},
-		"StatefulSet": {reason: "The template is at spec.template.", kind: "StatefulSet", obj: usual, want: `{"spec": {"nodeName": "a"}}`},
-		"DaemonSet":   {reason: "The template is at spec.template.", kind: "DaemonSet", obj: usual, want: `{"spec": {"nodeName": "a"}}`},
-		"ReplicaSet":  {reason: "The template is at spec.template.", kind: "ReplicaSet", obj: usual, want: `{"spec": {"nodeName": "a"}}`},
-		"Job":         {reason: "The template is at spec.template.", kind: "Job", obj: usual, want: `{"spec": {"nodeName": "a"}}`},
-		"Rollout":     {reason: "The template is at spec.template.", kind: "Rollout", obj: usual, want: `{"spec": {"nodeName": "a"}}`},
-		"CronJob": {
-			reason: "The template is within the template of its Jobs.",
-			kind:   "CronJob",
-			obj:    `{"spec": {"jobTemplate": {"spec": {"template": {"spec": {"nodeName": "a"}}}}}}`,
-			want:   `{"spec": {"nodeName": "a"}}`,
-		},
-		"Pod": {
-			reason: "A Pod is its own template.",
-			kind:   "Pod",
-			obj:    `{"kind": "Pod", "spec": {"nodeName": "a"}}`,
-			want:   `{"kind": "Pod", "spec": {"nodeName": "a"}}`,
-		},
-		"CronJobAsDeployment": {reason: "A template elsewhere is none.", kind: "CronJob", obj: usual},
-		"RolloutOfReference":  {reason: "A Rollout may refer to a Deployment, and then has no template.", kind: "Rollout", obj: `{"spec": {"workloadRef": {"name": "a"}}}`},
-		"NoPodSpec":           {reason: "There is nothing to inject into.", kind: "Deployment", obj: `{"spec": {"template": {"metadata": {}}}}`},
-		"NoObject":            {reason: "A template is an object.", kind: "Deployment", obj: `{"spec": {"template": ["a"]}}`},
-		"SpecIsText":          {reason: "Nothing is below a text.", kind: "Deployment", obj: `{"spec": "a"}`},
-		"Empty":               {reason: "An empty object has no template.", kind: "Pod", obj: `{}`},
+		"Deployment":      {"The template is in the spec.", "apps/v1", "Deployment", map[string]any{"spec": map[string]any{"template": template}}, template},
+		"CronJob":         {"The template is in the Job's template.", "batch/v1", "CronJob", map[string]any{"spec": map[string]any{"jobTemplate": map[string]any{"spec": map[string]any{"template": template}}}}, template},
+		"Pod":             {"A pod is its own template.", "v1", "Pod", template, template},
+		"NoTemplate":      {"A Rollout may refer to a Deployment instead.", "argoproj.io/v1alpha1", "Rollout", map[string]any{"spec": map[string]any{"workloadRef": map[string]any{}}}, nil},
+		"TemplateNoSpec":  {"A template without a spec has no pod.", "apps/v1", "Deployment", map[string]any{"spec": map[string]any{"template": map[string]any{}}}, nil},
+		"SpecIsNoObject":  {"What the API server would refuse isn't read.", "apps/v1", "Deployment", map[string]any{"spec": "x"}, nil},
+		"NothingObserved": {"A workload that doesn't exist has no template.", "apps/v1", "Deployment", nil, nil},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, ok := kind(t, tc.kind).Template(fromJSON(t, tc.obj))
-			if ok != (tc.want != "") {
-				t.Fatalf("\n%s\nTemplate(...) found: %t", tc.reason, ok)
-			}
-			if !ok {
-				return
-			}
-			if diff := cmp.Diff(fromJSON(t, tc.want), got); diff != "" {
-				t.Errorf("\n%s\nTemplate(...): -want, +got:\n%s", tc.reason, diff)
-			}
-		})
-	}
-}
-
-func TestTemplateIsNoCopy(t *testing.T) {
-	t.Parallel()
-	obj := fromJSON(t, `{"spec": {"template": {"spec": {}}}}`)
-	template, ok := kind(t, "Deployment").Template(obj)
-	if !ok {
-		t.Fatal("no template")
-	}
-	template["changed"] = true
-	if at(obj, "spec", "template", "changed") != true {
-		t.Error("A change of the template must change the workload.")
-	}
-}
-
-func TestRestart(t *testing.T) {
-	t.Parallel()
-	cases := map[string]struct {
-		reason string
-		kind   string
-		want   string
-	}{
-		"Deployment":  {reason: "kubectl can restart it.", kind: "Deployment", want: "kubectl -n shop rollout restart deployment/api"},
-		"StatefulSet": {reason: "kubectl can restart it.", kind: "StatefulSet", want: "kubectl -n shop rollout restart statefulset/api"},
-		"DaemonSet":   {reason: "kubectl can restart it.", kind: "DaemonSet", want: "kubectl -n shop rollout restart daemonset/api"},
-		"Rollout":     {reason: "Argo's plugin can restart it.", kind: "Rollout", want: "kubectl argo rollouts restart api -n shop"},
-		"ReplicaSet":  {reason: "Its controller leaves running pods alone.", kind: "ReplicaSet", want: `recreate ReplicaSet "api" in namespace "shop"`},
-		"Job":         {reason: "Its template can't change.", kind: "Job", want: `recreate Job "api" in namespace "shop"`},
-		"Pod":         {reason: "Its spec can't change.", kind: "Pod", want: `recreate Pod "api" in namespace "shop"`},
-		"CronJob":     {reason: "Its next run makes a new pod.", kind: "CronJob", want: ""},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			if diff := cmp.Diff(tc.want, kind(t, tc.kind).Restart("shop", "api")); diff != "" {
-				t.Errorf("\n%s\nRestart(...): -want, +got:\n%s", tc.reason, diff)
+			k, _ := KindOf(tc.apiVersion, tc.kind)
+			got, ok := k.Template(tc.obj)
+			if diff := cmp.Diff(tc.want, got); diff != "" || ok != (tc.want != nil) {
+				t.Errorf("%s\nfound %t, -want +got:\n%s", tc.reason, ok, diff)
 			}
 		})
 	}
@@ -158,62 +73,53 @@ func TestRestart(t *testing.T) {
 
 func TestTemplateHash(t *testing.T) {
 	t.Parallel()
-	const usual = `{"metadata": {"uid": "1"}, "spec": {"replicas": 1, "template": {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "a"}]}}}}`
+	deployment := func(change func(obj, template map[string]any)) map[string]any {
+		template := map[string]any{
+			"metadata": map[string]any{"labels": map[string]any{"app": "api"}},
+			"spec":     map[string]any{"containers": []any{map[string]any{"name": "api", "ports": []any{map[string]any{"containerPort": int64(80)}}}}},
+		}
+		obj := map[string]any{"metadata": map[string]any{"uid": "1"}, "spec": map[string]any{"replicas": int64(1), "template": template}}
+		change(obj, template)
+		return obj
+	}
 	cases := map[string]struct {
-		reason string
-		kind   string
-		a, b   string
-		same   bool
+		reason           string
+		apiVersion, kind string
+		change           func(obj, template map[string]any)
+		same             bool
 	}{
-		"Itself": {
-			reason: "The hash is deterministic.",
-			kind:   "Deployment", a: usual, b: usual, same: true,
-		},
-		"Scaled": {
-			reason: "Scaling replaces no pod.",
-			kind:   "Deployment", a: usual, same: true,
-			b: `{"metadata": {"uid": "1"}, "spec": {"replicas": 5, "template": {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "a"}]}}}}`,
-		},
-		"Nulls": {
-			reason: "API servers before 1.34 write creationTimestamp: null; an upgrade is no restart.",
-			kind:   "Deployment", a: usual, same: true,
-			b: `{"metadata": {"uid": "1"}, "spec": {"template": {"metadata": {"creationTimestamp": null, "labels": {"app": "a"}}, "spec": {"containers": [{"name": "a", "env": null}]}}}}`,
-		},
-		"Restarted": {
-			reason: "kubectl rollout restart writes an annotation into the template.",
-			kind:   "Deployment", a: usual,
-			b: `{"metadata": {"uid": "1"}, "spec": {"template": {"metadata": {"labels": {"app": "a"}, "annotations": {"kubectl.kubernetes.io/restartedAt": "x"}}, "spec": {"containers": [{"name": "a"}]}}}}`,
-		},
-		"Recreated": {
-			reason: "A workload that was deleted and made again has new pods.",
-			kind:   "Deployment", a: usual,
-			b: `{"metadata": {"uid": "2"}, "spec": {"template": {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "a"}]}}}}`,
-		},
-		"RolloutRestarted": {
-			reason: "A Rollout's restart leaves its template alone.",
-			kind:   "Rollout", a: usual,
-			b: `{"metadata": {"uid": "1"}, "spec": {"restartAt": "x", "template": {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "a"}]}}}}`,
-		},
-		"DeploymentRestartAt": {
-			reason: "For another kind the field is unknown.",
-			kind:   "Deployment", a: usual, same: true,
-			b: `{"metadata": {"uid": "1"}, "spec": {"restartAt": "x", "template": {"metadata": {"labels": {"app": "a"}}, "spec": {"containers": [{"name": "a"}]}}}}`,
-		},
+		"Nothing": {"Equal templates have one hash.", "apps/v1", "Deployment", func(_, _ map[string]any) {}, true},
+		"Scaled": {"Scaling replaces no pod.", "apps/v1", "Deployment", func(obj, _ map[string]any) {
+			object(obj, "spec")["replicas"] = int64(3)
+		}, true},
+		"DecodedOtherwise": {"Whether a number is int64 or float64 depends on who decoded it.", "apps/v1", "Deployment", func(_, template map[string]any) {
+			list(list(object(template, "spec"), "containers")[0], "ports")[0]["containerPort"] = float64(80)
+		}, true},
+		"NullTimestamp": {"An upgrade of the API server replaces no pod.", "apps/v1", "Deployment", func(_, template map[string]any) {
+			object(template, "metadata")["creationTimestamp"] = nil
+		}, true},
+		"Restarted": {"kubectl rollout restart annotates the template.", "apps/v1", "Deployment", func(_, template map[string]any) {
+			object(template, "metadata")["annotations"] = map[string]any{"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}
+		}, false},
+		"Recreated": {"A workload that was made again has new pods.", "batch/v1", "Job", func(obj, _ map[string]any) {
+			object(obj, "metadata")["uid"] = "2"
+		}, false},
+		"RolloutRestarted": {"Argo restarts without touching the template.", "argoproj.io/v1alpha1", "Rollout", func(obj, _ map[string]any) {
+			object(obj, "spec")["restartAt"] = "2026-01-01T00:00:00Z"
+		}, false},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			k := kind(t, tc.kind)
-			a, b := k.TemplateHash(fromJSON(t, tc.a)), k.TemplateHash(fromJSON(t, tc.b))
-			if len(a) != hashLength || len(b) != hashLength {
-				t.Fatalf("hashes %q and %q, want %d hex digits", a, b, hashLength)
-			}
-			if (a == b) != tc.same {
-				t.Errorf("\n%s\nTemplateHash: %s and %s, want the same: %t", tc.reason, a, b, tc.same)
+			k, _ := KindOf(tc.apiVersion, tc.kind)
+			before := k.TemplateHash(deployment(func(_, _ map[string]any) {}))
+			after := k.TemplateHash(deployment(tc.change))
+			if len(before) != 16 || (before == after) != tc.same {
+				t.Errorf("%s\nhashes %q and %q, want the same: %t", tc.reason, before, after, tc.same)
 			}
 		})
 	}
-	if got := kind(t, "Deployment").TemplateHash(map[string]any{}); got != "" {
-		t.Errorf("TemplateHash without a template: %q, want none", got)
+	if got := kinds[0].TemplateHash(nil); got != "" {
+		t.Errorf("a workload that doesn't exist has the hash %q, want none", got)
 	}
 }

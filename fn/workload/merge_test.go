@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -8,124 +9,119 @@ import (
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 )
 
-func pointer[T any](v T) *T {
-	return &v
-}
-
-// message of an error, empty for none.
-func message(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
-}
-
 func TestMerge(t *testing.T) {
 	t.Parallel()
-	disk := claim.Volume{Name: "sc-disk", PersistentVolumeClaim: &claim.PersistentVolumeClaimVolume{ClaimName: "a"}}
-	other := claim.Volume{Name: "sc-disk", PersistentVolumeClaim: &claim.PersistentVolumeClaimVolume{ClaimName: "b"}}
+	one, two := int64(1), int64(2)
 	cases := map[string]struct {
-		reason     string
-		injections []claim.Injection
-		want       claim.Injection
-		err        string
+		reason string
+		in     []claim.Injection
+		want   claim.Injection
+		// errs are parts of the error, one for each difference.
+		errs []string
 	}{
-		"None": {reason: "Without connections there is nothing."},
-		"Same": {
-			reason: "What two say alike is there once.",
-			injections: []claim.Injection{
-				{ServiceAccountName: "a", Containers: []string{"c"}, Labels: map[string]string{"l": "1"}, Env: []claim.EnvVar{{Name: "A", Value: "1"}}, Volumes: []claim.Volume{disk}, FSGroup: pointer[int64](1)},
-				{ServiceAccountName: "a", Containers: []string{"c"}, Labels: map[string]string{"l": "1"}, Env: []claim.EnvVar{{Name: "A", Value: "1"}}, Volumes: []claim.Volume{disk}, FSGroup: pointer[int64](1)},
-			},
-			want: claim.Injection{ServiceAccountName: "a", Containers: []string{"c"}, Labels: map[string]string{"l": "1"}, Env: []claim.EnvVar{{Name: "A", Value: "1"}}, Volumes: []claim.Volume{disk}, FSGroup: pointer[int64](1)},
+		"Nothing": {
+			reason: "A service without connections has an empty injection.",
 		},
 		"Sorted": {
-			reason: "The order of the connections changes nothing.",
-			injections: []claim.Injection{
-				{Env: []claim.EnvVar{{Name: "B"}, {Name: "A"}}, VolumeMounts: []claim.VolumeMount{{Name: "x", MountPath: "/z"}}},
-				{Env: []claim.EnvVar{{Name: "C"}, {Name: "A"}}, VolumeMounts: []claim.VolumeMount{{Name: "y", MountPath: "/b"}}, InitContainers: []claim.Sidecar{{Name: "s"}}},
-				{ServiceAccountName: "late", Annotations: map[string]string{"k": "v"}},
+			reason: "The order of connections must not restart pods.",
+			in: []claim.Injection{
+				{Env: []claim.EnvVar{{Name: "B", Value: "2"}, {Name: "A", Value: "1"}}, VolumeMounts: []claim.VolumeMount{{Name: "x", MountPath: "/b"}}},
+				{Env: []claim.EnvVar{{Name: "AA", Value: "3"}}, VolumeMounts: []claim.VolumeMount{{Name: "y", MountPath: "/a"}}},
 			},
 			want: claim.Injection{
-				ServiceAccountName: "late",
-				Annotations:        map[string]string{"k": "v"},
-				Env:                []claim.EnvVar{{Name: "A"}, {Name: "B"}, {Name: "C"}},
-				VolumeMounts:       []claim.VolumeMount{{Name: "y", MountPath: "/b"}, {Name: "x", MountPath: "/z"}},
-				InitContainers:     []claim.Sidecar{{Name: "s"}},
+				Env:          []claim.EnvVar{{Name: "A", Value: "1"}, {Name: "AA", Value: "3"}, {Name: "B", Value: "2"}},
+				VolumeMounts: []claim.VolumeMount{{Name: "y", MountPath: "/a"}, {Name: "x", MountPath: "/b"}},
 			},
 		},
-		"Different": {
-			reason: "Everything that two say differently is named; the first one's word stands.",
-			injections: []claim.Injection{
-				{ServiceAccountName: "a", Containers: []string{"c"}, Labels: map[string]string{"l": "1"}, Env: []claim.EnvVar{{Name: "A", Value: "1"}}, Volumes: []claim.Volume{disk}, FSGroup: pointer[int64](1)},
-				{ServiceAccountName: "b", Containers: []string{"d"}, Labels: map[string]string{"l": "2"}, Env: []claim.EnvVar{{Name: "A", Value: "2"}}, Volumes: []claim.Volume{disk}, FSGroup: pointer[int64](2)},
+		"Equal": {
+			reason: "What two connections say alike is there once.",
+			in:     []claim.Injection{proxyInjection(5432), diskInjection("/data", &one), proxyInjection(5432), diskInjection("/data", &one)},
+			want: claim.Injection{
+				Env:            proxyInjection(5432).Env,
+				InitContainers: proxyInjection(5432).InitContainers,
+				Volumes:        diskInjection("/data", nil).Volumes,
+				VolumeMounts:   diskInjection("/data", nil).VolumeMounts,
+				FSGroup:        &one,
 			},
-			want: claim.Injection{ServiceAccountName: "a", Containers: []string{"c"}, Labels: map[string]string{"l": "1"}, Env: []claim.EnvVar{{Name: "A", Value: "1"}}, Volumes: []claim.Volume{disk}, FSGroup: pointer[int64](1)},
-			err: "cannot merge injections: two connections differ in the ServiceAccount, a and b\n" +
-				"cannot merge injections: two connections differ in the containers, [c] and [d]\n" +
-				"cannot merge injections: two connections differ in label \"l\", 1 and 2\n" +
-				"cannot merge injections: two connections differ in variable \"A\", {A 1} and {A 2}\n" +
-				"cannot merge injections: two connections differ in fsGroup, 1 and 2",
+		},
+		"OfTheService": {
+			reason: "What is the service's may come with any connection.",
+			in: []claim.Injection{
+				{Labels: map[string]string{"a": "1"}},
+				{ServiceAccountName: "sa", Containers: []string{"api"}, Labels: map[string]string{"b": "2"}, Annotations: map[string]string{"c": "3"}},
+				{ServiceAccountName: "sa", Containers: []string{"api"}},
+			},
+			want: claim.Injection{ServiceAccountName: "sa", Containers: []string{"api"}, Labels: map[string]string{"a": "1", "b": "2"}, Annotations: map[string]string{"c": "3"}},
+		},
+		"Different": {
+			reason: "Every difference is named, and the first word stands.",
+			in: []claim.Injection{
+				{ServiceAccountName: "a", Containers: []string{"a"}, Labels: map[string]string{"l": "a"}, Env: []claim.EnvVar{{Name: "E", Value: "a"}}, FSGroup: &one, VolumeMounts: []claim.VolumeMount{{Name: "a", MountPath: "/p"}}},
+				{ServiceAccountName: "b", Containers: []string{"b"}, Labels: map[string]string{"l": "b"}, Env: []claim.EnvVar{{Name: "E", Value: "b"}}, FSGroup: &two, VolumeMounts: []claim.VolumeMount{{Name: "b", MountPath: "/p"}}},
+			},
+			want: claim.Injection{ServiceAccountName: "a", Containers: []string{"a"}, Labels: map[string]string{"l": "a"}, Env: []claim.EnvVar{{Name: "E", Value: "a"}}, FSGroup: &one, VolumeMounts: []claim.VolumeMount{{Name: "a", MountPath: "/p"}}},
+			errs: []string{"the ServiceAccount", "the containers", `label "l"`, `variable "E"`, "fsGroup", `mount "/p"`},
 		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := Merge(tc.injections...)
-			if diff := cmp.Diff(tc.err, message(err)); diff != "" {
-				t.Errorf("\n%s\nMerge(...): -want error, +got error:\n%s", tc.reason, diff)
-			}
+			got, err := Merge(tc.in...)
 			if diff := cmp.Diff(tc.want, got); diff != "" {
-				t.Errorf("\n%s\nMerge(...): -want, +got:\n%s", tc.reason, diff)
+				t.Errorf("%s\n-want +got:\n%s", tc.reason, diff)
+			}
+			if (err != nil) != (len(tc.errs) > 0) {
+				t.Fatalf("%s\nerror %v, want one about %v", tc.reason, err, tc.errs)
+			}
+			for _, e := range tc.errs {
+				if !strings.Contains(err.Error(), "cannot merge injections: two connections differ in "+e) {
+					t.Errorf("%s\nerror %v lacks %q", tc.reason, err, e)
+				}
 			}
 		})
 	}
+}
 
-	if _, err := Merge(claim.Injection{Volumes: []claim.Volume{disk}}, claim.Injection{Volumes: []claim.Volume{other}}); err == nil {
-		t.Error("Volumes that differ below a pointer must be an error.")
+func TestMergeSharesNothing(t *testing.T) {
+	t.Parallel()
+	group := int64(1)
+	in := claim.Injection{Containers: []string{"api"}, Labels: map[string]string{"a": "1"}, Env: []claim.EnvVar{{Name: "B"}}, FSGroup: &group}
+	got, err := Merge(in, claim.Injection{Labels: map[string]string{"b": "2"}, Env: []claim.EnvVar{{Name: "A"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got.Containers[0], *got.FSGroup = "changed", 2
+	want := claim.Injection{Containers: []string{"api"}, Labels: map[string]string{"a": "1"}, Env: []claim.EnvVar{{Name: "B"}}, FSGroup: in.FSGroup}
+	if diff := cmp.Diff(want, in); diff != "" || group != 1 {
+		t.Errorf("the merged injection is part of its source (fsGroup %d):\n%s", group, diff)
 	}
 }
 
 func TestHash(t *testing.T) {
 	t.Parallel()
-	injection := claim.Injection{ServiceAccountName: "a", Env: []claim.EnvVar{{Name: "A", Value: "1"}}}
-	role := map[string]string{"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/a"}
-	base := Hash(injection, role)
+	base := proxyInjection(5432)
+	identity := map[string]string{"iam.gke.io/gcp-service-account": "a@p.iam.gserviceaccount.com"}
+	published := base
+	published.Hash, published.Complete = "0123", true
 	cases := map[string]struct {
 		reason      string
-		change      func(*claim.Injection)
+		in          claim.Injection
 		annotations map[string]string
 		same        bool
 	}{
-		"Itself": {
-			reason: "The hash is deterministic.",
-			change: func(*claim.Injection) {}, annotations: role, same: true,
-		},
-		"Published": {
-			reason: "Hash and Complete are about the injection, not of it.",
-			change: func(i *claim.Injection) { i.Hash, i.Complete = "x", true }, annotations: role, same: true,
-		},
-		"OtherValue": {
-			reason: "Pods that run have the old value.",
-			change: func(i *claim.Injection) { i.Env = []claim.EnvVar{{Name: "A", Value: "2"}} }, annotations: role,
-		},
-		"OtherIdentity": {
-			reason: "Pods that run have the old identity, though their spec stays.",
-			change: func(*claim.Injection) {}, annotations: map[string]string{"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/b"},
-		},
-		"NoIdentity": {
-			reason: "Pods that run have an identity.",
-			change: func(*claim.Injection) {},
-		},
+		"Same":             {"Equal injections have one hash.", proxyInjection(5432), identity, true},
+		"HashAndComplete":  {"They are about the injection, not in it.", published, identity, true},
+		"Variable":         {"Pods have the old value.", proxyInjection(3306), identity, false},
+		"Identity":         {"Pods have the old identity's token.", base, map[string]string{"iam.gke.io/gcp-service-account": "b@p.iam.gserviceaccount.com"}, false},
+		"NoIdentity":       {"Pods have a token that is revoked.", base, nil, false},
+		"MoreThanIdentity": {"Every annotation of the ServiceAccount counts.", base, map[string]string{"iam.gke.io/gcp-service-account": "a@p.iam.gserviceaccount.com", "azure.workload.identity/client-id": "x"}, false},
 	}
+	want := Hash(base, identity)
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			changed := injection
-			tc.change(&changed)
-			got := Hash(changed, tc.annotations)
-			if len(got) != hashLength || (got == base) != tc.same {
-				t.Errorf("\n%s\nHash(...): %s, before %s, want the same: %t", tc.reason, got, base, tc.same)
+			if got := Hash(tc.in, tc.annotations); len(got) != 16 || (got == want) != tc.same {
+				t.Errorf("%s\nhash %q beside %q, want the same: %t", tc.reason, got, want, tc.same)
 			}
 		})
 	}
