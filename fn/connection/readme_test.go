@@ -1,0 +1,128 @@
+package connection_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/serviceconnections/function-service-connections/fn/connection"
+	"github.com/serviceconnections/function-service-connections/input/v1beta1"
+)
+
+func readme(t *testing.T) string {
+	t.Helper()
+
+	b, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	return string(b)
+}
+
+// A team looks a reason up in the README, so all are there, as they are.
+func TestReadmeReasons(t *testing.T) {
+	t.Parallel()
+
+	file, err := parser.ParseFile(token.NewFileSet(), "reason.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	words := map[connection.Severity]string{connection.Blocks: "blocks", connection.Warns: "warns", connection.Note: "note"}
+	want := map[string]string{}
+
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+
+		if id, ok := spec.Type.(*ast.Ident); ok && id.Name == "Reason" {
+			value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+			if err != nil {
+				t.Error(err)
+			}
+
+			want[value] = words[connection.Reason(value).Severity()]
+		}
+
+		return true
+	})
+
+	got := map[string]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([A-Z][A-Za-z]+)` \\| (\\w+) \\| [^|]+ \\| [^|]+ \\|$").FindAllStringSubmatch(readme(t), -1) {
+		got[row[1]] = row[2]
+	}
+
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the README's table must have each reason with its severity (-reason.go +README.md):\n%s", diff)
+	}
+}
+
+// The settings' table has each field, and none that isn't there.
+func TestReadmeSettings(t *testing.T) {
+	t.Parallel()
+
+	want := map[string]bool{}
+	settingsFields(reflect.TypeFor[v1beta1.Settings](), "", want)
+
+	got := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z][A-Za-z.\\[\\]]*)` \\| [^|]+ \\| [^|]+ \\|$").FindAllStringSubmatch(readme(t), -1) {
+		got[row[1]] = true
+	}
+
+	for path := range got {
+		// A section's row says what its absence means.
+		if _, ok := want[path]; !ok && !hasPrefix(want, path) {
+			t.Errorf("README.md has a setting %s, which isn't in package v1beta1", path)
+		}
+	}
+
+	for path := range want {
+		if !got[path] {
+			t.Errorf("README.md lacks the setting %s", path)
+		}
+	}
+}
+
+func hasPrefix(paths map[string]bool, prefix string) bool {
+	for p := range paths {
+		if strings.HasPrefix(p, prefix+".") || strings.HasPrefix(p, prefix+"[") {
+			return true
+		}
+	}
+
+	return false
+}
+
+// settingsFields gathers the paths of the fields that hold values.
+func settingsFields(typ reflect.Type, path string, into map[string]bool) {
+	if typ.Kind() == reflect.Pointer {
+		settingsFields(typ.Elem(), path, into)
+		return
+	}
+
+	switch {
+	case typ == reflect.TypeFor[v1beta1.ProviderConfigReference]():
+		into[path] = true
+	case typ.Kind() == reflect.Slice && typ.Elem().Kind() == reflect.Struct:
+		into[path] = true
+		settingsFields(typ.Elem(), path+"[]", into)
+	case typ.Kind() == reflect.Struct:
+		for f := range typ.Fields() {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			settingsFields(f.Type, strings.TrimPrefix(path+"."+name, "."), into)
+		}
+	default:
+		into[path] = true
+	}
+}
