@@ -59,7 +59,7 @@ type ConnectionEntry struct {
 
 // ServiceAccount is the name of the ServiceAccount that the service's pods run
 // as, and whether it is the function that composes it.
-func (c Claim) ServiceAccount(s Service) (name string, composed bool) {
+func (c *Claim) ServiceAccount(s Service) (name string, composed bool) {
 	if s.ServiceAccountName != "" {
 		return s.ServiceAccountName, false
 	}
@@ -68,7 +68,7 @@ func (c Claim) ServiceAccount(s Service) (name string, composed bool) {
 
 // Has says whether the claim holds a connection of the type for the service,
 // valid or not. An empty type asks for the service alone.
-func (c Claim) Has(service string, t ConnectionType) bool {
+func (c *Claim) Has(service string, t ConnectionType) bool {
 	for i := range c.Services {
 		if c.Services[i].Name != service {
 			continue

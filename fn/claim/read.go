@@ -3,6 +3,7 @@ package claim
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -63,7 +64,7 @@ func (c *Claim) connections(s *ServiceEntry, r reader) {
 		default:
 			types[conn.Type] = true
 			cr.errs = append(cr.errs, validateConnection(conn, cr)...)
-			s.Entries = append(s.Entries, ConnectionEntry{Connection: conn, Errors: append(r.errs[:len(r.errs):len(r.errs)], cr.errs...)})
+			s.Entries = append(s.Entries, ConnectionEntry{Connection: conn, Errors: append(slices.Clip(r.errs), cr.errs...)})
 		}
 		c.Errors = append(c.Errors, cr.errs...)
 	}

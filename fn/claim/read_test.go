@@ -31,15 +31,17 @@ func read(services any) *claim.Claim {
 
 // mistakes by type and path, in order.
 func mistakes(errs field.ErrorList) []string {
-	var out []string
+	if len(errs) == 0 {
+		return nil
+	}
+
+	out := make([]string, 0, len(errs))
 	for _, err := range errs {
 		out = append(out, string(err.Type)+" "+err.Field)
 	}
 
 	return out
 }
-
-func pointer[T any](v T) *T { return &v }
 
 func TestRead(t *testing.T) {
 	t.Parallel()
@@ -76,10 +78,10 @@ func TestRead(t *testing.T) {
 		},
 		{Type: claim.TypeCloudSQL, Config: &claim.Config{
 			CloudSQLConnectionName: "my-project:europe-west1:db", CloudSQLDatabasePort: 5432, CloudSQLServiceAccount: "my-account",
-			IPType: "PSC", AutoIAMAuthn: pointer(true),
+			IPType: "PSC", AutoIAMAuthn: new(true),
 		}},
 		{Type: claim.TypeDisk, Config: &claim.Config{
-			DiskName: "cache", MountPath: "/data/c", ReadOnly: pointer(false), SubPath: "a/b", FSGroup: pointer(int64(1000)),
+			DiskName: "cache", MountPath: "/data/c", ReadOnly: new(false), SubPath: "a/b", FSGroup: new(int64(1000)),
 		}},
 		{Type: claim.TypeGCPServiceAccount, ServiceAccountEmail: "my-account@my-project.iam.gserviceaccount.com", Config: &claim.Config{}},
 	}
@@ -255,7 +257,7 @@ func TestReadInt64(t *testing.T) {
 		map[string]any{"type": "disk", "config": map[string]any{"diskName": "d", "fsGroup": int64(7)}},
 	}}})
 
-	if diff := cmp.Diff(pointer(int64(7)), c.Services[0].Connections[0].Config.FSGroup); diff != "" || len(c.Errors) > 0 {
+	if diff := cmp.Diff(new(int64(7)), c.Services[0].Connections[0].Config.FSGroup); diff != "" || len(c.Errors) > 0 {
 		t.Errorf("an int64 is an integer (-want +got):\n%s%v", diff, c.Errors.ToAggregate())
 	}
 }
@@ -277,7 +279,7 @@ func TestServiceAccount(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			got, composed := claim.Claim{Name: "shop"}.ServiceAccount(tc.service)
+			got, composed := (&claim.Claim{Name: "shop"}).ServiceAccount(tc.service)
 			if got != tc.want || composed != tc.composed {
 				t.Errorf("%s\nwant %q, composed %v; got %q, %v", tc.reason, tc.want, tc.composed, got, composed)
 			}

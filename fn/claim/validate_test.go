@@ -297,7 +297,9 @@ func TestAgreesWithSchema(t *testing.T) {
 		return func(value any) []any { return with(typ, path, value) }
 	}
 
-	text := func(g *rapid.Generator[string]) *rapid.Generator[any] { return rapid.Map(g, func(s string) any { return s }) }
+	text := func(g *rapid.Generator[string]) *rapid.Generator[any] {
+		return rapid.Map(g, func(s string) any { return s })
+	}
 	number := rapid.Map(rapid.OneOf(rapid.Int64Range(-2, 70000), rapid.SampledFrom([]int64{1<<31 - 1, 1 << 31, 1 << 40})), func(i int64) any { return float64(i) })
 	account := near("my-account", "abcdef", "my-account@", "p.iam", ".gserviceaccount.com", "@developer")
 	arn := near("arn:aws", "arn:aws:iam::123456789012:role/", "-cn:iam::123456789012:role/", "my-app", "path/", "+=,.@-", strings.Repeat("p", 512)+"/")

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -69,9 +70,7 @@ func Decode(layers ...map[string]any) (*Settings, error) {
 // are never joined into a larger one.
 func merge(base, over map[string]any) map[string]any {
 	out := make(map[string]any, len(base)+len(over))
-	for k, v := range base {
-		out[k] = v
-	}
+	maps.Copy(out, base)
 	for k, v := range over {
 		b, bok := out[k].(map[string]any)
 		o, ook := v.(map[string]any)

@@ -26,7 +26,7 @@ func parse(tb testing.TB, text string) map[string]any {
 func decode(tb testing.TB, layers ...string) *settings.Settings {
 	tb.Helper()
 
-	var ms []map[string]any
+	ms := make([]map[string]any, 0, len(layers))
 	for _, l := range layers {
 		ms = append(ms, parse(tb, l))
 	}
@@ -136,7 +136,7 @@ func TestLayers(t *testing.T) {
 	const base = `{cluster: {name: c}, aws: {accountId: "123456789012", region: eu-west-1, clusterName: c, allowedRoles: [{pattern: "a-*", namespaces: [a]}]}}`
 
 	rules := func(patterns ...string) *[]v1beta1.RoleRule {
-		rs := []v1beta1.RoleRule{}
+		rs := make([]v1beta1.RoleRule, 0, len(patterns))
 		for _, p := range patterns {
 			rs = append(rs, v1beta1.RoleRule{Pattern: p, Namespaces: []string{"a"}})
 		}
