@@ -50,14 +50,14 @@ type cluster struct {
 
 const xrUID = "11111111-2222-3333-4444-555555555555"
 
-func newCluster(t testing.TB, services, settings string) *cluster {
-	t.Helper()
+func newCluster(tb testing.TB, services, settings string) *cluster {
+	tb.Helper()
 	c := &cluster{
-		t: t, fn: New(logging.NewNopLogger()),
+		t: tb, fn: New(logging.NewNopLogger()),
 		objects:  map[string]map[string]any{},
 		composed: map[string]map[string]any{},
 	}
-	c.xr = fromYAML(t, `
+	c.xr = fromYAML(tb, `
 apiVersion: serviceconnections.io/v1alpha1
 kind: ServiceConnection
 metadata: {name: shop, namespace: team-a, uid: `+xrUID+`}
@@ -213,10 +213,7 @@ func (c *cluster) reconcile() (deleted []string) {
 // apply a composed resource: its status stays, its other fields become the
 // desired ones, and Crossplane owns exactly those.
 func (c *cluster) apply(key string, desired map[string]any) {
-	o := map[string]any{}
-	for k, v := range desired {
-		o[k] = v
-	}
+	o := maps.Clone(desired)
 	metadata, _ := o["metadata"].(map[string]any)
 	metadata["ownerReferences"] = []any{map[string]any{"uid": xrUID, "name": "shop", "controller": true, "kind": c.xr["kind"]}}
 	was := c.composed[key]
@@ -361,20 +358,20 @@ func fatalOf(rsp *fnv1.RunFunctionResponse) string {
 	return ""
 }
 
-func fromYAML(t testing.TB, y string) map[string]any {
-	t.Helper()
+func fromYAML(tb testing.TB, y string) map[string]any {
+	tb.Helper()
 	o := map[string]any{}
 	if err := yaml.Unmarshal([]byte(y), &o); err != nil {
-		t.Fatalf("%v in:\n%s", err, y)
+		tb.Fatalf("%v in:\n%s", err, y)
 	}
 	return o
 }
 
-func toStruct(t testing.TB, o map[string]any) *structpb.Struct {
-	t.Helper()
+func toStruct(tb testing.TB, o map[string]any) *structpb.Struct {
+	tb.Helper()
 	s, err := resource.AsStruct(&unstructured.Unstructured{Object: o})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }

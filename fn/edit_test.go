@@ -29,6 +29,7 @@ func TestEdits(t *testing.T) {
 				c.settle()
 			},
 			check: func(t *testing.T, c *cluster) {
+				t.Helper()
 				want(t, 2, len(c.keys("FederatedIdentityCredential")), "credentials before the restart")
 				want(t, "kubectl -n team-a rollout restart deployment/api", str(c.service("api"), "restart"), "restart")
 				c.add(strings.Replace(deployment("api", ""), "labels: {app: x}", "labels: {app: x}, annotations: {kubectl.kubernetes.io/restartedAt: now}", 1))
@@ -53,6 +54,7 @@ func TestEdits(t *testing.T) {
 				c.reconcile()
 			},
 			check: func(t *testing.T, c *cluster) {
+				t.Helper()
 				want(t, "client-of-shop-identity", str(c.only("ServiceAccount"), "metadata", "annotations", "azure.workload.identity/client-id"), "client id before the credential is ready")
 				c.provide()
 				c.reconcile()
@@ -67,6 +69,7 @@ func TestEdits(t *testing.T) {
 				c.settle()
 			},
 			check: func(t *testing.T, c *cluster) {
+				t.Helper()
 				want(t, "arn:aws:iam::123456789012:role/my-app-other", str(c.only("PodIdentityAssociation"), "spec", "forProvider", "roleArn"), "role")
 			},
 		},
@@ -78,6 +81,7 @@ func TestEdits(t *testing.T) {
 				c.settle()
 			},
 			check: func(t *testing.T, c *cluster) {
+				t.Helper()
 				want(t, "NotAllowed", c.reason("api", "awsRole"), "reason")
 				want(t, "arn:aws:iam::123456789012:role/my-app-s3", str(c.only("PodIdentityAssociation"), "spec", "forProvider", "roleArn"), "role")
 			},
@@ -92,6 +96,7 @@ func TestEdits(t *testing.T) {
 				c.settle()
 			},
 			check: func(t *testing.T, c *cluster) {
+				t.Helper()
 				for _, kind := range []string{"PodIdentityAssociation", "FederatedIdentityCredential", "ServiceAccountIAMMember"} {
 					want(t, 0, len(c.keys(kind)), kind)
 				}
@@ -117,6 +122,7 @@ func TestEdits(t *testing.T) {
 				c.settle()
 			},
 			check: func(t *testing.T, c *cluster) {
+				t.Helper()
 				want(t, 0, len(c.keys("PodIdentityAssociation")), "associations")
 			},
 		},
@@ -128,6 +134,7 @@ func TestEdits(t *testing.T) {
 				c.settle()
 			},
 			check: func(t *testing.T, c *cluster) {
+				t.Helper()
 				for _, typ := range []string{"awsRole", "azureManagedIdentity"} {
 					want(t, "Connected", c.reason("api", typ), "reason of "+typ)
 					want(t, "AllowListAbsent", warning(c, typ), "warning of "+typ)
@@ -142,6 +149,7 @@ func TestEdits(t *testing.T) {
 				c.settle()
 			},
 			check: func(t *testing.T, c *cluster) {
+				t.Helper()
 				want(t, "CloudNotConfigured", c.reason("api", "awsRole"), "reason")
 				want(t, 1, len(c.keys("PodIdentityAssociation")), "associations")
 			},
@@ -154,6 +162,7 @@ func TestEdits(t *testing.T) {
 				c.settle()
 			},
 			check: func(t *testing.T, c *cluster) {
+				t.Helper()
 				want(t, 1, len(c.keys("ServiceAccountIAMMember")), "members")
 				want(t, "api/gcpServiceAccount", str(c.only("ServiceAccountIAMMember"), "metadata", "annotations", "serviceconnections.io/needed-by"), "needs")
 			},
@@ -166,6 +175,7 @@ func TestEdits(t *testing.T) {
 				c.settle()
 			},
 			check: func(t *testing.T, c *cluster) {
+				t.Helper()
 				want(t, 0, len(c.keys("PodIdentityAssociation")), "associations")
 				want(t, 1, len(c.keys("FederatedIdentityCredential")), "credentials")
 			},
@@ -180,6 +190,7 @@ func TestEdits(t *testing.T) {
 				c.settle()
 			},
 			check: func(t *testing.T, c *cluster) {
+				t.Helper()
 				want(t, "ServiceAccountConflict", c.reason("api", "awsRole"), "reason of the newcomer")
 				want(t, "Connected", c.reason("web", "awsRole"), "reason of the holder")
 				want(t, "arn:aws:iam::123456789012:role/my-app-s3", str(c.only("PodIdentityAssociation"), "spec", "forProvider", "roleArn"), "role")
@@ -194,12 +205,27 @@ func TestEdits(t *testing.T) {
 				c.settle()
 			},
 			check: func(t *testing.T, c *cluster) {
+				t.Helper()
 				want(t, 1, len(c.keys("ServiceAccount")), "ServiceAccounts")
 				want(t, 2, len(c.keys("PodIdentityAssociation")), "associations before the restart")
 				c.add(strings.Replace(deployment("api", ""), "{app: x}", "{app: x, v: new}", 1))
 				c.settle()
 				want(t, 1, len(c.keys("PodIdentityAssociation")), "associations after the restart")
 				want(t, 1, len(c.keys("ServiceAccount")), "ServiceAccounts after the restart")
+			},
+		},
+		"ServiceAccountIsNamedByAnotherService": {
+			reason: "a composed ServiceAccount stays while any service runs as it",
+			before: service("api", awsConnection) + "- {name: web, serviceAccountName: shop-api, connections: [" + awsConnection + "]}",
+			edit: func(c *cluster) {
+				c.setServices("- {name: web, serviceAccountName: shop-api, connections: [" + awsConnection + "]}")
+				c.settle()
+			},
+			check: func(t *testing.T, c *cluster) {
+				t.Helper()
+				want(t, []string{"shop-api.serviceaccount"}, c.keys("ServiceAccount"), "ServiceAccounts")
+				want(t, 1, len(c.keys("PodIdentityAssociation")), "associations")
+				want(t, "Connected", c.reason("web", "awsRole"), "reason")
 			},
 		},
 		"DiskChangesItsName": {
@@ -210,6 +236,7 @@ func TestEdits(t *testing.T) {
 				c.settle()
 			},
 			check: func(t *testing.T, c *cluster) {
+				t.Helper()
 				want(t, []string{"disk.scratch"}, c.keys("PersistentVolumeClaim"), "volume claims")
 				want(t, "Connected", c.reason("api", "disk"), "reason")
 				c.setServices(service("api", awsConnection))
@@ -225,6 +252,7 @@ func TestEdits(t *testing.T) {
 				c.settle()
 			},
 			check: func(t *testing.T, c *cluster) {
+				t.Helper()
 				want(t, []string{"disk.scratch"}, c.keys("PersistentVolumeClaim"), "volume claims")
 				want(t, 0, len(c.keys("Object")), "Objects")
 				want(t, "DiskPolicyPinned", warning(c, "disk"), "warning")
@@ -238,6 +266,7 @@ func TestEdits(t *testing.T) {
 				c.settle()
 			},
 			check: func(t *testing.T, c *cluster) {
+				t.Helper()
 				want(t, 1, len(c.keys("Object")), "Objects")
 				want(t, "Connected", c.reason("api", "disk"), "reason")
 				want(t, "DiskPolicyPinned", warning(c, "disk"), "warning")
@@ -251,6 +280,7 @@ func TestEdits(t *testing.T) {
 				c.settle()
 			},
 			check: func(t *testing.T, c *cluster) {
+				t.Helper()
 				want(t, 1, len(c.keys("Object")), "Objects")
 				want(t, "DiskNotRegistered", c.reason("api", "disk"), "reason")
 				for _, v := range list(c.service("api"), "injection", "volumes") {
@@ -268,6 +298,7 @@ func TestEdits(t *testing.T) {
 				c.settle()
 			},
 			check: func(t *testing.T, c *cluster) {
+				t.Helper()
 				spec := c.only("Object")["spec"].(map[string]any)["forProvider"].(map[string]any)["manifest"].(map[string]any)["spec"].(map[string]any)
 				want(t, "20Gi", str(spec, "resources", "requests", "storage"), "size")
 				want(t, "gp3", str(spec, "storageClassName"), "class")
@@ -282,6 +313,7 @@ func TestEdits(t *testing.T) {
 				c.reconcile()
 			},
 			check: func(t *testing.T, c *cluster) {
+				t.Helper()
 				want(t, "shop-api", str(c.service("api"), "injection", "serviceAccountName"), "injected ServiceAccount")
 				c.settle()
 				want(t, "Connected", c.reason("api", "awsRole"), "reason")
@@ -299,6 +331,7 @@ func TestEdits(t *testing.T) {
 				c.settle()
 			},
 			check: func(t *testing.T, c *cluster) {
+				t.Helper()
 				want(t, "ProviderNotInstalled", c.reason("api", "azureManagedIdentity"), "reason")
 				want(t, "true", str(c.service("api"), "injection", "labels", "azure.workload.identity/use"), "injected label")
 			},
@@ -312,6 +345,7 @@ func TestEdits(t *testing.T) {
 				c.settle()
 			},
 			check: func(t *testing.T, c *cluster) {
+				t.Helper()
 				want(t, 2, len(c.keys("FederatedIdentityCredential")), "credentials")
 				if !slices.ContainsFunc(list(c.service("api"), "notes"), func(n any) bool { return n.(map[string]any)["reason"] == "Superseded" }) {
 					t.Errorf("notes %v don't say Superseded", c.service("api")["notes"])

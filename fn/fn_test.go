@@ -137,7 +137,7 @@ func TestExpand(t *testing.T) {
 				c.add(cacheStorage)
 				c.settle()
 
-				var kinds []string
+				kinds := make([]string, 0, len(c.composed))
 				for key, o := range c.composed {
 					kinds = append(kinds, str(o, "kind"))
 					if errs := validator.Validate(c.rsp.GetDesired().GetResources()[key].GetResource().AsMap()); len(errs) > 0 {
@@ -151,7 +151,8 @@ func TestExpand(t *testing.T) {
 				if c.rsp.GetDesired().GetComposite().GetReady() != fnv1.Ready_READY_TRUE {
 					t.Errorf("%s: not ready: %v", tc.reason, c.service("api"))
 				}
-				if c.reconcile(); c.calls != 1 {
+				c.reconcile()
+				if c.calls != 1 {
 					t.Errorf("%s: %d calls of a steady reconcile, want 1", tc.reason, c.calls)
 				}
 				if _, ok := c.service("api")["injection"]; !ok {
@@ -226,8 +227,10 @@ func TestReasons(t *testing.T) {
 			reason: "two roles for one ServiceAccount: the first in the claim wins",
 			services: "- {name: web, serviceAccountName: shared, connections: [" + awsConnection + "]}\n" +
 				"- {name: api, serviceAccountName: shared, connections: [{type: awsRole, role: my-app-other}]}",
-			cluster: func(c *cluster) { c.add(`{apiVersion: v1, kind: ServiceAccount, metadata: {name: shared, namespace: team-a}}`) },
-			typ:     "awsRole", want: "ServiceAccountConflict", message: `"shared"`,
+			cluster: func(c *cluster) {
+				c.add(`{apiVersion: v1, kind: ServiceAccount, metadata: {name: shared, namespace: team-a}}`)
+			},
+			typ: "awsRole", want: "ServiceAccountConflict", message: `"shared"`,
 		},
 		"OtherClaim": {
 			reason:   "what another claim grants is not granted again, and not taken over",
@@ -282,14 +285,18 @@ func TestReasons(t *testing.T) {
 		"ServiceAccountTaken": {
 			reason:   "a ServiceAccount of our name that somebody made is never adopted",
 			services: service("api", awsConnection),
-			cluster:  func(c *cluster) { c.add(`{apiVersion: v1, kind: ServiceAccount, metadata: {name: shop-api, namespace: team-a}}`) },
-			typ:      "awsRole", want: "ServiceAccountTaken", message: "serviceAccountName: shop-api",
+			cluster: func(c *cluster) {
+				c.add(`{apiVersion: v1, kind: ServiceAccount, metadata: {name: shop-api, namespace: team-a}}`)
+			},
+			typ: "awsRole", want: "ServiceAccountTaken", message: "serviceAccountName: shop-api",
 		},
 		"ServiceAccountNotAnnotated": {
 			reason:   "a ServiceAccount that is named must have the annotations, and the message has the command",
 			services: "- {name: api, serviceAccountName: api-sa, connections: [" + gcpConnection + "]}",
-			cluster:  func(c *cluster) { c.add(`{apiVersion: v1, kind: ServiceAccount, metadata: {name: api-sa, namespace: team-a}}`) },
-			typ:      "gcpServiceAccount", want: "ServiceAccountNotAnnotated",
+			cluster: func(c *cluster) {
+				c.add(`{apiVersion: v1, kind: ServiceAccount, metadata: {name: api-sa, namespace: team-a}}`)
+			},
+			typ: "gcpServiceAccount", want: "ServiceAccountNotAnnotated",
 			message: "kubectl -n team-a annotate serviceaccount api-sa --overwrite iam.gke.io/gcp-service-account=sql-client@my-project-123456.iam.gserviceaccount.com",
 		},
 		"VolumeClaimNotFound": {
@@ -526,7 +533,7 @@ func cutLine(s, with string) string {
 func cutSection(s, name string) string {
 	var out []string
 	in := false
-	for _, l := range strings.Split(s, "\n") {
+	for l := range strings.SplitSeq(s, "\n") {
 		if !strings.HasPrefix(l, " ") && !strings.HasPrefix(l, "-") {
 			in = strings.HasPrefix(l, name+":")
 		}

@@ -44,7 +44,7 @@ type machine struct {
 	foreign  map[string]string
 	template int
 
-	// restarted says which services' pods are new since the last change.
+	// removedCRDs are those of providers that are uninstalled.
 	removedCRDs map[string]map[string]any
 }
 
@@ -67,6 +67,7 @@ var (
 )
 
 func newMachine(t *testing.T, rt *rapid.T) *machine {
+	t.Helper()
 	m := &machine{rt: rt, removedCRDs: map[string]map[string]any{}}
 	m.cluster = newCluster(t, "[]", "{cluster: {name: x}}")
 	m.add(cacheStorage)
@@ -141,7 +142,7 @@ func (m *machine) drawLists() {
 	section := func(name string) map[string]any { x, _ := s[name].(map[string]any); return x }
 	delete(section("gcp"), "serviceAccounts")
 	rules := func(l *[]string, rule string) []any {
-		out := []any{}
+		out := make([]any, 0, len(*l))
 		for _, v := range *l {
 			out = append(out, fromYAML(m.t, fmt.Sprintf(rule, v)))
 		}

@@ -92,12 +92,12 @@ func objectAt(xr map[string]any, path string) (map[string]any, error) {
 	paved := fieldpath.Pave(xr)
 	if _, err := paved.GetValue(path); fieldpath.IsNotFound(err) {
 		if err := paved.SetValue(path, map[string]any{}); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("cannot make an object: %w", err)
 		}
 	}
 	v, err := paved.GetValue(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot read what is there: %w", err)
 	}
 	m, ok := v.(map[string]any)
 	if !ok {

@@ -3,9 +3,8 @@ package connection
 import (
 	"strings"
 
-	"k8s.io/apimachinery/pkg/runtime"
-
 	azure "github.com/upbound/provider-azure/v2/apis/namespaced/managedidentity/v1beta1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/settings"

@@ -92,6 +92,11 @@ func Annotation(object map[string]any, key string) string {
 	return text(object, "metadata", "annotations", key)
 }
 
+// Label of an object.
+func Label(object map[string]any, key string) string {
+	return text(object, "metadata", "labels", key)
+}
+
 // Controller is the uid and name of the object's controller, empty where it has
 // none.
 func Controller(object map[string]any) (uid, name string) {

@@ -46,8 +46,7 @@ var unanswered = connection.Verdictf(connection.CrossplaneTooOld, "Crossplane ha
 
 // owner of an object that isn't ours, for a message.
 func owner(object map[string]any) string {
-	labels, _ := object["metadata"].(map[string]any)["labels"].(map[string]any)
-	name, _ := labels["crossplane.io/claim-name"].(string)
+	name := connection.Label(object, "crossplane.io/claim-name")
 	if name == "" {
 		if _, name = connection.Controller(object); name == "" {
 			return "was made by somebody else"
@@ -139,7 +138,14 @@ func (p *planner) composeServiceAccounts() {
 			continue
 		}
 		g := connection.ServiceAccount(p.Claim.Namespace, s.ServiceAccount, p.annotations(s))
-		connection.SetNeeds(g.Object, []connection.Need{{Service: s.Name}})
+		// A service that names this ServiceAccount needs it as well.
+		var needs []connection.Need
+		for _, o := range p.plan.Services {
+			if o.ServiceAccount == s.ServiceAccount {
+				needs = append(needs, connection.Need{Service: o.Name})
+			}
+		}
+		connection.SetNeeds(g.Object, needs)
 		p.plan.Composed[g.Key] = Composed{Object: g.Object, Ready: s.observed != nil}
 	}
 }

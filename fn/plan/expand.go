@@ -106,10 +106,14 @@ func (p *planner) granted(c *Connection) bool {
 	return p.annotated(c.service.ServiceAccount, c.Annotations)
 }
 
-// annotated says whether a composed ServiceAccount has all these annotations,
-// and there are some.
+// annotated says whether a ServiceAccount has all these annotations, and there
+// are some. One that the team made counts too: its annotation grants what it
+// says without us.
 func (p *planner) annotated(serviceAccount string, annotations map[string]string) bool {
 	sa := p.Observed.Object(connection.ServiceAccountKey(serviceAccount))
+	if sa == nil {
+		sa, _ = p.Observed.Lookup(connection.ServiceAccountRequirement(p.Claim.Namespace, serviceAccount))
+	}
 	for k, v := range annotations {
 		if connection.Annotation(sa, k) != v {
 			return false
@@ -135,6 +139,9 @@ func (p *planner) settleConflicts() {
 		}
 	}
 	for k, cs := range groups {
+		if !slices.ContainsFunc(cs, func(c *Connection) bool { return c.Target != cs[0].Target }) {
+			continue
+		}
 		winner := p.winner(k.serviceAccount, k.family, cs)
 		for _, c := range cs {
 			if c.Target == winner.Target {

@@ -78,44 +78,52 @@ func (p *planner) inject() {
 		if s.Refused = p.workloadConflict(s); s.Refused.Blocks() {
 			continue
 		}
-		// The first publication waits for the ServiceAccount, or pods would be
-		// refused. Once published, an injection is not withdrawn because a
-		// ServiceAccount, or an annotation on it, is missing for a while.
-		published := p.published(s)
-		if s.observed == nil && !published {
+		injection, v := p.injection(s)
+		if s.Refused = v; injection == nil {
 			continue
 		}
-		var parts []claim.Injection
-		annotations := map[string]string{}
-		for _, c := range s.Connections {
-			if !c.active || !c.Published || !published && p.notAnnotated(c).Reason == connection.ServiceAccountNotAnnotated {
-				continue
-			}
-			parts = append(parts, c.Expansion.Injection)
-			for k := range c.Annotations {
-				annotations[k] = p.annotation(s, k)
-			}
-		}
-		if len(parts) == 0 {
-			continue
-		}
-		injection, err := workload.Merge(parts...)
-		if err != nil {
-			s.Refused = connection.Verdictf(connection.NameConflict, "the connections of service %q exclude each other: %s", s.Name, err)
-			continue
-		}
-		injection.ServiceAccountName = s.ServiceAccount
-		injection.Containers = s.Containers
-		injection.Complete = len(parts) == len(s.Connections)
-		injection.Hash = workload.Hash(injection, annotations)
-		s.Injection = &injection
+		s.Injection = injection
 		if s.workload.template == nil {
 			continue
 		}
-		if conflicts := workload.Inspect(s.workload.template, injection, s.Service); len(conflicts) > 0 {
+		if conflicts := workload.Inspect(s.workload.template, *injection, s.Service); len(conflicts) > 0 {
 			s.Refused = connection.Verdict{Reason: connection.Reason(conflicts[0].Reason), Message: conflicts[0].Message}
 		}
 	}
+}
+
+// injection of a service, from the connections whose values are known. The first
+// publication waits for the ServiceAccount, or pods would be refused. Once
+// published, an injection is not withdrawn because a ServiceAccount, or an
+// annotation on it, is missing for a while.
+func (p *planner) injection(s *Service) (*claim.Injection, connection.Verdict) {
+	published := p.published(s)
+	if s.observed == nil && !published {
+		return nil, connection.Verdict{}
+	}
+	var parts []claim.Injection
+	annotations := map[string]string{}
+	for _, c := range s.Connections {
+		if !c.active || !c.Published || !published && p.notAnnotated(c).Reason == connection.ServiceAccountNotAnnotated {
+			continue
+		}
+		parts = append(parts, c.Injection)
+		for k := range c.Annotations {
+			annotations[k] = p.annotation(s, k)
+		}
+	}
+	if len(parts) == 0 {
+		return nil, connection.Verdict{}
+	}
+	injection, err := workload.Merge(parts...)
+	if err != nil {
+		return nil, connection.Verdictf(connection.NameConflict, "the connections of service %q exclude each other: %s", s.Name, err)
+	}
+	injection.ServiceAccountName = s.ServiceAccount
+	injection.Containers = s.Containers
+	injection.Complete = len(parts) == len(s.Connections)
+	injection.Hash = workload.Hash(injection, annotations)
+	return &injection, connection.Verdict{}
 }
 
 // annotation of a service's ServiceAccount as this run leaves it.
@@ -177,9 +185,9 @@ func (p *planner) conclude() {
 			s.account,
 			s.Refused,
 			c.Expansion.Verdict,
-			p.awaitsServiceAccount(s),
+			awaitsServiceAccount(s),
 			p.notAnnotated(c),
-			p.unpublished(c),
+			unpublished(c),
 			connection.Verdict{Reason: connection.Connected},
 		)
 	}
@@ -190,14 +198,14 @@ func (p *planner) conclude() {
 	}
 }
 
-func (p *planner) awaitsServiceAccount(s *Service) connection.Verdict {
+func awaitsServiceAccount(s *Service) connection.Verdict {
 	if s.observed != nil {
 		return connection.Verdict{}
 	}
 	return connection.Verdictf(connection.Creating, "ServiceAccount %q is being created", s.ServiceAccount)
 }
 
-func (p *planner) unpublished(c *Connection) connection.Verdict {
+func unpublished(c *Connection) connection.Verdict {
 	if c.Published {
 		return connection.Verdict{}
 	}

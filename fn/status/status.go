@@ -92,7 +92,7 @@ func service(svc *plan.Service) claim.ServiceStatus {
 }
 
 func notes(vs []connection.Verdict) []claim.Note {
-	var ns []claim.Note
+	ns := make([]claim.Note, 0, len(vs))
 	for _, v := range vs {
 		ns = append(ns, claim.Note{Reason: string(v.Reason), Message: v.Message})
 	}
