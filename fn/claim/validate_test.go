@@ -2,18 +2,14 @@ package claim_test
 
 import (
 	"encoding/json"
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"pgregory.net/rapid"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
-	"github.com/serviceconnections/function-service-connections/test/schema"
 )
 
 // good connections of each type, with each of their fields.
@@ -256,184 +252,6 @@ func TestForeignFields(t *testing.T) {
 			}
 		}
 	}
-}
-
-// near a pattern: pieces of good and bad values, put together at random.
-func near(pieces ...string) *rapid.Generator[string] {
-	pieces = append(pieces, "", "a", "b1", "-", ".", "_", "/", ":", "@", " ", "\n", "A", "é", "0", "..", strings.Repeat("x", 62))
-
-	return rapid.Custom(func(t *rapid.T) string {
-		return strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 1, 6).Draw(t, "pieces"), "")
-	})
-}
-
-// A value that the API server takes and the function refuses, or the other way
-// round, would be a claim that nobody can mend.
-func TestAgreesWithSchema(t *testing.T) {
-	t.Parallel()
-
-	v := schema.New(schema.Defined(t, "../../package/configuration/definition.yaml")...)
-	schemaErrors := func(services []any) field.ErrorList {
-		return v.Validate(map[string]any{
-			"apiVersion": "serviceconnections.io/v1alpha1", "kind": "ServiceConnection",
-			"metadata": map[string]any{"name": "shop", "namespace": "team-a"},
-			"spec":     map[string]any{"services": services},
-		})
-	}
-
-	// The API server drops a null, so none gets here, except from another
-	// kind's lenient schema.
-	isNull := func(v any) bool { return v == nil }
-
-	service := func(name string) func(any) []any {
-		return func(value any) []any {
-			s := with(claim.TypeAWSRole, "role", "r")
-			s[0].(map[string]any)[name] = value
-
-			return s
-		}
-	}
-	connection := func(typ claim.ConnectionType, path string) func(any) []any {
-		return func(value any) []any { return with(typ, path, value) }
-	}
-
-	text := func(g *rapid.Generator[string]) *rapid.Generator[any] {
-		return rapid.Map(g, func(s string) any { return s })
-	}
-	number := rapid.Map(rapid.OneOf(rapid.Int64Range(-2, 70000), rapid.SampledFrom([]int64{1<<31 - 1, 1 << 31, 1 << 40})), func(i int64) any { return float64(i) })
-	account := near("my-account", "abcdef", "my-account@", "p.iam", ".gserviceaccount.com", "@developer")
-	arn := near("arn:aws", "arn:aws:iam::123456789012:role/", "-cn:iam::123456789012:role/", "my-app", "path/", "+=,.@-", strings.Repeat("p", 512)+"/")
-
-	cases := map[string]struct {
-		build  func(any) []any
-		values *rapid.Generator[any]
-		// stricter says that the function refuses on purpose a value that the
-		// schema takes: system directories, and the proxy's own port.
-		stricter func(any) bool
-	}{
-		"name":                   {build: service("name"), values: text(near("api"))},
-		"serviceAccountName":     {build: service("serviceAccountName"), values: text(near("api", "api.sa", strings.Repeat("s", 250)))},
-		"containers":             {build: func(v any) []any { return service("containers")([]any{v, "api"}) }, values: text(near("api"))},
-		"workload.name":          {build: func(v any) []any { return service("workload")(map[string]any{"name": v}) }, values: text(near("api", "api.v2"))},
-		"workload":               {build: service("workload"), values: workloads()},
-		"type":                   {build: connection(claim.TypeAWSRole, "type"), values: rapid.SampledFrom([]any{"awsRole", "", "awsrole", nil, float64(1)})},
-		"role":                   {build: connection(claim.TypeAWSRole, "role"), values: text(arn)},
-		"targetRoleArn":          {build: connection(claim.TypeAWSRole, "targetRoleArn"), values: text(arn)},
-		"identityName":           {build: connection(claim.TypeAzureManagedIdentity, "identityName"), values: text(near("my-identity", "ab"))},
-		"resourceGroup":          {build: connection(claim.TypeAzureManagedIdentity, "resourceGroup"), values: text(near("rg-(a)", "()"))},
-		"subscriptionId":         {build: connection(claim.TypeAzureManagedIdentity, "subscriptionId"), values: text(near("00000000-1111-2222-3333-444444444444", "00000000-1111-2222-3333-", "44444444444", "g"))},
-		"cloudSqlConnectionName": {build: connection(claim.TypeCloudSQL, "config.cloudSqlConnectionName"), values: text(near("my-project:", "europe-west1:", "db", "example.com:", "?", "&", ",", "--"))},
-		"cloudSqlDatabasePort": {
-			build: connection(claim.TypeCloudSQL, "config.cloudSqlDatabasePort"), values: number,
-			stricter: func(v any) bool { return v == float64(claim.ProxyHTTPPort) },
-		},
-		"cloudSqlServiceAccount": {build: connection(claim.TypeCloudSQL, "config.cloudSqlServiceAccount"), values: text(account)},
-		"ipType":                 {build: connection(claim.TypeCloudSQL, "config.ipType"), values: text(rapid.SampledFrom([]string{"Public", "Private", "PSC", "psc", ""}))},
-		"diskName":               {build: connection(claim.TypeDisk, "config.diskName"), values: text(near("cache"))},
-		"mountPath": {
-			build: connection(claim.TypeDisk, "config.mountPath"), values: text(near("/data", "/etc", "/var/run", "/./", "/...", "/..", "\x7f", "\x00", strings.Repeat("/dir", 100))),
-			stricter: func(v any) bool {
-				first := strings.Split(v.(string)+"//", "/")[1]
-				return slices.Contains([]string{"etc", "var"}, first)
-			},
-		},
-		"subPath":             {build: connection(claim.TypeDisk, "config.subPath"), values: text(near("dir", "./", "...", "\x7f", "\x00", strings.Repeat("dir/", 100)))},
-		"fsGroup":             {build: connection(claim.TypeDisk, "config.fsGroup"), values: number},
-		"readOnly":            {build: connection(claim.TypeDisk, "config.readOnly"), values: rapid.SampledFrom([]any{true, false, "true", nil, float64(1)}), stricter: isNull},
-		"serviceAccountEmail": {build: connection(claim.TypeGCPServiceAccount, "serviceAccountEmail"), values: text(account)},
-	}
-
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-
-			// All values at once, each in a service of its own: the API
-			// server's rules take long to start.
-			values := make([]any, 100)
-			services := make([]any, len(values))
-
-			for i := range values {
-				values[i] = tc.values.Example(i)
-				s := tc.build(values[i])[0].(map[string]any)
-				if s["name"] == "api" && name != "name" {
-					s["name"] = fmt.Sprintf("s%d", i)
-				}
-
-				services[i] = s
-			}
-
-			api, own := allErrors(services, schemaErrors), byService(read(services).Errors)
-			for i, value := range values {
-				if len(api[i]) == 0 && len(own[i]) > 0 && tc.stricter != nil && tc.stricter(value) {
-					continue
-				}
-
-				if (len(api[i]) == 0) != (len(own[i]) == 0) {
-					t.Errorf("%s: %q\nthe API server says: %v\nthe function says: %v", name, value, api[i].ToAggregate(), own[i].ToAggregate())
-				}
-			}
-		})
-	}
-}
-
-// allErrors of the API server, by the place of the service. It evaluates rules
-// only where all else is well, so the good ones are tried again without the bad.
-func allErrors(services []any, validate func([]any) field.ErrorList) map[int]field.ErrorList {
-	out := map[int]field.ErrorList{}
-
-	for {
-		var (
-			left   []any
-			places []int
-		)
-
-		for i, s := range services {
-			if len(out[i]) == 0 {
-				left, places = append(left, s), append(places, i)
-			}
-		}
-
-		errs := byService(validate(left))
-		if len(errs) == 0 || len(left) == 0 {
-			return out
-		}
-
-		for i, e := range errs {
-			out[places[i]] = e
-		}
-	}
-}
-
-// byService sorts mistakes by the place of the service that they are in.
-func byService(errs field.ErrorList) map[int]field.ErrorList {
-	out := map[int]field.ErrorList{}
-
-	for _, err := range errs {
-		var i int
-		if _, scanErr := fmt.Sscanf(err.Field, "spec.services[%d]", &i); scanErr != nil {
-			i = -1
-		}
-
-		out[i] = append(out[i], err)
-	}
-
-	return out
-}
-
-func workloads() *rapid.Generator[any] {
-	apiVersions := []any{"apps/v1", "batch/v1", "v1", "argoproj.io/v1alpha1", "apps/v2", ""}
-	kinds := []any{"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Pod", "Rollout", "Service", ""}
-
-	return rapid.Custom(func(t *rapid.T) any {
-		w := map[string]any{"name": "api", "kind": rapid.SampledFrom(kinds).Draw(t, "kind"), "apiVersion": rapid.SampledFrom(apiVersions).Draw(t, "apiVersion")}
-		for _, k := range slices.Sorted(maps.Keys(w)) {
-			if rapid.IntRange(0, 4).Draw(t, "without "+k) == 0 {
-				delete(w, k)
-			}
-		}
-
-		return w
-	})
 }
 
 // Whatever is in the API server, reading it must not panic, and what can't be
