@@ -2,6 +2,7 @@ package workload
 
 import (
 	"encoding/json"
+	"slices"
 )
 
 // at is the value at the path of an object, nil where there is none.
@@ -68,7 +69,7 @@ func appendTo(obj map[string]any, field string, values ...any) {
 		return
 	}
 	items, _ := obj[field].([]any)
-	obj[field] = append(items[:len(items):len(items)], values...)
+	obj[field] = append(slices.Clip(items), values...)
 }
 
 // prependTo the list at a field of an object.
@@ -137,7 +138,8 @@ func decoded(v any) map[string]any {
 	if err := json.Unmarshal(b, &m); err != nil {
 		panic(err)
 	}
-	return integers(m).(map[string]any)
+	integers(m)
+	return m
 }
 
 // integers in place of the floats that encoding/json decodes. Our types have no

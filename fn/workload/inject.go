@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
@@ -54,9 +55,7 @@ func newPod(template map[string]any, injection claim.Injection) pod {
 // annotations that the injection gives to a pod.
 func annotations(injection claim.Injection) map[string]string {
 	a := map[string]string{AnnotationInjection: injection.Hash}
-	for k, v := range injection.Annotations {
-		a[k] = v
-	}
+	maps.Copy(a, injection.Annotations)
 	return a
 }
 

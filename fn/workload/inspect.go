@@ -59,8 +59,8 @@ type inspection struct {
 	conflicts []Conflict
 }
 
-// conflict of the workload, whose kind and name go before the message.
-func (i *inspection) conflict(reason, format string, a ...any) {
+// conflictf of the workload, whose kind and name go before the message.
+func (i *inspection) conflictf(reason, format string, a ...any) {
 	name := "the workload"
 	if w := i.service.Workload; w != nil {
 		name = fmt.Sprintf("%s %q", w.Kind, w.Name)
@@ -83,13 +83,13 @@ func (i *inspection) serviceAccount() {
 	if i.service.ServiceAccountName != "" {
 		next = fmt.Sprintf("change services[%s].serviceAccountName from %s to %s, or the workload's", i.service.Name, want, sa)
 	}
-	i.conflict(ReasonServiceAccountInUse, "already runs as ServiceAccount %q; %s", sa, next)
+	i.conflictf(ReasonServiceAccountInUse, "already runs as ServiceAccount %q; %s", sa, next)
 }
 
 func (i *inspection) containerNames() {
 	for _, name := range i.injection.Containers {
 		if find(i.containers, "name", name) == nil {
-			i.conflict(ReasonContainerNotFound, "has no container %q, only %s; correct services[%s].containers", name, names(i.containers), i.service.Name)
+			i.conflictf(ReasonContainerNotFound, "has no container %q, only %s; correct services[%s].containers", name, names(i.containers), i.service.Name)
 		}
 	}
 }
@@ -106,7 +106,7 @@ func (i *inspection) metadata() {
 	} {
 		for _, k := range slices.Sorted(maps.Keys(m.want)) {
 			if v, ok := object(meta, m.field)[k]; ok && v != any(m.want[k]) {
-				i.conflict(ReasonNameConflict, "has the pod %s %s: %v, which must be %s; remove it from the pod template", m.what, k, v, m.want[k])
+				i.conflictf(ReasonNameConflict, "has the pod %s %s: %v, which must be %s; remove it from the pod template", m.what, k, v, m.want[k])
 			}
 		}
 	}
@@ -116,7 +116,7 @@ func (i *inspection) volumes() {
 	volumes := list(i.spec, "volumes")
 	for _, v := range i.injection.Volumes {
 		if got := find(volumes, "name", v.Name); got != nil && !covers(got, decoded(v)) {
-			i.conflict(ReasonNameConflict, "has a volume %q of its own, a name that the injection uses; rename it", v.Name)
+			i.conflictf(ReasonNameConflict, "has a volume %q of its own, a name that the injection uses; rename it", v.Name)
 		}
 	}
 }
@@ -126,11 +126,11 @@ func (i *inspection) mounts() {
 		for _, m := range i.injection.VolumeMounts {
 			for _, got := range list(c, "volumeMounts") {
 				if samePath(text(got, "mountPath"), m.MountPath) && !covers(got, mount(m, got)) {
-					i.conflict(ReasonNameConflict, "mounts volume %q at %s in container %q, where the injection mounts %q; mount one of them elsewhere", text(got, "name"), m.MountPath, text(c, "name"), m.Name)
+					i.conflictf(ReasonNameConflict, "mounts volume %q at %s in container %q, where the injection mounts %q; mount one of them elsewhere", text(got, "name"), m.MountPath, text(c, "name"), m.Name)
 				}
 			}
 			if find(list(c, "volumeDevices"), "devicePath", m.MountPath) != nil {
-				i.conflict(ReasonNameConflict, "has a block device at %s in container %q, where the injection mounts %q; put it elsewhere", m.MountPath, text(c, "name"), m.Name)
+				i.conflictf(ReasonNameConflict, "has a block device at %s in container %q, where the injection mounts %q; put it elsewhere", m.MountPath, text(c, "name"), m.Name)
 			}
 		}
 	}
@@ -151,7 +151,7 @@ func (i *inspection) sidecars() {
 	for _, s := range i.injection.InitContainers {
 		got := find(list(i.spec, "initContainers"), "name", s.Name)
 		if find(list(i.spec, "containers"), "name", s.Name) != nil || got != nil && !isSidecar(got, s) {
-			i.conflict(ReasonNameConflict, "has a container %q of its own, a name that the injection uses; rename it", s.Name)
+			i.conflictf(ReasonNameConflict, "has a container %q of its own, a name that the injection uses; rename it", s.Name)
 		}
 	}
 }
@@ -175,7 +175,7 @@ func (i *inspection) ports() {
 				for _, p := range list(c, "ports") {
 					number, _ := integer(p["containerPort"])
 					if protocol := text(p, "protocol"); number == listens && (protocol == "" || protocol == "TCP") {
-						i.conflict(ReasonPortConflict, "listens on port %d in container %q, where %s listens too; change one of the ports", listens, text(c, "name"), s.Name)
+						i.conflictf(ReasonPortConflict, "listens on port %d in container %q, where %s listens too; change one of the ports", listens, text(c, "name"), s.Name)
 					}
 				}
 			}

@@ -261,6 +261,19 @@ spec:
 		pod:         `spec: {initContainers: [{name: sc-cloud-sql-proxy, image: other}], containers: [{name: api, image: api}]}`,
 		conflict:    workload.ReasonNameConflict,
 	},
+	"ProxyOfAnotherImage": {
+		reason:      "What runs under our name is the image that the platform chose, or the pod is somebody else's.",
+		connections: []string{"cloudSqlPrivate"},
+		pod: `
+spec:
+  initContainers:
+  - name: sc-cloud-sql-proxy
+    image: other
+    args: ["my-project-123456:us-east1:my-instance?port=5432", --structured-logs, --exit-zero-on-sigterm, --health-check, --http-address=0.0.0.0, --http-port=9801, --private-ip]
+    restartPolicy: Always
+  containers: [{name: api, image: api}]`,
+		conflict: workload.ReasonNameConflict,
+	},
 	"ProxyThereBefore": {
 		reason:      "A proxy that is ours stays where it is, and isn't a container of the workload.",
 		connections: []string{"cloudSqlPrivate", "podIdentity"},
