@@ -1,6 +1,10 @@
 # Everything here needs Go and make, nothing else. Tools are built from the
 # modules that tools/*/go.mod pin. GOFLAGS, GOCACHE and GOPROXY are yours.
 
+# One setting for everything but the race detector, so that lint, vet, tests and
+# binary share what is compiled.
+export CGO_ENABLED := 0
+
 # Go uses all cores by itself; two builds at once would only share them.
 .NOTPARALLEL:
 
@@ -81,7 +85,7 @@ cover: ## Measure the statement coverage of fn and fail below COVERAGE percent.
 .PHONY: build
 build: ## Build the function into .cache/bin.
 	@mkdir -p $(BIN)
-	@CGO_ENABLED=0 go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o $(BIN)/function-service-connections .
+	@go build -ldflags='-s -w -X main.version=$(VERSION)' -o $(BIN)/function-service-connections .
 
 .PHONY: generate
 generate: ## Generate what is generated: deepcopy, the input's CRD, both XRDs.

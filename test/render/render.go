@@ -263,7 +263,7 @@ func (e *Engine) function(ctx context.Context, name string) (string, error) {
 // build our function as make build does, so that what is rendered is what the
 // working tree says.
 func (e *Engine) build(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w -X main.version=dev", "-o", e.tool("function-service-connections"), ".")
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w -X main.version=dev", "-o", e.tool("function-service-connections"), ".")
 	cmd.Dir = e.root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -58,15 +58,17 @@ func run(path string) error {
 	}
 
 	for _, crd := range crds {
-		crd.TypeMeta.APIVersion = apiextensionsv1.SchemeGroupVersion.String()
-		crd.TypeMeta.Kind = "CustomResourceDefinition"
+		crd.APIVersion = apiextensionsv1.SchemeGroupVersion.String()
+		crd.Kind = "CustomResourceDefinition"
 
 		out, err := yaml.Marshal(crd)
 		if err != nil {
 			return fmt.Errorf("cannot encode CustomResourceDefinition %s: %w", crd.Name, err)
 		}
 
-		fmt.Printf("---\n%s", out)
+		if _, err := fmt.Fprintf(os.Stdout, "---\n%s", out); err != nil {
+			return fmt.Errorf("cannot print CustomResourceDefinition %s: %w", crd.Name, err)
+		}
 	}
 
 	return nil
