@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"cmp"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -149,9 +150,12 @@ func volumeClaimSpec(create *v1beta1.DiskCreation, live map[string]any) (spec ma
 		if m, ok, _ := unstructured.NestedStringSlice(live, "accessModes"); ok && !slices.Equal(m, modes) {
 			modes, pinned = m, "access modes"
 		}
-		if lc := text(live, "storageClassName"); lc != "" && class != "" && lc != class {
-			class, pinned = lc, "storage class"
+		lc := text(live, "storageClassName")
+		if lc != "" && class != "" && lc != class {
+			pinned = "storage class"
 		}
+		// Also where the settings name none: it can't be taken away.
+		class = cmp.Or(lc, class)
 		if ls := text(live, "resources", "requests", "storage"); larger(ls, size) {
 			size, pinned = ls, "size"
 		}

@@ -1,0 +1,274 @@
+package connection
+
+import (
+	"strings"
+	"testing"
+)
+
+const awsSettings = `
+cluster: {name: prod}
+aws:
+  accountId: "111122223333"
+  region: eu-west-1
+  clusterName: prod
+  allowedRoles: [{pattern: "api*", namespaces: [team-a]}, {pattern: "arn:aws:iam::444455556666:role/*", namespaces: [team-a]}]
+`
+
+const irsaSettings = `{aws: {mode: IRSA, oidcIssuer: "https://oidc.example.com/id/1"}}`
+
+// notThere is what a provider says of an object that it may only observe.
+const notThere = `{status: {conditions: [{type: Synced, status: "False", message: "observe failed: external resource does not exist"}]}}`
+
+func roleObserved(arn string) string {
+	return `{status: {atProvider: {arn: "` + arn + `"}, conditions: [{type: Synced, status: "True"}, {type: Ready, status: "True"}]}}`
+}
+
+func TestAWSRole(t *testing.T) {
+	t.Parallel()
+
+	expandCases(t, awsSettings, map[string]expandCase{
+		"PodIdentity": {
+			reason:     "a role is granted by an association and published at once, since pods heal from a late one",
+			connection: `{type: awsRole, role: api}`,
+			want: `
+keys: [role, association]
+identity: arn:aws:iam::111122223333:role/api
+family: aws
+target: 111122223333/api>
+decision: 3
+published: true
+annotations: null
+verdict: Creating
+warnings: []
+grants:
+  role:
+    apiVersion: iam.aws.m.upbound.io/v1beta1
+    kind: Role
+    metadata: {namespace: team-a, annotations: {crossplane.io/external-name: api}}
+    spec: {managementPolicies: [Observe], forProvider: {}, providerConfigRef: {kind: ClusterProviderConfig, name: default}, deletionPolicy: null}
+    crd: roles.iam.aws.m.upbound.io
+  association:
+    apiVersion: eks.aws.m.upbound.io/v1beta1
+    kind: PodIdentityAssociation
+    metadata: {namespace: team-a, annotations: null}
+    spec:
+      managementPolicies: [Observe, Create, Update, Delete]
+      forProvider: {region: eu-west-1, clusterName: prod, namespace: team-a, serviceAccount: shop-api, roleArn: "arn:aws:iam::111122223333:role/api", targetRoleArn: null}
+env:
+  AWS_CONTAINER_CREDENTIALS_FULL_URI: http://169.254.170.23/v1/credentials
+  AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: /var/run/secrets/pods.eks.amazonaws.com/serviceaccount/eks-pod-identity-token
+  AWS_REGION: eu-west-1
+  AWS_DEFAULT_REGION: eu-west-1
+  AWS_STS_REGIONAL_ENDPOINTS: regional
+injection:
+  volumes: [{name: eks-pod-identity-token, projected: {sources: [{serviceAccountToken: {audience: pods.eks.amazonaws.com, expirationSeconds: 86400, path: eks-pod-identity-token}}]}}]
+  volumeMounts: [{name: eks-pod-identity-token, mountPath: /var/run/secrets/pods.eks.amazonaws.com/serviceaccount, readOnly: true}]
+`,
+		},
+		"IPv6": {
+			reason:     "pods without IPv4 reach the agent at its other address",
+			settings:   `{aws: {ipFamily: IPv6}}`,
+			connection: `{type: awsRole, role: api}`,
+			want:       `{env: {AWS_CONTAINER_CREDENTIALS_FULL_URI: "http://[fd00:ec2::23]/v1/credentials"}}`,
+		},
+		"Ready": {
+			reason:     "role and association are there, and the path of the role is in what is granted",
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"role": roleObserved("arn:aws:iam::111122223333:role/team/api"), "association": `{status: ` + ready + `}`},
+			want: `
+verdict: ""
+identity: arn:aws:iam::111122223333:role/team/api
+target: 111122223333/api>
+grants: {association: {spec: {forProvider: {roleArn: "arn:aws:iam::111122223333:role/team/api"}}}}
+`,
+		},
+		"TargetRole": {
+			reason:     "the association chains into the target, which the allow-list lets the namespace use",
+			connection: `{type: awsRole, role: api, targetRoleArn: "arn:aws:iam::444455556666:role/x"}`,
+			want: `
+target: 111122223333/api>arn:aws:iam::444455556666:role/x
+decision: 3
+grants: {association: {spec: {forProvider: {targetRoleArn: "arn:aws:iam::444455556666:role/x"}}}}
+`,
+		},
+		"TargetRoleExcluded": {
+			reason:     "a role that the namespace may use opens no target that it may not",
+			connection: `{type: awsRole, role: api, targetRoleArn: "arn:aws:iam::777788889999:role/x"}`,
+			want:       `{decision: 1}`,
+		},
+		"RoleExcluded": {
+			reason:     "nor does a target that it may use open the role",
+			connection: `{type: awsRole, role: other, targetRoleArn: "arn:aws:iam::444455556666:role/x"}`,
+			want:       `{decision: 1}`,
+		},
+		"TargetRoleInIRSA": {
+			reason:     "a token exchange chains into no role",
+			settings:   irsaSettings,
+			connection: `{type: awsRole, role: api, targetRoleArn: "arn:aws:iam::444455556666:role/x"}`,
+			want:       `{keys: [], published: false, verdict: InvalidField, message: needs EKS Pod Identity}`,
+		},
+		"ForeignRole": {
+			reason:     "Pod Identity takes roles of the cluster's account only",
+			connection: `{type: awsRole, role: "arn:aws:iam::444455556666:role/x"}`,
+			want:       `{keys: [], published: false, verdict: InvalidField, message: is in account 444455556666}`,
+		},
+		"NotConfigured": {
+			reason:     "a cloud that the settings don't have is the platform's to add",
+			settings:   `{aws: null}`,
+			connection: `{type: awsRole, role: api}`,
+			want:       `{keys: [], published: false, verdict: CloudNotConfigured, message: no aws section}`,
+		},
+		"China": {
+			reason:     "a bare name is of the region's partition",
+			settings:   `{aws: {region: cn-north-1}}`,
+			connection: `{type: awsRole, role: api}`,
+			want:       `{identity: "arn:aws-cn:iam::111122223333:role/api", decision: 3, env: {AWS_REGION: cn-north-1}}`,
+		},
+		"IdentityMismatch": {
+			reason:     "a role that is another one than asked for is not granted",
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"role": roleObserved("arn:aws:iam::444455556666:role/api")},
+			want:       `{keys: [role], published: false, verdict: IdentityMismatch, message: '"arn:aws:iam::444455556666:role/api"'}`,
+		},
+		"RoleNotFound": {
+			reason:     "a role that nobody made is named with its account",
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"role": notThere, "association": `{status: ` + ready + `}`},
+			want:       `{keys: [role, association], published: true, verdict: RoleNotFound, message: 'IAM role "api" does not exist in account 111122223333'}`,
+		},
+		"ProviderError": {
+			reason:     "a provider's message is cut to what can be read",
+			connection: `{type: awsRole, role: api}`,
+			observed: map[string]string{
+				"role":        roleObserved("arn:aws:iam::111122223333:role/api"),
+				"association": `{status: {conditions: [{type: Synced, status: "False", message: "` + strings.Repeat("x", 400) + `"}]}}`,
+			},
+			want: `{published: true, verdict: ProviderError, message: "` + strings.Repeat("x", 300) + `…"}`,
+		},
+		"AssociationExists": {
+			reason:     "an association that somebody else made is told with what to delete",
+			connection: `{type: awsRole, role: api}`,
+			observed: map[string]string{
+				"role":        roleObserved("arn:aws:iam::111122223333:role/api"),
+				"association": `{status: {conditions: [{type: Synced, status: "False", message: "create failed: ResourceInUseException: Association already exists: a-1"}]}}`,
+			},
+			want: `{published: true, verdict: AssociationExists, message: 'EKS cluster "prod" has another pod identity association for ServiceAccount "shop-api" in namespace "team-a"'}`,
+		},
+		"Claim": {
+			reason:     "a cluster-scoped composite resource composes the cluster-scoped kinds, which know one kind of ProviderConfig and the older deletion policy",
+			connection: `{type: awsRole, role: api}`,
+			context:    func(c *Context) { c.Claim.Namespaced = false },
+			want: `
+grants:
+  role:
+    apiVersion: iam.aws.upbound.io/v1beta1
+    metadata: {namespace: null}
+    spec: {deletionPolicy: Orphan, providerConfigRef: {name: default, kind: null}}
+    crd: roles.iam.aws.upbound.io
+  association:
+    apiVersion: eks.aws.upbound.io/v1beta1
+    metadata: {namespace: null}
+    spec: {deletionPolicy: Delete, providerConfigRef: {name: default, kind: null}}
+`,
+		},
+		"LongServiceAccount": {
+			reason:     "names stay label values",
+			connection: `{type: awsRole, role: api}`,
+			context:    func(c *Context) { c.ServiceAccount = strings.Repeat("long-name.", 25) + "a" },
+			want:       `{keys: [role, association]}`,
+		},
+	})
+}
+
+func TestAWSRoleIRSA(t *testing.T) {
+	t.Parallel()
+
+	annotated := func(arn string) string {
+		return `{kind: ServiceAccount, metadata: {annotations: {eks.amazonaws.com/role-arn: "` + arn + `"}}}`
+	}
+	expandCases(t, awsSettings, map[string]expandCase{
+		"Path": {
+			reason:     "the annotation has the path that was observed",
+			settings:   irsaSettings,
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"role": roleObserved("arn:aws:iam::111122223333:role/team/api")},
+			want: `
+keys: [role]
+published: true
+verdict: ""
+identity: arn:aws:iam::111122223333:role/team/api
+annotations:
+  eks.amazonaws.com/role-arn: arn:aws:iam::111122223333:role/team/api
+  eks.amazonaws.com/sts-regional-endpoints: "true"
+  eks.amazonaws.com/audience: sts.amazonaws.com
+env:
+  AWS_ROLE_ARN: arn:aws:iam::111122223333:role/team/api
+  AWS_WEB_IDENTITY_TOKEN_FILE: /var/run/secrets/eks.amazonaws.com/serviceaccount/token
+  AWS_CONTAINER_CREDENTIALS_FULL_URI: null
+injection:
+  volumes: [{name: aws-iam-token, projected: {sources: [{serviceAccountToken: {audience: sts.amazonaws.com, expirationSeconds: 86400, path: token}}]}}]
+  volumeMounts: [{name: aws-iam-token, mountPath: /var/run/secrets/eks.amazonaws.com/serviceaccount, readOnly: true}]
+warnings: [RevocationExternal]
+`,
+		},
+		"BareName": {
+			reason:     "a bare name waits for its path, since a pod doesn't heal from a wrong one",
+			settings:   irsaSettings,
+			connection: `{type: awsRole, role: api}`,
+			want:       `{keys: [role], published: false, identity: "", annotations: null, env: {AWS_ROLE_ARN: null}, verdict: Creating, warnings: [RevocationExternal]}`,
+		},
+		"FullARN": {
+			reason:     "an ARN leaves nothing open",
+			settings:   irsaSettings,
+			connection: `{type: awsRole, role: "arn:aws:iam::111122223333:role/team/api"}`,
+			want:       `{keys: [role], published: true, verdict: Creating, annotations: {eks.amazonaws.com/role-arn: "arn:aws:iam::111122223333:role/team/api"}}`,
+		},
+		"OtherAccount": {
+			reason:     "a role of another account can't be observed, and its trust policy alone grants it",
+			settings:   irsaSettings,
+			connection: `{type: awsRole, role: "arn:aws:iam::444455556666:role/x"}`,
+			want:       `{keys: [], published: true, verdict: "", decision: 3, env: {AWS_ROLE_ARN: "arn:aws:iam::444455556666:role/x"}}`,
+		},
+		"Annotated": {
+			reason:     "what the ServiceAccount says was observed once, and stays while the provider is silent",
+			settings:   irsaSettings,
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"serviceaccount": annotated("arn:aws:iam::111122223333:role/team/api")},
+			want:       `{published: true, identity: "arn:aws:iam::111122223333:role/team/api", env: {AWS_ROLE_ARN: "arn:aws:iam::111122223333:role/team/api"}}`,
+		},
+		"AnnotatedRequired": {
+			reason:     "a ServiceAccount that is named says it just as well",
+			settings:   irsaSettings,
+			connection: `{type: awsRole, role: api}`,
+			context: func(c *Context) {
+				c.Observed.Required[ServiceAccountRequirement("team-a", "shop-api").Key()] = map[string]any{
+					"metadata": map[string]any{"annotations": map[string]any{annotationRoleARN: "arn:aws:iam::111122223333:role/p/api"}},
+				}
+			},
+			want: `{published: true, identity: "arn:aws:iam::111122223333:role/p/api"}`,
+		},
+		"AnnotatedOther": {
+			reason:     "an annotation of another role tells nothing of this one",
+			settings:   irsaSettings,
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"serviceaccount": annotated("arn:aws:iam::111122223333:role/team/api-old")},
+			want:       `{published: false, identity: ""}`,
+		},
+		"IdentityMismatch": {
+			reason:     "a role that is another one than asked for names no annotation",
+			settings:   irsaSettings,
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"role": roleObserved("arn:aws:iam::111122223333:role/api-other")},
+			want:       `{published: false, annotations: null, verdict: IdentityMismatch}`,
+		},
+		"China": {
+			reason:     "partitions differ in their ARNs, not in their audience",
+			settings:   `{aws: {mode: IRSA, oidcIssuer: "https://oidc.example.com/id/1", region: cn-north-1}}`,
+			connection: `{type: awsRole, role: "arn:aws-cn:iam::111122223333:role/api"}`,
+			want: `
+decision: 3
+annotations: {eks.amazonaws.com/role-arn: "arn:aws-cn:iam::111122223333:role/api", eks.amazonaws.com/audience: sts.amazonaws.com}
+`,
+		},
+	})
+}

@@ -1,0 +1,178 @@
+package connection
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const azureSettings = `
+cluster: {name: prod}
+azure:
+  subscriptionId: 11111111-1111-1111-1111-111111111111
+  tenantId: 22222222-2222-2222-2222-222222222222
+  oidcIssuer: https://oidc.example.com/1/
+  allowedIdentities: [{resourceGroup: rg, identity: "api*", namespaces: [team-a]}]
+`
+
+const apiIdentity = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/api"
+
+func identityObserved(id string) string {
+	return `{status: {atProvider: {id: "` + id + `", clientId: c-1}, conditions: [{type: Synced, status: "True"}, {type: Ready, status: "True"}]}}`
+}
+
+func TestAzureManagedIdentity(t *testing.T) {
+	t.Parallel()
+
+	const connection = `{type: azureManagedIdentity, identityName: api, resourceGroup: rg}`
+	expandCases(t, azureSettings, map[string]expandCase{
+		"Waiting": {
+			reason:     "the client id is Azure's to say; nothing is published before",
+			connection: connection,
+			want: `
+keys: [identity, credential]
+identity: ` + apiIdentity + `
+target: ` + strings.ToLower(apiIdentity) + `
+family: azure
+decision: 3
+published: false
+annotations: null
+verdict: Creating
+grants:
+  identity:
+    apiVersion: managedidentity.azure.m.upbound.io/v1beta1
+    kind: UserAssignedIdentity
+    metadata: {annotations: {crossplane.io/external-name: ` + apiIdentity + `}}
+    spec: {managementPolicies: [Observe], forProvider: {}}
+  credential:
+    apiVersion: managedidentity.azure.m.upbound.io/v1beta1
+    kind: FederatedIdentityCredential
+    metadata: {annotations: {crossplane.io/external-name: team-a-shop-api-` + Hash("https://oidc.example.com/1/", "system:serviceaccount:team-a:shop-api") + `}}
+    spec:
+      managementPolicies: [Observe, Create, Update, Delete]
+      forProvider:
+        audience: ["api://AzureADTokenExchange"]
+        issuer: https://oidc.example.com/1/
+        parentId: ` + apiIdentity + `
+        resourceGroupName: rg
+        subject: system:serviceaccount:team-a:shop-api
+`,
+		},
+		"Ready": {
+			reason:     "the label makes the cluster's webhook inject; the function injects nothing else",
+			connection: connection,
+			observed:   map[string]string{"identity": identityObserved(apiIdentity), "credential": `{status: ` + ready + `}`},
+			want: `
+published: true
+verdict: ""
+annotations: {azure.workload.identity/client-id: c-1, azure.workload.identity/tenant-id: 22222222-2222-2222-2222-222222222222}
+injection: {labels: {azure.workload.identity/use: "true"}, env: null, volumes: null}
+`,
+		},
+		"Case": {
+			reason:     "Azure answers ids in a case of its own",
+			connection: connection,
+			observed:   map[string]string{"identity": identityObserved(strings.ToLower(apiIdentity)), "credential": `{status: ` + ready + `}`},
+			want:       `{published: true, verdict: "", identity: ` + apiIdentity + `}`,
+		},
+		"IdentityMismatch": {
+			reason:     "an identity that is another one than asked for is not granted",
+			connection: connection,
+			observed:   map[string]string{"identity": identityObserved(apiIdentity + "-other")},
+			want:       `{keys: [identity], published: false, verdict: IdentityMismatch, message: somebody changed the object}`,
+		},
+		"IdentityNotFound": {
+			reason:     "an identity that nobody made is named with its group",
+			connection: connection,
+			observed:   map[string]string{"identity": notThere},
+			want:       `{published: false, verdict: IdentityNotFound, message: 'managed identity "api" does not exist in resource group "rg"'}`,
+		},
+		"ProviderError": {
+			reason:     "a provider's message is cut to what can be read",
+			connection: connection,
+			observed: map[string]string{
+				"identity":   identityObserved(apiIdentity),
+				"credential": `{status: {conditions: [{type: Synced, status: "False", message: "` + strings.Repeat("x", 400) + `"}]}}`,
+			},
+			want: `{published: true, verdict: ProviderError, message: "` + strings.Repeat("x", 300) + `…"}`,
+		},
+		"Annotated": {
+			reason:     "a client id that was known stays while the provider is silent",
+			connection: connection,
+			observed:   map[string]string{"serviceaccount": `{kind: ServiceAccount, metadata: {annotations: {azure.workload.identity/client-id: c-0}}}`},
+			want:       `{published: true, annotations: {azure.workload.identity/client-id: c-0}, verdict: Creating}`,
+		},
+		"Subscription": {
+			reason:     "an identity of another subscription is another identity, which the list doesn't have",
+			connection: `{type: azureManagedIdentity, identityName: api, resourceGroup: rg, subscriptionId: 33333333-3333-3333-3333-333333333333}`,
+			want: `
+identity: /subscriptions/33333333-3333-3333-3333-333333333333/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/api
+decision: 1
+`,
+		},
+		"USGovernment": {
+			reason:     "each cloud has an audience",
+			settings:   `{azure: {environment: AzureUSGovernment}}`,
+			connection: connection,
+			want:       `{grants: {credential: {spec: {forProvider: {audience: ["api://AzureADTokenExchangeUSGov"]}}}}}`,
+		},
+		"China": {
+			reason:     "each cloud has an audience",
+			settings:   `{azure: {environment: AzureChinaCloud}}`,
+			connection: connection,
+			want:       `{grants: {credential: {spec: {forProvider: {audience: ["api://AzureADTokenExchangeChina"]}}}}}`,
+		},
+		"NotConfigured": {
+			reason:     "a cloud that the settings don't have is the platform's to add",
+			settings:   `{azure: null}`,
+			connection: connection,
+			want:       `{keys: [], published: false, verdict: CloudNotConfigured, message: no azure section}`,
+		},
+		"Claim": {
+			reason:     "a cluster-scoped composite resource composes the cluster-scoped kinds",
+			connection: connection,
+			context:    func(c *Context) { c.Claim.Namespaced = false },
+			want: `
+grants:
+  identity:
+    apiVersion: managedidentity.azure.upbound.io/v1beta1
+    spec: {deletionPolicy: Orphan, providerConfigRef: {name: default, kind: null}}
+  credential:
+    apiVersion: managedidentity.azure.upbound.io/v1beta1
+    spec: {deletionPolicy: Delete, providerConfigRef: {name: default, kind: null}}
+`,
+		},
+		"LongServiceAccount": {
+			reason:     "names stay label values",
+			connection: connection,
+			context:    func(c *Context) { c.ServiceAccount = strings.Repeat("long-name.", 25) + "a" },
+			want:       `{keys: [identity, credential]}`,
+		},
+	})
+}
+
+// TestCredentialName holds Azure's rules for the name.
+func TestCredentialName(t *testing.T) {
+	t.Parallel()
+
+	form := regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{2,119}$`)
+	cases := map[string]struct {
+		reason         string
+		serviceAccount string
+	}{
+		"Short":  {reason: "a usual name", serviceAccount: "shop-api"},
+		"Dotted": {reason: "a ServiceAccount's name may have dots, a credential's may not", serviceAccount: "shop.api"},
+		"Long":   {reason: "a ServiceAccount's name may be longer", serviceAccount: strings.Repeat("a", 253)},
+		"Cut":    {reason: "a name may be cut at a separator", serviceAccount: strings.Repeat("a", 100) + "...b" + strings.Repeat("c", 50)},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := Hash("issuer", tc.serviceAccount)
+			got := credentialName("team-a", tc.serviceAccount, h)
+			if !form.MatchString(got) || !strings.HasSuffix(got, "-"+h) || strings.HasSuffix(got, "--"+h) {
+				t.Errorf("%s: %q has %d characters", tc.reason, got, len(got))
+			}
+		})
+	}
+}
