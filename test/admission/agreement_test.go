@@ -288,6 +288,31 @@ spec:
     ports: [{containerPort: 9801}]
   containers: [{name: api, image: api}]`,
 	},
+	"ProxyOfAnotherInstance": {
+		reason:      "A proxy to another database isn't the one that the claim asks for.",
+		connections: []string{"cloudSqlPrivate"},
+		pod: `
+spec:
+  initContainers:
+  - name: sc-cloud-sql-proxy
+    image: gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.21.3
+    args: ["my-project-123456:us-east1:other?port=5432", --structured-logs, --exit-zero-on-sigterm, --health-check, --http-address=0.0.0.0, --http-port=9801, --private-ip]
+    restartPolicy: Always
+  containers: [{name: api, image: api}]`,
+		conflict: workload.ReasonNameConflict,
+	},
+	"ProxyThatEnds": {
+		reason:      "An init container of our name that isn't a sidecar would never let the pod start.",
+		connections: []string{"cloudSqlPrivate"},
+		pod: `
+spec:
+  initContainers:
+  - name: sc-cloud-sql-proxy
+    image: gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.21.3
+    args: ["my-project-123456:us-east1:my-instance?port=5432", --structured-logs, --exit-zero-on-sigterm, --health-check, --http-address=0.0.0.0, --http-port=9801, --private-ip]
+  containers: [{name: api, image: api}]`,
+		conflict: workload.ReasonNameConflict,
+	},
 	"ContainerOfOurNameWithoutProxy": {
 		reason:      "Where no proxy is injected, its name is free and the container is one of the workload.",
 		connections: []string{"podIdentity"},

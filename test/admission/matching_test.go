@@ -111,6 +111,11 @@ func TestMatching(t *testing.T) {
 			workload: "batch/v1/CronJob/report",
 			pod:      metav1.ObjectMeta{OwnerReferences: controlledBy("batch/v1", "Job", "report-manual-1x")},
 		},
+		"JobWithAnotherSeparator": {
+			reason:   "A CronJob sets its name and the minute apart by a hyphen.",
+			workload: "batch/v1/CronJob/report",
+			pod:      metav1.ObjectMeta{OwnerReferences: controlledBy("batch/v1", "Job", "report.29123456")},
+		},
 		"JobOfCronJobOfLongerName": {
 			reason:   "report is not report-2.",
 			workload: "batch/v1/CronJob/report",
