@@ -54,7 +54,7 @@ test-race: build render-tools ## Run the tests of every module with the race det
 lint: ## Lint every module.
 	@tools/install golangci-lint golangci-lint golangci-lint
 	@set -e; for m in $(MODULES); do \
-		(cd $$m && GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/golangci-lint $(BIN)/golangci-lint run --config $(CURDIR)/.golangci.yml ./...); \
+		(cd $$m && GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/golangci-lint $(BIN)/golangci-lint run --allow-parallel-runners --config $(CURDIR)/.golangci.yml ./...); \
 	done
 
 .PHONY: vet
