@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/crossplane/function-sdk-go/logging"
@@ -15,6 +16,8 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
+
+	"github.com/serviceconnections/function-service-connections/test/schema"
 )
 
 // A cluster drives the function through many reconciles of one composite
@@ -202,12 +205,37 @@ func (c *cluster) reconcile() (deleted []string) {
 		}
 	}
 	for k, r := range desired {
-		c.apply(k, r.GetResource().AsMap())
+		o := r.GetResource().AsMap()
+		c.validate(k, o)
+		c.apply(k, o)
 	}
 	if s, ok := c.rsp.GetDesired().GetComposite().GetResource().AsMap()["status"]; ok {
 		c.xr["status"] = s
 	}
 	return deleted
+}
+
+// validated objects, as JSON: one that is emitted again needn't be asked about
+// again.
+var validated sync.Map
+
+// validate an object as the API server would, by the providers' own schemas.
+// Those of other steps are theirs.
+func (c *cluster) validate(key string, o map[string]any) {
+	c.t.Helper()
+	if c.desired != nil && c.desired.GetResources()[key] != nil {
+		return
+	}
+	b, err := json.Marshal(o)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if _, done := validated.LoadOrStore(string(b), true); done {
+		return
+	}
+	if errs := schema.Providers(c.t).Validate(o); len(errs) > 0 {
+		c.t.Errorf("the API server would refuse %q: %v", key, errs.ToAggregate())
+	}
 }
 
 // apply a composed resource: its status stays, its other fields become the
