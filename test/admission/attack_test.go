@@ -24,56 +24,56 @@ func TestStatusIsNotTrusted(t *testing.T) {
 	}{
 		"ForeignSidecar": {
 			reason: "No container but the proxy.",
-			tamper: func(in map[string]any) { entry(in, "initContainers", 0)["name"] = "miner" },
+			tamper: func(in map[string]any) { sidecar(in)["name"] = "miner" },
 		},
 		"SecondSidecar": {
 			reason: "No second container.",
 			tamper: func(in map[string]any) {
-				c := runtimeCopy(entry(in, "initContainers", 0))
+				c := runtimeCopy(sidecar(in))
 				in["initContainers"] = append(in["initContainers"].([]any), c)
 			},
 		},
 		"SidecarWithoutName": {
 			reason: "What lacks a field isn't what the function emits.",
-			tamper: func(in map[string]any) { delete(entry(in, "initContainers", 0), "name") },
+			tamper: func(in map[string]any) { delete(sidecar(in), "name") },
 		},
 		"InitContainerThatEnds": {
 			reason: "The proxy is a sidecar, nothing that runs before the pod.",
-			tamper: func(in map[string]any) { entry(in, "initContainers", 0)["restartPolicy"] = "Never" },
+			tamper: func(in map[string]any) { sidecar(in)["restartPolicy"] = "Never" },
 		},
 		"Command": {
 			reason:   "A command isn't a field of the proxy.",
-			tamper:   func(in map[string]any) { entry(in, "initContainers", 0)["command"] = []any{"sh", "-c", "evil"} },
+			tamper:   func(in map[string]any) { sidecar(in)["command"] = []any{"sh", "-c", "evil"} },
 			harmless: true,
 		},
 		"Argument": {
 			reason: "The proxy takes no other argument.",
 			tamper: func(in map[string]any) {
-				c := entry(in, "initContainers", 0)
+				c := sidecar(in)
 				c["args"] = append(c["args"].([]any), "--credentials-file=/x")
 			},
 		},
 		"ArgumentWithSecondOption": {
 			reason: "A connection name carries no option but its port.",
 			tamper: func(in map[string]any) {
-				entry(in, "initContainers", 0)["args"].([]any)[0] = "my-project-123456:us-east1:my-instance?port=5432&address=0.0.0.0"
+				sidecar(in)["args"].([]any)[0] = "my-project-123456:us-east1:my-instance?port=5432&address=0.0.0.0"
 			},
 		},
 		"SecondInstance": {
 			reason: "One instance for each connection.",
 			tamper: func(in map[string]any) {
-				c := entry(in, "initContainers", 0)
+				c := sidecar(in)
 				c["args"] = append(c["args"].([]any), "my-project-123456:us-east1:other?port=5433")
 			},
 		},
 		"Image": {
 			reason: "An image reference is one word.",
-			tamper: func(in map[string]any) { entry(in, "initContainers", 0)["image"] = "proxy evil" },
+			tamper: func(in map[string]any) { sidecar(in)["image"] = "proxy evil" },
 		},
 		"Privileged": {
 			reason: "The security context is the policy's own.",
 			tamper: func(in map[string]any) {
-				c := entry(in, "initContainers", 0)["securityContext"].(map[string]any)
+				c := sidecar(in)["securityContext"].(map[string]any)
 				c["privileged"], c["runAsUser"], c["runAsNonRoot"] = true, int64(0), false
 				c["capabilities"] = map[string]any{"add": []any{"SYS_ADMIN"}}
 			},
@@ -82,7 +82,7 @@ func TestStatusIsNotTrusted(t *testing.T) {
 		"SidecarVariables": {
 			reason: "Variables, mounts and hooks aren't fields of the proxy.",
 			tamper: func(in map[string]any) {
-				c := entry(in, "initContainers", 0)
+				c := sidecar(in)
 				c["env"] = []any{map[string]any{"name": "LD_PRELOAD", "value": "/x.so"}}
 				c["volumeMounts"] = []any{map[string]any{"name": "sc-disk", "mountPath": "/data"}}
 				c["lifecycle"] = map[string]any{"postStart": map[string]any{"exec": map[string]any{"command": []any{"sh"}}}}
@@ -92,27 +92,27 @@ func TestStatusIsNotTrusted(t *testing.T) {
 		"ProbeRunsACommand": {
 			reason: "A probe asks over HTTP.",
 			tamper: func(in map[string]any) {
-				entry(in, "initContainers", 0)["startupProbe"].(map[string]any)["exec"] = map[string]any{"command": []any{"sh"}}
+				sidecar(in)["startupProbe"].(map[string]any)["exec"] = map[string]any{"command": []any{"sh"}}
 			},
 			harmless: true,
 		},
 		"ProbeOfAnotherPath": {
 			reason: "A probe asks the proxy for its health.",
 			tamper: func(in map[string]any) {
-				entry(in, "initContainers", 0)["livenessProbe"].(map[string]any)["httpGet"].(map[string]any)["path"] = "/quitquitquit"
+				sidecar(in)["livenessProbe"].(map[string]any)["httpGet"].(map[string]any)["path"] = "/quitquitquit"
 			},
 		},
 		"HostPort": {
 			reason: "A host's port isn't a field of the proxy.",
 			tamper: func(in map[string]any) {
-				entry(in, "initContainers", 0)["ports"].([]any)[0].(map[string]any)["hostPort"] = int64(80)
+				sidecar(in)["ports"].([]any)[0].(map[string]any)["hostPort"] = int64(80)
 			},
 			harmless: true,
 		},
 		"ForeignResource": {
 			reason: "The proxy takes no devices.",
 			tamper: func(in map[string]any) {
-				entry(in, "initContainers", 0)["resources"].(map[string]any)["limits"].(map[string]any)["nvidia.com/gpu"] = "1"
+				sidecar(in)["resources"].(map[string]any)["limits"].(map[string]any)["nvidia.com/gpu"] = "1"
 			},
 		},
 		"HostPath": {
@@ -305,9 +305,8 @@ func runtimeCopy(m map[string]any) map[string]any {
 	return (&unstructured.Unstructured{Object: m}).DeepCopy().Object
 }
 
-// entry of a list of the injection.
-func entry(in map[string]any, list string, i int) map[string]any {
-	return in[list].([]any)[i].(map[string]any)
+func sidecar(in map[string]any) map[string]any {
+	return in["initContainers"].([]any)[0].(map[string]any)
 }
 
 func named(in map[string]any, list, name string) map[string]any {

@@ -87,8 +87,8 @@ func shop(t testing.TB, in claim.Injection) map[string]any {
 }
 
 // statusOf the service of a ServiceConnection.
-func statusOf(claim map[string]any) map[string]any {
-	return claim["status"].(map[string]any)["services"].([]any)[0].(map[string]any)
+func statusOf(connection map[string]any) map[string]any {
+	return connection["status"].(map[string]any)["services"].([]any)[0].(map[string]any)
 }
 
 // readPod in YAML, as a pod of the Deployment api.

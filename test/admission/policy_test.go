@@ -59,7 +59,7 @@ func readPolicy(t testing.TB) (*admissionregistrationv1.MutatingAdmissionPolicy,
 type policy struct {
 	compiler *cel.CompositedCompiler
 	matcher  matchconditions.Matcher
-	patchers []patch.Patcher
+	patcher  patch.Patcher
 }
 
 // compile the policy as when it is created. Every compile error fails the test.
@@ -91,13 +91,14 @@ func compile(t testing.TB) policy {
 	c := policy{compiler: compiler}
 	c.matcher = matchconditions.NewMatcher(compiler.CompileCondition(conditions, options, environment.NewExpressions), p.Spec.FailurePolicy, "policy", "mutate", p.Name)
 	options.HasPatchTypes = true
-	for _, m := range p.Spec.Mutations {
-		e := compiler.CompileMutatingEvaluator(&patch.JSONPatchCondition{Expression: m.JSONPatch.Expression}, options, environment.NewExpressions)
-		for _, err := range e.CompilationErrors() {
-			t.Errorf("mutation: %v", err)
-		}
-		c.patchers = append(c.patchers, patch.NewJSONPatcher(e))
+	if len(p.Spec.Mutations) != 1 {
+		t.Fatalf("%d mutations: with more than one, an error in a later one leaves half an injection", len(p.Spec.Mutations))
 	}
+	e := compiler.CompileMutatingEvaluator(&patch.JSONPatchCondition{Expression: p.Spec.Mutations[0].JSONPatch.Expression}, options, environment.NewExpressions)
+	for _, err := range e.CompilationErrors() {
+		t.Errorf("mutation: %v", err)
+	}
+	c.patcher = patch.NewJSONPatcher(e)
 	if t.Failed() {
 		t.FailNow()
 	}
@@ -131,22 +132,19 @@ func (p policy) admit(pod *corev1.Pod, params map[string]any) (*corev1.Pod, erro
 	if match.Error != nil || !match.Matches {
 		return pod, match.Error
 	}
-	for _, patcher := range p.patchers {
-		patched, err := patcher.Patch(ctx, patch.Request{
-			MatchedResource:     gvr,
-			VersionedAttributes: attributes,
-			ObjectInterfaces:    admission.NewObjectInterfacesFromScheme(scheme),
-			OptionalVariables:   cel.OptionalVariableBindings{VersionedParams: claim},
-			Namespace:           &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: pod.Namespace}},
-		}, celconfig.RuntimeCELCostBudget)
-		if err != nil {
-			return pod, err
-		}
-		got, ok := patched.(*corev1.Pod)
-		if !ok {
-			return pod, errors.New("the patched object is no pod")
-		}
-		return got, nil
+	patched, err := p.patcher.Patch(ctx, patch.Request{
+		MatchedResource:     gvr,
+		VersionedAttributes: attributes,
+		ObjectInterfaces:    admission.NewObjectInterfacesFromScheme(scheme),
+		OptionalVariables:   cel.OptionalVariableBindings{VersionedParams: claim},
+		Namespace:           &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: pod.Namespace}},
+	}, celconfig.RuntimeCELCostBudget)
+	if err != nil {
+		return pod, err
 	}
-	return pod, nil
+	got, ok := patched.(*corev1.Pod)
+	if !ok {
+		return pod, errors.New("the patched object is no pod")
+	}
+	return got, nil
 }
