@@ -65,7 +65,19 @@ type Engine struct {
 // New returns an Engine for the repository at the supplied root. The functions
 // log to the supplied writer.
 func New(root string, log io.Writer) *Engine {
-	return &Engine{root: root, log: log, functions: map[string]*process{}}
+	return &Engine{root: root, log: &lockedWriter{w: log}, functions: map[string]*process{}}
+}
+
+// A lockedWriter lets several functions log to one writer.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p) //nolint:wrapcheck // A writer returns the errors of the one that it guards.
 }
 
 // Root returns the root of the repository that the working directory is in.
