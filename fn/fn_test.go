@@ -124,10 +124,11 @@ func TestExpand(t *testing.T) {
 		for _, mode := range []string{"Namespaced", "Claims"} {
 			t.Run(name+"/"+mode, func(t *testing.T) {
 				t.Parallel()
-				if tc.settings == "" {
-					tc.settings = allSettings
+				settings := tc.settings
+				if settings == "" {
+					settings = allSettings
 				}
-				c := newCluster(t, tc.services, tc.settings)
+				c := newCluster(t, tc.services, settings)
 				if mode == "Claims" {
 					c.claimMode()
 				}
