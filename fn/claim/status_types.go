@@ -104,6 +104,12 @@ type ConnectionStatus struct {
 	// +optional
 	Identity string `json:"identity,omitempty"`
 
+	// Zone that a disk's volume is in, and pods that mount it must be; several
+	// with commas, where it can be used in any of them.
+	//
+	// +optional
+	Zone string `json:"zone,omitempty"`
+
 	// Warnings that don't keep the connection from being ready.
 	//
 	// +optional

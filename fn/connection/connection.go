@@ -69,6 +69,9 @@ type Expansion struct {
 	// Identity to show in the status.
 	Identity string
 
+	// Zone that the connection binds pods to, to show in the status.
+	Zone string
+
 	// Verdict on the connection as far as it can tell.
 	Verdict Verdict
 

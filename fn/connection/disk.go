@@ -203,37 +203,7 @@ func (c Context) volumeClaim(e Expansion, observed map[string]any) Expansion {
 	case text(pvc, "status", "phase") == "Lost":
 		e.Verdict = Verdictf(VolumeClaimLost, "PersistentVolumeClaim %q has lost its volume %q; restore the volume, or use another disk", name, text(pvc, "spec", "volumeName"))
 	}
-	e.Warnings = append(e.Warnings, c.rolloutWarnings(pvc)...)
-	return e
-}
-
-// rolloutWarnings about a volume that only one node can mount.
-func (c Context) rolloutWarnings(pvc map[string]any) []Verdict {
-	modes, _, _ := unstructured.NestedStringSlice(pvc, "spec", "accessModes")
-	w := c.Service.Workload
-	if w.Kind != "Deployment" || c.Workload == nil || len(modes) == 0 || slices.Contains(modes, "ReadWriteMany") || slices.Contains(modes, "ReadOnlyMany") {
-		return nil
-	}
-	var vs []Verdict
-	v, _, _ := unstructured.NestedFieldNoCopy(c.Workload, "spec", "replicas")
-	if n, ok := number(v); ok && n > 1 {
-		vs = append(vs, Verdictf(ReplicasUnsafe, "Deployment %q has %d replicas, and PersistentVolumeClaim %q can be mounted by one node only; set replicas: 1, or use a disk with ReadWriteMany", w.Name, n, c.Connection.Config.DiskName))
-	}
-	if s := text(c.Workload, "spec", "strategy", "type"); s == "" || s == "RollingUpdate" {
-		vs = append(vs, Verdictf(RolloutBlocks, "Deployment %q rolls out with RollingUpdate, and its new pod may wait for PersistentVolumeClaim %q on another node; set strategy: Recreate", w.Name, c.Connection.Config.DiskName))
-	}
-	return vs
-}
-
-func number(v any) (int64, bool) {
-	switch n := v.(type) {
-	case int64:
-		return n, true
-	case float64:
-		return int64(n), true
-	default:
-		return 0, false
-	}
+	return c.boundVolume(e, pvc)
 }
 
 func list(ss []string) []any {

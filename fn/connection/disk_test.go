@@ -27,6 +27,20 @@ func found(t *testing.T, object string) func(*Context) {
 	return func(c *Context) { c.Observed.Required[c.volumeClaimRequirement().Key()] = o }
 }
 
+// inZone is a context in which the volume of a bound volume claim has node
+// selector terms, and the workload a spec of its pods.
+func inZone(t *testing.T, terms, pods string) func(*Context) {
+	t.Helper()
+	f := found(t, `{kind: PersistentVolumeClaim, spec: {accessModes: [ReadWriteMany], volumeName: pv-1}, status: {phase: Bound}}`)
+	volume := decode(t, `{kind: PersistentVolume, spec: {nodeAffinity: {required: {nodeSelectorTerms: `+terms+`}}}}`)
+	w := decode(t, `{spec: {template: {spec: `+pods+`}}}`)
+	return func(c *Context) {
+		f(c)
+		c.Observed.Required[Requirement{APIVersion: "v1", Kind: "PersistentVolume", Name: "pv-1"}.Key()] = volume
+		c.Workload = w
+	}
+}
+
 // running adds the workload as it runs.
 func running(t *testing.T, volumeClaim, workload string) func(*Context) {
 	t.Helper()
@@ -283,6 +297,36 @@ grants: {disk.cache: {spec: {accessModes: [ReadWriteOnce]}}}
 			context:    found(t, bound),
 			observed:   map[string]string{"disk.shared": retained(`{accessModes: [ReadWriteOnce]}`)},
 			want:       `{keys: [], published: true, verdict: "", warnings: [DiskPolicyPinned], warning: keeps that form}`,
+		},
+		"Zone": {
+			reason:     "pods that mount a volume of one zone are bound to it",
+			connection: `{type: disk, config: {diskName: shared}}`,
+			context:    inZone(t, `[{matchExpressions: [{key: topology.kubernetes.io/zone, operator: In, values: [eu-west-1a]}]}]`, `{}`),
+			want:       `{verdict: "", zone: eu-west-1a, warnings: []}`,
+		},
+		"ZoneByDriver": {
+			reason:     "drivers name zones by labels of their own, and a regional volume has two",
+			connection: `{type: disk, config: {diskName: shared}}`,
+			context:    inZone(t, `[{matchExpressions: [{key: topology.gke.io/zone, operator: In, values: [b, a]}, {key: kubernetes.io/os, operator: In, values: [linux]}]}, {matchExpressions: [{key: topology.gke.io/zone, operator: In, values: [a]}]}]`, `{}`),
+			want:       `{zone: "a,b", warnings: []}`,
+		},
+		"NoZone": {
+			reason:     "a volume that any node can mount is in no zone",
+			connection: `{type: disk, config: {diskName: shared}}`,
+			context:    inZone(t, `null`, `{topologySpreadConstraints: [{topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule}]}`),
+			want:       `{zone: "", warnings: []}`,
+		},
+		"ZoneSpread": {
+			reason:     "pods that must be in every zone can't all be where the volume is",
+			connection: `{type: disk, config: {diskName: shared}}`,
+			context:    inZone(t, `[{matchExpressions: [{key: topology.kubernetes.io/zone, operator: In, values: [eu-west-1a]}]}]`, `{topologySpreadConstraints: [{topologyKey: kubernetes.io/hostname, whenUnsatisfiable: DoNotSchedule}, {topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: DoNotSchedule}]}`),
+			want:       `{verdict: "", warnings: [ZoneSpread], warning: 'Deployment "api" must spread over zones, and PersistentVolumeClaim "shared" is in eu-west-1a only'}`,
+		},
+		"ZonePreferred": {
+			reason:     "pods that should spread, but needn't, run where the volume is",
+			connection: `{type: disk, config: {diskName: shared}}`,
+			context:    inZone(t, `[{matchExpressions: [{key: topology.kubernetes.io/zone, operator: In, values: [eu-west-1a]}]}]`, `{topologySpreadConstraints: [{topologyKey: topology.kubernetes.io/zone, whenUnsatisfiable: ScheduleAnyway}]}`),
+			want:       `{warnings: []}`,
 		},
 		"ReplicasUnsafe": {
 			reason:     "one node can mount the volume, and replicas may be on many",

@@ -128,7 +128,7 @@ func summarized(t *testing.T, reason string, e Expansion, want string) {
 		env[v.Name] = v.Value
 	}
 	b, err := json.Marshal(map[string]any{
-		"keys": keys, "grants": grants, "identity": e.Identity, "published": e.Published,
+		"keys": keys, "grants": grants, "identity": e.Identity, "zone": e.Zone, "published": e.Published,
 		"target": e.Target, "family": e.Family, "decision": e.Decision,
 		"annotations": e.Annotations, "injection": e.Injection, "env": env,
 		"verdict": e.Verdict.Reason, "message": e.Verdict.Message,

@@ -54,6 +54,7 @@ const (
 	RevocationExternal Reason = "RevocationExternal"
 	ReplicasUnsafe     Reason = "ReplicasUnsafe"
 	RolloutBlocks      Reason = "RolloutBlocks"
+	ZoneSpread         Reason = "ZoneSpread"
 	DiskPolicyPinned   Reason = "DiskPolicyPinned"
 	AllowListAbsent    Reason = "AllowListAbsent"
 	BindingRetained    Reason = "BindingRetained"
@@ -68,6 +69,7 @@ var severities = map[Reason]Severity{
 	RevocationExternal: Warns,
 	ReplicasUnsafe:     Warns,
 	RolloutBlocks:      Warns,
+	ZoneSpread:         Warns,
 	DiskPolicyPinned:   Warns,
 	AllowListAbsent:    Warns,
 	BindingRetained:    Warns,

@@ -85,6 +85,7 @@ func service(svc *plan.Service) claim.ServiceStatus {
 			Reason:   string(c.Verdict.Reason),
 			Message:  c.Verdict.Message,
 			Identity: c.Identity,
+			Zone:     c.Zone,
 			Warnings: notes(c.Warnings),
 		})
 	}

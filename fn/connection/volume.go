@@ -1,0 +1,119 @@
+package connection
+
+import (
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/serviceconnections/function-service-connections/fn/workload"
+)
+
+// topologyZone is the label of a node's zone (Kubernetes documentation,
+// "Well-Known Labels, Annotations and Taints").
+const topologyZone = "topology.kubernetes.io/zone"
+
+// zoneLabels are what volumes name a zone by: drivers that are older than that
+// label have one of their own, and some still write it alone (the sources of the
+// AWS EBS, Azure Disk and GCE Persistent Disk CSI drivers).
+var zoneLabels = []string{
+	topologyZone,
+	"failure-domain.beta.kubernetes.io/zone",
+	"topology.ebs.csi.aws.com/zone",
+	"topology.disk.csi.azure.com/zone",
+	"topology.gke.io/zone",
+}
+
+// boundVolume tells where a volume claim's volume is, and what that means for
+// the workload.
+func (c Context) boundVolume(e Expansion, pvc map[string]any) Expansion {
+	if name := text(pvc, "spec", "volumeName"); name != "" {
+		r := Requirement{APIVersion: "v1", Kind: "PersistentVolume", Name: name}
+		e.Requires = append(e.Requires, r)
+		volume, _ := c.Observed.Lookup(r)
+		e.Zone = strings.Join(zones(volume), ",")
+	}
+	if c.Workload == nil {
+		return e
+	}
+	e.Warnings = append(e.Warnings, c.rolloutWarnings(pvc)...)
+	if e.Zone != "" && c.spreadsOverZones() {
+		w := c.Service.Workload
+		e.Warnings = append(e.Warnings, Verdictf(ZoneSpread, "%s %q must spread over zones, and PersistentVolumeClaim %q is in %s only; set whenUnsatisfiable: ScheduleAnyway, or use a disk that is in every zone", w.Kind, w.Name, c.Connection.Config.DiskName, e.Zone))
+	}
+	return e
+}
+
+// zones that a volume can be used in, sorted. None: it doesn't say.
+func zones(volume map[string]any) []string {
+	var zs []string
+	terms, _, _ := unstructured.NestedFieldNoCopy(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms")
+	for _, term := range objects(terms) {
+		for _, e := range objects(term["matchExpressions"]) {
+			if key, _ := e["key"].(string); e["operator"] != "In" || !slices.Contains(zoneLabels, key) {
+				continue
+			}
+			values, _ := e["values"].([]any)
+			for _, v := range values {
+				if z, ok := v.(string); ok {
+					zs = append(zs, z)
+				}
+			}
+		}
+	}
+	slices.Sort(zs)
+	return slices.Compact(zs)
+}
+
+// spreadsOverZones says whether the workload's pods stay Pending rather than be
+// in one zone.
+func (c Context) spreadsOverZones() bool {
+	w := c.Service.Workload
+	kind, _ := workload.KindOf(w.APIVersion, w.Kind)
+	template, _ := kind.Template(c.Workload)
+	constraints, _, _ := unstructured.NestedFieldNoCopy(template, "spec", "topologySpreadConstraints")
+	return slices.ContainsFunc(objects(constraints), func(c map[string]any) bool {
+		return c["topologyKey"] == topologyZone && c["whenUnsatisfiable"] == "DoNotSchedule"
+	})
+}
+
+// rolloutWarnings about a volume that only one node can mount.
+func (c Context) rolloutWarnings(pvc map[string]any) []Verdict {
+	modes, _, _ := unstructured.NestedStringSlice(pvc, "spec", "accessModes")
+	w := c.Service.Workload
+	if w.Kind != "Deployment" || len(modes) == 0 || slices.Contains(modes, "ReadWriteMany") || slices.Contains(modes, "ReadOnlyMany") {
+		return nil
+	}
+	var vs []Verdict
+	v, _, _ := unstructured.NestedFieldNoCopy(c.Workload, "spec", "replicas")
+	if n, ok := number(v); ok && n > 1 {
+		vs = append(vs, Verdictf(ReplicasUnsafe, "Deployment %q has %d replicas, and PersistentVolumeClaim %q can be mounted by one node only; set replicas: 1, or use a disk with ReadWriteMany", w.Name, n, c.Connection.Config.DiskName))
+	}
+	if s := text(c.Workload, "spec", "strategy", "type"); s == "" || s == "RollingUpdate" {
+		vs = append(vs, Verdictf(RolloutBlocks, "Deployment %q rolls out with RollingUpdate, and its new pod may wait for PersistentVolumeClaim %q on another node; set strategy: Recreate", w.Name, c.Connection.Config.DiskName))
+	}
+	return vs
+}
+
+func number(v any) (int64, bool) {
+	switch n := v.(type) {
+	case int64:
+		return n, true
+	case float64:
+		return int64(n), true
+	default:
+		return 0, false
+	}
+}
+
+// objects of a list of decoded JSON.
+func objects(v any) []map[string]any {
+	items, _ := v.([]any)
+	out := make([]map[string]any, 0, len(items))
+	for _, item := range items {
+		if m, ok := item.(map[string]any); ok {
+			out = append(out, m)
+		}
+	}
+	return out
+}
