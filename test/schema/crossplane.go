@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+
+	"github.com/serviceconnections/function-service-connections/test/modules"
 )
 
 // Crossplane returns a Validator of Crossplane's own kinds, at the version of
@@ -29,7 +31,7 @@ func Crossplane(tb testing.TB) *Validator {
 var crossplane = sync.OnceValues(func() (*Validator, error) {
 	const module = "github.com/crossplane/crossplane/v2"
 
-	dirs, err := moduleDirs("crossplane", module)
+	dirs, err := modules.Dirs("crossplane", module)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +93,7 @@ func Defined(tb testing.TB, file string) []*apiextensionsv1.CustomResourceDefini
 var derived sync.Map
 
 func derive(path string) ([]*apiextensionsv1.CustomResourceDefinition, error) {
-	out, err := runGo("xcrd", "run", ".", path)
+	out, err := modules.Go("xcrd", "run", ".", path)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+
+	"github.com/serviceconnections/function-service-connections/test/modules"
 )
 
 // definitions are the files, by provider module, that hold the
@@ -55,14 +57,23 @@ func Providers(tb testing.TB) *Validator {
 }
 
 var providers = sync.OnceValues(func() (*Validator, error) {
-	modules := slices.Collect(maps.Keys(definitions))
-
-	dirs, err := moduleDirs("providers", modules...)
+	crds, err := ProviderDefinitions()
 	if err != nil {
 		return nil, err
 	}
 
-	var crds []*apiextensionsv1.CustomResourceDefinition
+	return New(slices.Concat(slices.Collect(maps.Values(crds))...)...), nil
+})
+
+// ProviderDefinitions returns the CustomResourceDefinitions of all kinds that the
+// function composes, by the path of their provider's module.
+func ProviderDefinitions() (map[string][]*apiextensionsv1.CustomResourceDefinition, error) {
+	dirs, err := modules.Dirs("providers", slices.Collect(maps.Keys(definitions))...)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the providers: %w", err)
+	}
+
+	crds := map[string][]*apiextensionsv1.CustomResourceDefinition{}
 
 	for module, files := range definitions {
 		for _, file := range files {
@@ -71,7 +82,7 @@ var providers = sync.OnceValues(func() (*Validator, error) {
 				return nil, err
 			}
 
-			crds = append(crds, crd)
+			crds[module] = append(crds[module], crd)
 
 			if file == serviceAccountIAMMembers {
 				derived, err := namespacedIAMMember(crd)
@@ -79,13 +90,13 @@ var providers = sync.OnceValues(func() (*Validator, error) {
 					return nil, err
 				}
 
-				crds = append(crds, derived)
+				crds[module] = append(crds[module], derived)
 			}
 		}
 	}
 
-	return New(crds...), nil
-})
+	return crds, nil
+}
 
 // namespacedIAMMember DERIVES the CustomResourceDefinition of
 // cloudplatform.gcp.m.upbound.io/v1beta1 ServiceAccountIAMMember from that of

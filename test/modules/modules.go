@@ -1,4 +1,6 @@
-package schema
+// Package modules finds other projects' files in the module cache, where go.sum
+// vouches for them.
+package modules
 
 import (
 	"bytes"
@@ -10,16 +12,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"sigs.k8s.io/yaml"
 )
 
-// moduleDirs returns the folders in the module cache of modules that the module
+// Dirs returns the folders in the module cache of modules that the module
 // tools/<tool> requires, by module path. The go command downloads those that
 // aren't there, and verifies them by that module's go.sum.
-func moduleDirs(tool string, modules ...string) (map[string]string, error) {
-	out, err := runGo(tool, append([]string{"mod", "download", "-json"}, modules...)...)
+func Dirs(tool string, modules ...string) (map[string]string, error) {
+	out, err := Go(tool, append([]string{"mod", "download", "-json"}, modules...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -42,10 +41,10 @@ func moduleDirs(tool string, modules ...string) (map[string]string, error) {
 	}
 }
 
-// runGo runs the go command in the module tools/<tool> and returns what it
+// Go runs the go command in the module tools/<tool> and returns what it
 // prints.
-func runGo(tool string, args ...string) ([]byte, error) {
-	root, err := repositoryRoot()
+func Go(tool string, args ...string) ([]byte, error) {
+	root, err := Root()
 	if err != nil {
 		return nil, err
 	}
@@ -66,9 +65,9 @@ func runGo(tool string, args ...string) ([]byte, error) {
 	return out, nil
 }
 
-// repositoryRoot is the nearest folder upwards that has tools/providers. A test
+// Root of the repository: the nearest folder upwards that has tools/providers. A test
 // runs in the folder of its package.
-func repositoryRoot() (string, error) {
+func Root() (string, error) {
 	start, err := os.Getwd()
 	if err != nil {
 		return "", fmt.Errorf("cannot find the repository: %w", err)
@@ -83,22 +82,4 @@ func repositoryRoot() (string, error) {
 			return "", fmt.Errorf("cannot find the repository: no folder above %s has tools/providers/go.mod", start)
 		}
 	}
-}
-
-func read(path string) (*apiextensionsv1.CustomResourceDefinition, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read CustomResourceDefinition: %w", err)
-	}
-
-	return decode(path, data)
-}
-
-func decode(path string, data []byte) (*apiextensionsv1.CustomResourceDefinition, error) {
-	crd := &apiextensionsv1.CustomResourceDefinition{}
-	if err := yaml.UnmarshalStrict(data, crd); err != nil {
-		return nil, fmt.Errorf("cannot decode CustomResourceDefinition %s: %w", path, err)
-	}
-
-	return crd, nil
 }
