@@ -49,8 +49,13 @@ func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) 
 		require(rsp, r)
 	}
 	xr, observed := object(req.GetObserved().GetComposite().GetResource()), observe(req)
-	c, err := readClaim(in, xr, plan.Owns(observed))
+	owned := plan.Owns(observed)
+	c, err := readClaim(in, xr, owned)
 	switch {
+	case errors.Is(err, errNotClaimed) && owned:
+		// It had a namespace. What runs must stay as it is, the workloads of
+		// earlier steps included.
+		return fatal(rsp, status.Unclaimed(err), err), nil
 	case errors.Is(err, errNotClaimed):
 		return keep(rsp, observed, status.Unclaimed(err))
 	case err != nil:
@@ -67,6 +72,7 @@ func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) 
 		Claim:    c,
 		Settings: s,
 		Observed: observed,
+		Desired:  desired(req),
 		Rendered: rendered(req, c),
 		Previous: previous(in, xr),
 	}))
@@ -81,7 +87,7 @@ func respond(rsp *fnv1.RunFunctionResponse, in *input, c *claim.Claim, p *plan.P
 		return nil, err
 	}
 	if err := writeStatus(rsp, in, status.Of(p)); err != nil {
-		return nil, err
+		return fatal(rsp, status.Unresolved(err), err), nil
 	}
 	require(rsp, p.Requires...)
 	setConditions(rsp, status.Conditions(c, p))

@@ -72,6 +72,11 @@ func readInput(req *fnv1.RunFunctionRequest) (*input, error) {
 	if in.Source.Status == "" {
 		in.Source.Status = "status"
 	}
+	for _, f := range []struct{ name, path string }{{"services", in.Source.Services}, {"status", in.Source.Status}, {"namespace", in.Source.Namespace}} {
+		if _, err := fieldpath.Parse(f.path); err != nil {
+			return nil, fmt.Errorf("cannot read the function's input: source.%s: %q must be a field path such as spec.services: %w", f.name, f.path, err)
+		}
+	}
 	return in, nil
 }
 
@@ -179,18 +184,17 @@ func previous(in *input, xr map[string]any) claim.Status {
 	return s
 }
 
-// observe what Crossplane read for this call.
+// observe what Crossplane read for this call. What an earlier step desires under
+// a key is that step's, whatever it looks like.
 func observe(req *fnv1.RunFunctionRequest) connection.Observed {
 	o := connection.Observed{
 		Composed: make(map[string]connection.Composed, len(req.GetObserved().GetResources())),
 		Required: make(map[string]map[string]any, len(req.GetRequiredResources())),
 	}
+	theirs := desired(req)
 	for key, r := range req.GetObserved().GetResources() {
-		o.Composed[key] = connection.Composed{
-			Object: object(r.GetResource()),
-			ManagedFields: func() []any {
-				return r.GetResource().GetFields()["metadata"].GetStructValue().GetFields()["managedFields"].GetListValue().AsSlice()
-			},
+		if !theirs[key] {
+			o.Composed[key] = composed(r)
 		}
 	}
 	for name, rs := range req.GetRequiredResources() {
@@ -202,24 +206,53 @@ func observe(req *fnv1.RunFunctionRequest) connection.Observed {
 	return o
 }
 
+// composed resource as it is observed.
+func composed(r *fnv1.Resource) connection.Composed {
+	return connection.Composed{
+		Object: object(r.GetResource()),
+		ManagedFields: func() []any {
+			return r.GetResource().GetFields()["metadata"].GetStructValue().GetFields()["managedFields"].GetListValue().AsSlice()
+		},
+	}
+}
+
 // rendered are the workloads that earlier steps desire in the claim's
-// namespace.
+// namespace. One without a pod template of its own, such as a Rollout that refers
+// to a Deployment, gets nothing here.
 func rendered(req *fnv1.RunFunctionRequest, c *claim.Claim) plan.Workloads {
 	ws := plan.Workloads{}
 	for key, r := range req.GetDesired().GetResources() {
 		fields := r.GetResource().GetFields()
 		apiVersion, kind := fields["apiVersion"].GetStringValue(), fields["kind"].GetStringValue()
-		if _, ok := workload.KindOf(apiVersion, kind); !ok {
+		k, ok := workload.KindOf(apiVersion, kind)
+		if !ok {
 			continue
 		}
 		metadata := fields["metadata"].GetStructValue().GetFields()
 		if ns := metadata["namespace"].GetStringValue(); ns != c.Namespace && (ns != "" || !c.Namespaced) {
 			continue
 		}
+		o := object(r.GetResource())
+		if _, ok := k.Template(o); !ok {
+			continue
+		}
 		w := claim.Workload{APIVersion: apiVersion, Kind: kind, Name: metadata["name"].GetStringValue()}
-		ws[w] = plan.Rendered{Key: key, Object: object(r.GetResource())}
+		rendered := plan.Rendered{Key: key, Object: o}
+		if observed, ok := req.GetObserved().GetResources()[key]; ok {
+			rendered.Observed = composed(observed)
+		}
+		ws[w] = rendered
 	}
 	return ws
+}
+
+// desired are the composed resource keys of earlier steps.
+func desired(req *fnv1.RunFunctionRequest) map[string]bool {
+	keys := make(map[string]bool, len(req.GetDesired().GetResources()))
+	for key := range req.GetDesired().GetResources() {
+		keys[key] = true
+	}
+	return keys
 }
 
 // object is a protobuf struct as decoded JSON, without what only ever costs:

@@ -15,7 +15,6 @@ import (
 	"github.com/serviceconnections/function-service-connections/fn/connection"
 	"github.com/serviceconnections/function-service-connections/fn/plan"
 	"github.com/serviceconnections/function-service-connections/fn/status"
-	"github.com/serviceconnections/function-service-connections/fn/workload"
 )
 
 // compose the resources, beside those of earlier steps.
@@ -44,19 +43,16 @@ func resources(rsp *fnv1.RunFunctionResponse) map[string]*fnv1.Resource {
 	return rsp.GetDesired().GetResources()
 }
 
-// deliver the injection into the workloads that earlier steps render. A
-// workload that can't take it passes as it is.
+// deliver the workloads that earlier steps render, as the plan leaves them.
 func deliver(rsp *fnv1.RunFunctionResponse, p *plan.Plan) error {
 	for _, s := range p.Services {
-		if s.Rendered == nil || s.Injection == nil || s.Refused.Blocks() {
+		if s.Rendered == nil {
 			continue
 		}
-		kind, _ := workload.KindOf(s.Workload.APIVersion, s.Workload.Kind)
-		template, ok := kind.Template(s.Rendered.Object)
-		if !ok {
+		if s.Withheld {
+			delete(resources(rsp), s.Rendered.Key)
 			continue
 		}
-		workload.Inject(template, *s.Injection)
 		o, err := structpb.NewStruct(s.Rendered.Object)
 		if err != nil {
 			return fmt.Errorf("cannot encode %s %q: %w", s.Workload.Kind, s.Workload.Name, err)
@@ -154,11 +150,12 @@ func setConditions(rsp *fnv1.RunFunctionResponse, cs []status.Condition) {
 // setReady holds the composite resource back until every connection is ready.
 // Beside the resources of other steps, readiness is then Crossplane's to tell.
 func setReady(rsp *fnv1.RunFunctionResponse, ready bool, ours map[string]plan.Composed) {
-	switch {
-	case !ready:
+	if !ready {
 		composite(rsp).Ready = fnv1.Ready_READY_FALSE
 		return
-	case composite(rsp).GetReady() != fnv1.Ready_READY_UNSPECIFIED:
+	}
+	rsp.Meta.Ttl = durationpb.New(ttlReady)
+	if composite(rsp).GetReady() != fnv1.Ready_READY_UNSPECIFIED {
 		return
 	}
 	for key := range resources(rsp) {
@@ -167,5 +164,4 @@ func setReady(rsp *fnv1.RunFunctionResponse, ready bool, ours map[string]plan.Co
 		}
 	}
 	composite(rsp).Ready = fnv1.Ready_READY_TRUE
-	rsp.Meta.Ttl = durationpb.New(ttlReady)
 }

@@ -37,7 +37,7 @@ type Granted struct {
 
 // A grantKind is a kind of composed resource, by the grant in its key.
 type grantKind struct {
-	kind   string
+	kind   managedKind
 	family Family
 	types  []claim.ConnectionType
 
@@ -47,12 +47,12 @@ type grantKind struct {
 }
 
 var grantKinds = map[string]grantKind{
-	"serviceaccount": {kind: "ServiceAccount"},
-	"role":           {kind: "Role", family: FamilyAWS, types: []claim.ConnectionType{claim.TypeAWSRole}},
-	"association":    {kind: "PodIdentityAssociation", family: FamilyAWS, types: []claim.ConnectionType{claim.TypeAWSRole}, granted: grantedRole},
-	"identity":       {kind: "UserAssignedIdentity", family: FamilyAzure, types: []claim.ConnectionType{claim.TypeAzureManagedIdentity}},
-	"credential":     {kind: "FederatedIdentityCredential", family: FamilyAzure, types: []claim.ConnectionType{claim.TypeAzureManagedIdentity}, granted: grantedIdentity},
-	"member":         {kind: "ServiceAccountIAMMember", family: FamilyGoogle, types: []claim.ConnectionType{claim.TypeCloudSQL, claim.TypeGCPServiceAccount}, granted: grantedGoogleAccount},
+	"serviceaccount": {kind: managedKind{namespaced: serviceAccountKind, cluster: serviceAccountKind}},
+	"role":           {kind: roleKind, family: FamilyAWS, types: []claim.ConnectionType{claim.TypeAWSRole}},
+	"association":    {kind: associationKind, family: FamilyAWS, types: []claim.ConnectionType{claim.TypeAWSRole}, granted: grantedRole},
+	"identity":       {kind: identityKind, family: FamilyAzure, types: []claim.ConnectionType{claim.TypeAzureManagedIdentity}},
+	"credential":     {kind: credentialKind, family: FamilyAzure, types: []claim.ConnectionType{claim.TypeAzureManagedIdentity}, granted: grantedIdentity},
+	"member":         {kind: memberKind, family: FamilyGoogle, types: []claim.ConnectionType{claim.TypeCloudSQL, claim.TypeGCPServiceAccount}, granted: grantedGoogleAccount},
 }
 
 func grantedRole(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
@@ -74,8 +74,7 @@ func grantedGoogleAccount(s *settings.Settings, namespace string, o map[string]a
 // GrantedBy tells an observed composed resource of ours from those of other
 // pipeline steps, by its key and kind.
 func GrantedBy(s *settings.Settings, namespace, key string, object map[string]any) (Granted, bool) {
-	kind := text(object, "kind")
-	if strings.HasPrefix(key, DiskPrefix) && (kind == volumeClaimKind.Kind || kind == "Object") {
+	if strings.HasPrefix(key, DiskPrefix) && (volumeClaimKind.is(object) || objectKind.is(object)) {
 		return Granted{Key: key, Data: true, Types: []claim.ConnectionType{claim.TypeDisk}}, true
 	}
 	parts := strings.Split(key, ".")
@@ -88,7 +87,7 @@ func GrantedBy(s *settings.Settings, namespace, key string, object map[string]an
 		return Granted{}, false
 	}
 	gk, ok := grantKinds[parts[n]]
-	if !ok || gk.kind != kind {
+	if !ok || !gk.kind.is(object) {
 		return Granted{}, false
 	}
 	g := Granted{Key: key, ServiceAccount: strings.Join(parts[:n], "."), Family: gk.family, Types: gk.types}

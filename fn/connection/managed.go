@@ -18,9 +18,19 @@ type Kind struct {
 	CRD string
 }
 
+// is says whether an object is of the kind, in whatever version of its group.
+func (k Kind) is(object map[string]any) bool {
+	group := func(apiVersion string) string { return apiVersion[:max(0, strings.IndexByte(apiVersion, '/'))] }
+	return text(object, "kind") == k.Kind && group(text(object, "apiVersion")) == group(k.APIVersion)
+}
+
 // A managedKind is a provider's kind in both of its groups: the namespaced one,
 // for composite resources in a namespace, and the cluster-scoped one.
 type managedKind struct{ namespaced, cluster Kind }
+
+func (k managedKind) is(object map[string]any) bool {
+	return k.namespaced.is(object) || k.cluster.is(object)
+}
 
 // newManagedKind of a service such as eks.aws in a domain such as upbound.io.
 func newManagedKind(kind, plural, service, domain, namespacedVersion, clusterVersion string) managedKind {

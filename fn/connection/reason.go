@@ -60,6 +60,7 @@ const (
 	BindingRetained    Reason = "BindingRetained"
 
 	WorkloadNotFound Reason = "WorkloadNotFound"
+	WorkloadWithheld Reason = "WorkloadWithheld"
 	Superseded       Reason = "Superseded"
 	Connected        Reason = "Connected"
 )
@@ -74,6 +75,7 @@ var severities = map[Reason]Severity{
 	AllowListAbsent:    Warns,
 	BindingRetained:    Warns,
 	WorkloadNotFound:   Note,
+	WorkloadWithheld:   Note,
 	Superseded:         Note,
 	Connected:          Note,
 }

@@ -17,6 +17,11 @@ func (p *planner) findServiceAccounts() {
 		if s.observed = p.Observed.Object(connection.ServiceAccountKey(name)); s.observed != nil {
 			continue
 		}
+		if g := connection.ServiceAccount(ns, name, nil); s.composed && p.Desired[g.Key] {
+			s.account = keyTaken(g)
+			s.refuse()
+			continue
+		}
 		sa, known := p.require(connection.ServiceAccountRequirement(ns, name))
 		uid, _ := connection.Controller(sa)
 		switch {
@@ -32,10 +37,15 @@ func (p *planner) findServiceAccounts() {
 		if s.composed && s.account.Blocks() {
 			// Nothing is composed for a service whose ServiceAccount is not its
 			// own: a grant would go to somebody else's pods.
-			for _, c := range s.Connections {
-				c.refuse(s.account)
-			}
+			s.refuse()
 		}
+	}
+}
+
+// refuse all connections of a service that has no ServiceAccount.
+func (s *Service) refuse() {
+	for _, c := range s.Connections {
+		c.refuse(s.account)
 	}
 }
 
@@ -91,6 +101,9 @@ func (p *planner) compose() {
 // object that it can't apply, and writes no status then, so this is asked
 // before: is the kind installed, and is the name free?
 func (p *planner) mayCompose(g connection.Grant) connection.Verdict {
+	if p.Desired[g.Key] {
+		return keyTaken(g)
+	}
 	if p.Observed.Object(g.Key) != nil {
 		return connection.Verdict{}
 	}
@@ -116,6 +129,12 @@ func (p *planner) mayCompose(g connection.Grant) connection.Verdict {
 	default:
 		return connection.Verdict{}
 	}
+}
+
+// keyTaken says that an earlier step of the pipeline composes something under
+// the grant's key, which is then not for us to overwrite.
+func keyTaken(g connection.Grant) connection.Verdict {
+	return connection.Verdictf(connection.NameConflict, "an earlier step of the Composition's pipeline composes a resource named %q, which the function needs for its %s; ask the platform team to name theirs otherwise", g.Key, g.Kind.Kind)
 }
 
 // kindObserved says whether an object of the kind is observed, which answers

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
@@ -40,7 +41,7 @@ func (p *planner) findWorkload(s *Service) {
 	if r, ok := p.Rendered[*s.Workload]; ok {
 		s.Rendered = &r
 		w.readable = true
-		w.object = p.Observed.Object(r.Key)
+		w.object = r.Observed.Object
 		w.template, _ = w.kind.Template(r.Object)
 	} else if p.readWorkload(s) && w.object != nil {
 		w.template, _ = w.kind.Template(w.object)
@@ -104,12 +105,12 @@ func (p *planner) injection(s *Service) (*claim.Injection, connection.Verdict) {
 	var parts []claim.Injection
 	annotations := map[string]string{}
 	for _, c := range s.Connections {
-		if !c.active || !c.Published || !published && p.notAnnotated(c).Reason == connection.ServiceAccountNotAnnotated {
+		if c.injected = c.active && c.Published && (published || p.notAnnotated(c).Reason != connection.ServiceAccountNotAnnotated); !c.injected {
 			continue
 		}
 		parts = append(parts, c.Injection)
-		for k := range c.Annotations {
-			annotations[k] = p.annotation(s, k)
+		for k, v := range c.Annotations {
+			annotations[k] = p.annotation(s, k, v)
 		}
 	}
 	if len(parts) == 0 {
@@ -120,18 +121,20 @@ func (p *planner) injection(s *Service) (*claim.Injection, connection.Verdict) {
 		return nil, connection.Verdictf(connection.NameConflict, "the connections of service %q exclude each other: %s", s.Name, err)
 	}
 	injection.ServiceAccountName = s.ServiceAccount
-	injection.Containers = s.Containers
-	injection.Complete = len(parts) == len(s.Connections)
+	injection.Containers = slices.Sorted(slices.Values(s.Containers))
+	injection.Complete = len(parts) == len(s.Connections) && !p.Claim.Incomplete
 	injection.Hash = workload.Hash(injection, annotations)
 	return &injection, connection.Verdict{}
 }
 
-// annotation of a service's ServiceAccount as this run leaves it.
-func (p *planner) annotation(s *Service, key string) string {
+// annotation of a service's ServiceAccount as this run leaves it. Somebody else's
+// ServiceAccount that lacks the annotation, or is away for a moment, counts as if
+// it had the wanted one, or the pods would be called out of date.
+func (p *planner) annotation(s *Service, key, wanted string) string {
 	if c, ok := p.plan.Composed[connection.ServiceAccountKey(s.ServiceAccount)]; ok {
 		return connection.Annotation(c.Object, key)
 	}
-	return connection.Annotation(s.observed, key)
+	return cmp.Or(connection.Annotation(s.observed, key), wanted)
 }
 
 // notAnnotated says whether the ServiceAccount lacks annotations that the
@@ -210,74 +213,4 @@ func unpublished(c *Connection) connection.Verdict {
 		return connection.Verdict{}
 	}
 	return connection.Verdictf(connection.Creating, "the identity of %s is not known yet", c.Type)
-}
-
-// rollOut says of every service whether pods may pre-date its injection, and
-// how to replace them.
-func (p *planner) rollOut() {
-	for _, s := range p.plan.Services {
-		var was *claim.Rollout
-		for _, ps := range p.Previous.Services {
-			if ps.Name == s.Name {
-				was = ps.Rollout
-			}
-		}
-		hash := ""
-		if s.Injection != nil {
-			hash = s.Injection.Hash
-		}
-		switch {
-		case !s.workload.readable:
-		case s.Rendered != nil:
-			s.Rollout = rendered(s, hash)
-		default:
-			restart := s.workload.kind.Restart(p.Claim.Namespace, s.Workload.Name)
-			s.Rollout = advance(was, hash, s.workload)
-			if restart == "" && s.Rollout != nil {
-				// The next run of a CronJob has new pods; only jobs that run now
-				// can have older ones.
-				s.Rollout.Current = !s.workload.running()
-			}
-			if s.Rollout != nil && !s.Rollout.Current && s.workload.object != nil && s.Refused.Reason == "" {
-				s.Restart = restart
-			}
-		}
-	}
-}
-
-// rendered workloads roll out by themselves: the injection changes their
-// template.
-func rendered(s *Service, hash string) *claim.Rollout {
-	if s.workload.object == nil {
-		return &claim.Rollout{Injection: hash, Current: true}
-	}
-	running, _ := s.workload.kind.Template(s.workload.object)
-	return &claim.Rollout{Injection: hash, Current: connection.Annotation(running, workload.AnnotationInjection) == hash}
-}
-
-// advance what is remembered of a workload. A change of the injection is
-// remembered with the pod template's hash; once that differs, the pods are new.
-// A workload that wasn't there when the injection had been published can have
-// no older pods.
-func advance(was *claim.Rollout, hash string, w workloadState) *claim.Rollout {
-	template := ""
-	if w.object != nil {
-		template = w.kind.TemplateHash(w.object)
-	}
-	if was == nil && hash == "" {
-		return nil
-	}
-	now := claim.Rollout{Injection: hash, Template: template}
-	if was == nil || was.Injection != hash {
-		return &now
-	}
-	if was.Current {
-		return &claim.Rollout{Injection: hash, Current: true}
-	}
-	switch {
-	case template == "", was.Template != "" && was.Template != template:
-		return &claim.Rollout{Injection: hash, Current: true}
-	default:
-		return &now
-	}
 }

@@ -16,7 +16,10 @@ type Input struct {
 	Settings *settings.Settings
 	Observed connection.Observed
 
-	// Rendered are the workloads that earlier steps of the pipeline desire.
+	// Desired are the composed resource keys of earlier steps of the pipeline.
+	Desired map[string]bool
+
+	// Rendered are the workloads among them that a service may name.
 	Rendered Workloads
 
 	// Previous is the status that the last run wrote. It is trusted for no
@@ -28,10 +31,14 @@ type Input struct {
 type Workloads map[claim.Workload]Rendered
 
 // Rendered is a workload that an earlier step desires, by its composed resource
-// key.
+// key. It has a pod template.
 type Rendered struct {
 	Key    string
 	Object map[string]any
+
+	// Observed is the workload as it runs, without an Object where it doesn't
+	// yet.
+	Observed connection.Composed
 }
 
 // A Plan is what one run of the function decides.
@@ -65,9 +72,10 @@ type Service struct {
 	// Injection to publish, nil where there is none.
 	Injection *claim.Injection
 
-	// Rendered is the workload, where an earlier step renders it. The
-	// injection goes into it unless Refused.
+	// Rendered is the workload, where an earlier step renders it, as this run
+	// leaves it. Withheld says that it must not be created yet.
 	Rendered *Rendered
+	Withheld bool
 
 	// Refused says why the service's pods would get nothing.
 	Refused connection.Verdict
@@ -94,8 +102,9 @@ type Connection struct {
 
 	service *Service
 
-	// active connections compose their grants.
-	active bool
+	// active connections compose their grants, and injected ones are in the
+	// injection.
+	active, injected bool
 }
 
 // Ready says whether pods with the injection can use the connection.
@@ -127,6 +136,7 @@ func Make(in Input) *Plan {
 	p.composeServiceAccounts()
 	p.inject()
 	p.conclude()
+	p.deliver()
 	p.rollOut()
 	p.keep()
 	return p.plan

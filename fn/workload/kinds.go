@@ -11,6 +11,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"strings"
 )
 
@@ -31,6 +32,9 @@ type Kind struct {
 	// template is the path of the pod template; empty where the object itself
 	// is the pod.
 	template []string
+
+	// Fixed says that the template can't change once the workload exists.
+	Fixed bool
 
 	// restartedAt is the path of the field that a restart sets, where that is
 	// outside the pod template.
@@ -54,6 +58,9 @@ const (
 // running pods alone.
 const recreate = `recreate <kind> "<name>" in namespace "<namespace>"`
 
+// deletePods is for those whose controller waits for it.
+const deletePods = `delete the pods of <kind> "<name>" in namespace "<namespace>", which its updateStrategy OnDelete leaves as they are`
+
 var podTemplate = []string{"spec", "template"}
 
 var kinds = []Kind{
@@ -61,9 +68,9 @@ var kinds = []Kind{
 	{APIVersion: apps, Kind: "StatefulSet", Inspected: true, template: podTemplate, restart: "kubectl -n <namespace> rollout restart statefulset/<name>"},
 	{APIVersion: apps, Kind: "DaemonSet", Inspected: true, template: podTemplate, restart: "kubectl -n <namespace> rollout restart daemonset/<name>"},
 	{APIVersion: apps, Kind: "ReplicaSet", Inspected: true, template: podTemplate, restart: recreate},
-	{APIVersion: batch, Kind: "Job", Inspected: true, template: podTemplate, restart: recreate},
+	{APIVersion: batch, Kind: "Job", Inspected: true, Fixed: true, template: podTemplate, restart: recreate},
 	{APIVersion: batch, Kind: "CronJob", Inspected: true, template: []string{"spec", "jobTemplate", "spec", "template"}},
-	{APIVersion: core, Kind: "Pod", restart: recreate},
+	{APIVersion: core, Kind: "Pod", Fixed: true, restart: recreate},
 	// Argo Rollouts documentation, "kubectl argo rollouts restart": it sets
 	// spec.restartAt and leaves the template alone.
 	{APIVersion: argo, Kind: "Rollout", Inspected: true, CRD: "rollouts.argoproj.io", template: podTemplate, restartedAt: []string{"spec", "restartAt"}, restart: "kubectl argo rollouts restart <name> -n <namespace>"},
@@ -91,23 +98,66 @@ func (k Kind) Template(obj map[string]any) (map[string]any, bool) {
 	return template, true
 }
 
+// SetTemplate replaces the pod template of a workload of this kind. Of a Pod,
+// which is its own template, that is its metadata and spec.
+func (k Kind) SetTemplate(obj, template map[string]any) {
+	at := obj
+	for i, field := range k.template {
+		if i == len(k.template)-1 {
+			at[field] = template
+			return
+		}
+		at = ensure(at, field)
+	}
+	maps.Copy(obj, template)
+}
+
+// Rolls says whether a change of the pod template replaces the workload's pods
+// without anybody's help.
+func (k Kind) Rolls(obj map[string]any) bool {
+	switch k.Kind {
+	case "ReplicaSet", "Job", "Pod":
+		return false
+	default:
+		return !onDelete(obj)
+	}
+}
+
+// onDelete says whether somebody must delete a StatefulSet's or DaemonSet's pods
+// to have them made anew.
+func onDelete(obj map[string]any) bool {
+	return at(obj, "spec", "updateStrategy", "type") == "OnDelete"
+}
+
 // Restart is the command, or where there is none the advice, that replaces the
 // workload's running pods by new ones. It is empty for a CronJob, whose next run
 // makes a new pod.
-func (k Kind) Restart(namespace, name string) string {
-	return strings.NewReplacer("<namespace>", namespace, "<name>", name, "<kind>", k.Kind).Replace(k.restart)
+func (k Kind) Restart(namespace, name string, obj map[string]any) string {
+	advice := k.restart
+	if onDelete(obj) {
+		advice = deletePods
+	}
+	return strings.NewReplacer("<namespace>", namespace, "<name>", name, "<kind>", k.Kind).Replace(advice)
 }
 
 // TemplateHash is a hash of all that replaces the workload's pods when it
-// changes: the pod template, the object's identity, since a workload that was
-// deleted and made again has new pods, and for a Rollout the time of its last
-// restart. Scaling doesn't change it. It is empty without a pod template.
+// changes: the object's identity, since a workload that was deleted and made
+// again has new pods; the pod template, where that rolls out; for a Rollout the
+// time of its last restart, and for a StatefulSet whose pods somebody deletes the
+// revision that all of them have. Scaling doesn't change it. It is empty without
+// a pod template.
 func (k Kind) TemplateHash(obj map[string]any) string {
 	template, ok := k.Template(obj)
 	if !ok {
 		return ""
 	}
-	hashed := map[string]any{"template": withoutNulls(template), "uid": at(obj, "metadata", "uid")}
+	hashed := map[string]any{"uid": at(obj, "metadata", "uid")}
+	switch {
+	case k.Rolls(obj):
+		hashed["template"] = withoutNulls(template)
+	case onDelete(obj):
+		hashed["revision"] = at(obj, "status", "currentRevision")
+	}
 	if len(k.restartedAt) > 0 {
 		hashed["restartedAt"] = at(obj, k.restartedAt...)
 	}

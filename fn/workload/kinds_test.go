@@ -34,7 +34,7 @@ func TestKindOf(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			k, known := KindOf(tc.apiVersion, tc.kind)
-			got := want{Known: known, Inspected: k.Inspected, CRD: k.CRD, Restart: k.Restart("team-a", "api")}
+			got := want{Known: known, Inspected: k.Inspected, CRD: k.CRD, Restart: k.Restart("team-a", "api", nil)}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("%s\n-want +got:\n%s", tc.reason, diff)
 			}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
 )
 
 // A record of what Inject put into a template. Names and values alone don't say
@@ -61,6 +63,34 @@ func recorded(template map[string]any) (record, bool) {
 	s := text(object(object(template, "metadata"), "annotations"), annotationInjected)
 	var r record
 	return r, s != "" && json.Unmarshal([]byte(s), &r) == nil
+}
+
+// Injected says whether a template has an injection that Inject put there.
+func Injected(template map[string]any) bool {
+	_, ok := recorded(template)
+	return ok
+}
+
+// Loses says whether a template has something of an earlier Inject that the
+// injection doesn't hold.
+func Loses(template map[string]any, injection claim.Injection) bool {
+	r, _ := recorded(template)
+	has := func(names []string, have func(string) bool) bool {
+		return !slices.ContainsFunc(names, func(n string) bool { return !have(n) })
+	}
+	holds := has(r.Labels, func(k string) bool { _, ok := injection.Labels[k]; return ok }) &&
+		has(r.Volumes, func(n string) bool {
+			return slices.ContainsFunc(injection.Volumes, func(v claim.Volume) bool { return v.Name == n })
+		}) &&
+		has(r.InitContainers, func(n string) bool {
+			return slices.ContainsFunc(injection.InitContainers, func(c claim.Sidecar) bool { return c.Name == n })
+		})
+	for _, names := range r.Env {
+		holds = holds && has(names, func(n string) bool {
+			return slices.ContainsFunc(injection.Env, func(e claim.EnvVar) bool { return e.Name == n })
+		})
+	}
+	return !holds
 }
 
 // Remove changes the pod template in place: it takes out what Inject put there,

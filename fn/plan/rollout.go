@@ -1,0 +1,85 @@
+package plan
+
+import (
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/connection"
+	"github.com/serviceconnections/function-service-connections/fn/workload"
+)
+
+// rollOut says of every service whether pods may pre-date its injection, and
+// how to replace them.
+func (p *planner) rollOut() {
+	for _, s := range p.plan.Services {
+		w := s.workload
+		if !w.readable {
+			continue
+		}
+		hash := s.hash()
+		restart := w.kind.Restart(p.Claim.Namespace, s.Workload.Name, w.object)
+		switch {
+		case s.Rendered != nil && (w.object == nil || w.kind.Rolls(w.object) || w.kind.Fixed):
+			s.Rollout = rendered(w, hash)
+			if !w.kind.Fixed {
+				// It rolls out by itself: the injection changes its template.
+				restart = ""
+			}
+		default:
+			s.Rollout = advance(p.remembered(s), hash, w)
+			if restart == "" && s.Rollout != nil && !s.Rollout.Current {
+				// The next run of a CronJob has new pods; only jobs that run now
+				// can have older ones.
+				s.Rollout.Current = !w.running()
+			}
+		}
+		if s.Rollout != nil && !s.Rollout.Current && w.object != nil && s.Refused.Reason == "" {
+			s.Restart = restart
+		}
+	}
+}
+
+// remembered rollout of the service's workload. Another workload that the
+// service had before tells nothing about this one's pods.
+func (p *planner) remembered(s *Service) *claim.Rollout {
+	for _, ps := range p.Previous.Services {
+		if ps.Name == s.Name && ps.Workload != nil && *ps.Workload == *s.Workload {
+			return ps.Rollout
+		}
+	}
+	return nil
+}
+
+// rendered workloads say themselves which injection their pods have.
+func rendered(w workloadState, hash string) *claim.Rollout {
+	if w.object == nil {
+		return &claim.Rollout{Injection: hash, Current: true}
+	}
+	running, _ := w.kind.Template(w.object)
+	return &claim.Rollout{Injection: hash, Current: connection.Annotation(running, workload.AnnotationInjection) == hash}
+}
+
+// advance what is remembered of a workload. A change of the injection is
+// remembered with the pod template's hash; once that differs, the pods are new.
+// A workload that wasn't there when the injection had been published can have
+// no older pods.
+func advance(was *claim.Rollout, hash string, w workloadState) *claim.Rollout {
+	template := ""
+	if w.object != nil {
+		template = w.kind.TemplateHash(w.object)
+	}
+	if was == nil && hash == "" {
+		return nil
+	}
+	now := claim.Rollout{Injection: hash, Template: template}
+	if was == nil || was.Injection != hash {
+		return &now
+	}
+	if was.Current {
+		return &claim.Rollout{Injection: hash, Current: true}
+	}
+	switch {
+	case template == "", was.Template != "" && was.Template != template:
+		return &claim.Rollout{Injection: hash, Current: true}
+	default:
+		return &now
+	}
+}
