@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
@@ -98,8 +99,8 @@ func (v *validator) gcp(g *v1beta1.GCP, p *field.Path) {
 	}
 	v.providerConfig(g.ProviderConfigRef, p.Child("providerConfigRef"))
 	v.form(p.Child("proxy", "image"), g.Proxy.Image, imagePattern, "must be an image reference")
-	v.quantities(p.Child("proxy", "resources", "requests"), g.Proxy.Resources.Requests)
-	v.quantities(p.Child("proxy", "resources", "limits"), g.Proxy.Resources.Limits)
+	v.containerResources(p.Child("proxy", "resources", "requests"), g.Proxy.Resources.Requests)
+	v.containerResources(p.Child("proxy", "resources", "limits"), g.Proxy.Resources.Limits)
 	if g.ServiceAccounts == nil {
 		return
 	}
@@ -164,13 +165,18 @@ func (v *validator) namespaces(p *field.Path, ns []string) {
 	}
 }
 
-func (v *validator) quantities(p *field.Path, qs map[string]string) {
-	names := make([]string, 0, len(qs))
-	for n := range qs {
-		names = append(names, n)
+// containerResources of the proxy. The admission policy lets no others through.
+func (v *validator) containerResources(p *field.Path, qs map[string]string) {
+	v.quantities(p, qs)
+	for _, n := range slices.Sorted(maps.Keys(qs)) {
+		if allowed := []string{"cpu", "ephemeral-storage", "memory"}; !slices.Contains(allowed, n) {
+			v.errs = append(v.errs, field.NotSupported(p, n, allowed))
+		}
 	}
-	slices.Sort(names)
-	for _, n := range names {
+}
+
+func (v *validator) quantities(p *field.Path, qs map[string]string) {
+	for _, n := range slices.Sorted(maps.Keys(qs)) {
 		if q, err := resource.ParseQuantity(qs[n]); err != nil || q.Sign() <= 0 {
 			v.errs = append(v.errs, field.Invalid(p.Child(n), qs[n], "must be a quantity such as 20Gi or 100m"))
 		}
