@@ -170,6 +170,7 @@ func TestRendered(t *testing.T) {
 					"no such ServiceAccount": "- {name: api, serviceAccountName: typo, connections: [" + awsConnection + "]}",
 					"no such container":      "- {name: api, containers: [typo], connections: [" + awsConnection + "]}",
 					"malformed":              service("api", `{type: awsRole, role: "no spaces allowed"}`),
+					"not allowed":            service("api", `{type: awsRole, role: admin}`),
 				} {
 					c.setServices(services)
 					c.settle()

@@ -256,8 +256,8 @@ func desired(req *fnv1.RunFunctionRequest) map[string]bool {
 }
 
 // object is a protobuf struct as decoded JSON, without what only ever costs:
-// managed fields, which are read where they are needed, and the schemas of
-// CustomResourceDefinitions.
+// managed fields, which are read where they are needed, and of
+// CustomResourceDefinitions all but which versions are served.
 func object(s *structpb.Struct) map[string]any {
 	fields := s.GetFields()
 	crd := fields["kind"].GetStringValue() == "CustomResourceDefinition"
@@ -267,11 +267,25 @@ func object(s *structpb.Struct) map[string]any {
 		case k == "metadata":
 			m[k] = metadata(v)
 		case k == "spec" && crd:
+			m[k] = servedVersions(v)
 		default:
 			m[k] = v.AsInterface()
 		}
 	}
 	return m
+}
+
+// servedVersions of a CustomResourceDefinition's spec.
+func servedVersions(spec *structpb.Value) map[string]any {
+	var versions []any
+	for _, v := range spec.GetStructValue().GetFields()["versions"].GetListValue().GetValues() {
+		f := v.GetStructValue().GetFields()
+		versions = append(versions, map[string]any{"name": f["name"].GetStringValue(), "served": f["served"].GetBoolValue()})
+	}
+	if versions == nil {
+		return nil
+	}
+	return map[string]any{"versions": versions}
 }
 
 func metadata(v *structpb.Value) any {

@@ -82,6 +82,10 @@ func awsRole(c Context) Expansion {
 		e.Grants = append(e.Grants, g)
 		role = c.roleState(g, role)
 	}
+	if !role.known {
+		// The provider may be down: what was observed once stays.
+		role.roleARN, role.known = c.lastObserved(role.roleARN)
+	}
 	e.Target = AWSTarget(role.arn, c.Connection.TargetRoleARN)
 	e.Decision = AllowsAWS(c.Settings, c.Claim.Namespace, role.arn, c.Connection.TargetRoleARN)
 	e.Verdict = role.verdict
@@ -133,10 +137,29 @@ func (c Context) roleState(g Grant, asked roleState) roleState {
 	return roleState{roleARN: observed, known: true, verdict: asked.verdict}
 }
 
+// lastObserved ARN of a role, by what was made with it: the association, or in
+// mode IRSA the ServiceAccount's annotation. The literal ARN, which lacks a path,
+// is only for the first time.
+func (c Context) lastObserved(asked roleARN) (arn roleARN, known bool) {
+	said := text(c.Observed.Object(c.associationKey()), "spec", "forProvider", "roleArn")
+	if c.Settings.AWS.Mode == settings.ModeIRSA {
+		said = Annotation(c.observedServiceAccount(), annotationRoleARN)
+	}
+	if arn := parseRoleARN(said); arn.same(asked) {
+		return arn, true
+	}
+	return asked, false
+}
+
+func (c Context) associationKey() string {
+	aws := c.Settings.AWS
+	return c.key("association", aws.Region, aws.ClusterName, c.Claim.Namespace, c.ServiceAccount)
+}
+
 // podIdentity grants the role by an association of the cluster.
 func (c Context) podIdentity(e Expansion, role roleState) Expansion {
 	aws := c.Settings.AWS
-	key := c.key("association", aws.Region, aws.ClusterName, c.Claim.Namespace, c.ServiceAccount)
+	key := c.associationKey()
 	forProvider := map[string]any{
 		"region":         aws.Region,
 		"clusterName":    aws.ClusterName,
@@ -185,13 +208,9 @@ func (c Context) irsa(e Expansion, role roleState) Expansion {
 	e.Warnings = append(e.Warnings, Verdictf(RevocationExternal, "in mode IRSA the trust policy of role %q decides who assumes it; to take the access back, change the trust policy too", role.arn))
 	if !role.known {
 		// A path would make the literal ARN wrong, and a pod doesn't heal from
-		// that. What the ServiceAccount says already was observed once.
-		said := parseRoleARN(Annotation(c.observedServiceAccount(), annotationRoleARN))
-		if !said.same(role.roleARN) {
-			e.Identity = ""
-			return e
-		}
-		role.roleARN = said
+		// that.
+		e.Identity = ""
+		return e
 	}
 	e.Identity = role.arn
 	e.Published = true
@@ -232,7 +251,12 @@ func tokenInjection(volume, mountPath, audience, path string) claim.Injection {
 // it chains into. The path is left out, since names are unique without it.
 func AWSTarget(arn, targetARN string) string {
 	r := parseRoleARN(arn)
-	return r.account + "/" + r.name + ">" + targetARN
+	partition, _, _ := strings.Cut(strings.TrimPrefix(arn, "arn:"), ":")
+	target := "arn:" + partition + ":iam::" + r.account + ":role/" + r.name
+	if targetARN != "" {
+		target += " and " + targetARN
+	}
+	return target
 }
 
 // AllowsAWS says whether a namespace may use a role, and the role that it

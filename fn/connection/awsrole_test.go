@@ -34,7 +34,7 @@ func TestAWSRole(t *testing.T) {
 keys: [role, association]
 identity: arn:aws:iam::111122223333:role/api
 family: aws
-target: 111122223333/api>
+target: arn:aws:iam::111122223333:role/api
 decision: 3
 published: true
 annotations: null
@@ -78,7 +78,7 @@ injection:
 			want: `
 verdict: ""
 identity: arn:aws:iam::111122223333:role/team/api
-target: 111122223333/api>
+target: arn:aws:iam::111122223333:role/api
 grants: {association: {spec: {forProvider: {roleArn: "arn:aws:iam::111122223333:role/team/api"}}}}
 `,
 		},
@@ -86,7 +86,7 @@ grants: {association: {spec: {forProvider: {roleArn: "arn:aws:iam::111122223333:
 			reason:     "the association chains into the target, which the allow-list lets the namespace use",
 			connection: `{type: awsRole, role: api, targetRoleArn: "arn:aws:iam::444455556666:role/x"}`,
 			want: `
-target: 111122223333/api>arn:aws:iam::444455556666:role/x
+target: arn:aws:iam::111122223333:role/api and arn:aws:iam::444455556666:role/x
 decision: 3
 grants: {association: {spec: {forProvider: {targetRoleArn: "arn:aws:iam::444455556666:role/x"}}}}
 `,

@@ -65,7 +65,7 @@ func azureManagedIdentity(c Context) Expansion {
 	if clientID == "" {
 		// The provider may be down, or the identity about to change: the pods
 		// keep what they have.
-		clientID = Annotation(c.Observed.Object(ServiceAccountKey(c.ServiceAccount)), annotationClientID)
+		clientID = Annotation(c.observedServiceAccount(), annotationClientID)
 	}
 	if clientID == "" {
 		return e
@@ -99,7 +99,10 @@ func AllowsAzure(s *settings.Settings, namespace, id string) settings.Decision {
 
 // observedIdentity is the identity as Azure has it, read only.
 func (c Context) observedIdentity(id string) Grant {
-	key := c.key("identity", id)
+	key := c.key("identity", strings.ToLower(id))
+	if as := Annotation(c.Observed.Object(key), externalName); strings.EqualFold(as, id) {
+		id = as
+	}
 	return c.grant(managedResource{
 		kind: identityKind, key: key, name: c.ownName(key, "identity"),
 		externalName: id, policies: observe,
@@ -109,13 +112,18 @@ func (c Context) observedIdentity(id string) Grant {
 
 // credential lets the ServiceAccount act as the identity. Its identity and name
 // can't be changed in place, so both are in the key: credentials on two
-// identities, or for two issuers, exist side by side.
+// identities, or for two issuers, exist side by side. Azure knows no case in an
+// identity's id, so another case is the same credential, which keeps what it has.
 func (c Context) credential(id string) Grant {
 	issuer := c.Settings.Azure.OIDCIssuer
 	subject := "system:serviceaccount:" + c.Claim.Namespace + ":" + c.ServiceAccount
 	name := credentialName(c.Claim.Namespace, c.ServiceAccount, Hash(issuer, subject))
 	audience := azureAudiences[c.Settings.Azure.Environment]
-	key := c.key("credential", id, name)
+	key := c.key("credential", strings.ToLower(id), name)
+	group := c.Connection.ResourceGroup
+	if o := c.Observed.Object(key); strings.EqualFold(text(o, "spec", "forProvider", "parentId"), id) {
+		id, group = text(o, "spec", "forProvider", "parentId"), text(o, "spec", "forProvider", "resourceGroupName")
+	}
 	return c.grant(managedResource{
 		kind: credentialKind, key: key, name: c.sharedName(key, "credential"),
 		externalName: name, policies: manage, providerConfig: c.Settings.Azure.ProviderConfigRef,
@@ -124,7 +132,7 @@ func (c Context) credential(id string) Grant {
 			Audience:          []*string{&audience},
 			Issuer:            &issuer,
 			ParentID:          &id,
-			ResourceGroupName: &c.Connection.ResourceGroup,
+			ResourceGroupName: &group,
 			Subject:           &subject,
 		}),
 	})

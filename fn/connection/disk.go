@@ -78,7 +78,7 @@ func (c Context) created(e Expansion, key string, observed map[string]any, rule 
 	name := c.Connection.Config.DiskName
 	if observed == nil {
 		found, known := c.Observed.Lookup(c.volumeClaimRequirement())
-		if uid, _ := Controller(found); !known || found != nil && uid != c.Claim.UID {
+		if !known || found != nil && !ComposedAs(found, c.Claim.UID, key) {
 			// Not known yet, or there and not made by this claim: referenced.
 			return e
 		}
@@ -98,7 +98,7 @@ func (c Context) created(e Expansion, key string, observed map[string]any, rule 
 		// Nothing says any more what it should be: kept as it is.
 		return e
 	}
-	spec, pinned := volumeClaimSpec(rule.Create, liveSpec(observed))
+	spec, pinned := volumeClaimSpec(rule.Create, c.liveSpec(observed))
 	if pinned != "" {
 		e.Warnings = append(e.Warnings, Verdictf(DiskPolicyPinned, "disk %q keeps its %s, which can't be changed; create a disk of another name to have the new one", name, pinned))
 	}
@@ -130,14 +130,18 @@ func (c Context) diskName(key string) string {
 	return truncate("disk-"+c.Connection.Config.DiskName, 63-len(suffix)) + suffix
 }
 
-// liveSpec of an observed volume claim, composed or in an Object.
-func liveSpec(observed map[string]any) map[string]any {
-	spec, _ := observed["spec"].(map[string]any)
-	if text(observed, "kind") == volumeClaimKind.Kind {
-		return spec
+// liveSpec of an observed volume claim, composed or made by an Object. The
+// Object's manifest says only what was asked for: the API server adds a storage
+// class, and somebody may have made the claim larger.
+func (c Context) liveSpec(observed map[string]any) map[string]any {
+	live := observed
+	if text(observed, "kind") != volumeClaimKind.Kind {
+		if live, _ = c.Observed.Lookup(c.volumeClaimRequirement()); live == nil {
+			v, _, _ := unstructured.NestedFieldNoCopy(observed, "spec", "forProvider", "manifest")
+			live, _ = v.(map[string]any)
+		}
 	}
-	v, _, _ := unstructured.NestedFieldNoCopy(observed, "spec", "forProvider", "manifest", "spec")
-	spec, _ = v.(map[string]any)
+	spec, _ := live["spec"].(map[string]any)
 	return spec
 }
 
@@ -200,6 +204,8 @@ func (c Context) volumeClaim(e Expansion, observed map[string]any) Expansion {
 		e.Verdict = First(e.Verdict, Verdictf(Creating, "PersistentVolumeClaim %q is being created", name))
 	case pvc == nil:
 		e.Verdict = Verdictf(VolumeClaimNotFound, "PersistentVolumeClaim %q does not exist in namespace %q; create it, or register the disk with a size in the cluster settings", name, c.Claim.Namespace)
+	case deleting(pvc):
+		e.Verdict = First(e.Verdict, Verdictf(Creating, "PersistentVolumeClaim %q is being deleted, with what it holds, once no pod uses it; a new one is made after that", name))
 	case text(pvc, "status", "phase") == "Lost":
 		e.Verdict = Verdictf(VolumeClaimLost, "PersistentVolumeClaim %q has lost its volume %q; restore the volume, or use another disk", name, text(pvc, "spec", "volumeName"))
 	}

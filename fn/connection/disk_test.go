@@ -238,7 +238,7 @@ grants: {disk.data: {spec: {forProvider: {manifest: {spec: {resources: {requests
 		"SizePinned": {
 			reason:     "and never shrinks",
 			connection: `{type: disk, config: {diskName: data}}`,
-			context:    found(t, bound),
+			context:    found(t, `{kind: PersistentVolumeClaim, spec: {accessModes: [ReadWriteOnce], storageClassName: fast, resources: {requests: {storage: 20Gi}}}, status: {phase: Bound}}`),
 			observed:   map[string]string{"disk.data": retained(`{accessModes: [ReadWriteOnce], storageClassName: fast, resources: {requests: {storage: 20Gi}}}`)},
 			want: `
 verdict: ""
@@ -247,10 +247,36 @@ warning: disk "data" keeps its size
 grants: {disk.data: {spec: {forProvider: {manifest: {spec: {resources: {requests: {storage: 20Gi}}}}}}}}
 `,
 		},
+		"ExpandedByHand": {
+			reason:     "the volume claim itself says how large it is, not what was once asked for",
+			connection: `{type: disk, config: {diskName: data}}`,
+			context:    found(t, `{kind: PersistentVolumeClaim, spec: {accessModes: [ReadWriteOnce], storageClassName: fast, resources: {requests: {storage: 50Gi}}}, status: {phase: Bound}}`),
+			observed:   map[string]string{"disk.data": retained(`{accessModes: [ReadWriteOnce], storageClassName: fast, resources: {requests: {storage: 10Gi}}}`)},
+			want: `
+warnings: [DiskPolicyPinned]
+grants: {disk.data: {spec: {forProvider: {manifest: {spec: {resources: {requests: {storage: 50Gi}}}}}}}}
+`,
+		},
+		"DefaultedClass": {
+			reason:     "a class that the API server gave can't be changed either",
+			connection: `{type: disk, config: {diskName: data}}`,
+			context:    found(t, `{kind: PersistentVolumeClaim, spec: {accessModes: [ReadWriteOnce], storageClassName: standard, resources: {requests: {storage: 10Gi}}}, status: {phase: Bound}}`),
+			observed:   map[string]string{"disk.data": retained(`{accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Gi}}}`)},
+			want: `
+warnings: [DiskPolicyPinned]
+grants: {disk.data: {spec: {forProvider: {manifest: {spec: {storageClassName: standard}}}}}}
+`,
+		},
+		"BeingDeleted": {
+			reason:     "a volume claim that is on its way out takes its data with it, and new pods wait",
+			connection: `{type: disk, config: {diskName: shared}}`,
+			context:    found(t, `{kind: PersistentVolumeClaim, metadata: {deletionTimestamp: "2026-01-01T00:00:00Z"}, status: {phase: Bound}}`),
+			want:       `{verdict: Creating, message: is being deleted}`,
+		},
 		"ClassPinned": {
 			reason:     "a class can't be changed",
 			connection: `{type: disk, config: {diskName: data}}`,
-			context:    found(t, bound),
+			context:    found(t, `{kind: PersistentVolumeClaim, spec: {accessModes: [ReadWriteOnce], storageClassName: slow, resources: {requests: {storage: 10Gi}}}, status: {phase: Bound}}`),
 			observed:   map[string]string{"disk.data": retained(`{accessModes: [ReadWriteOnce], storageClassName: slow, resources: {requests: {storage: 10Gi}}}`)},
 			want: `
 warnings: [DiskPolicyPinned]
@@ -281,7 +307,7 @@ grants: {disk.cache: {spec: {accessModes: [ReadWriteOnce]}}}
 		"FormPinnedObject": {
 			reason:     "a disk in an Object stays in it, or deleting the one would take the data of the other",
 			connection: `{type: disk, config: {diskName: cache}}`,
-			context:    found(t, bound),
+			context:    found(t, `{kind: PersistentVolumeClaim, spec: {accessModes: [ReadWriteMany], resources: {requests: {storage: 1Gi}}}, status: {phase: Bound}}`),
 			observed:   map[string]string{"disk.cache": retained(`{accessModes: [ReadWriteMany], resources: {requests: {storage: 1Gi}}}`)},
 			want:       `{keys: [disk.cache], warnings: [DiskPolicyPinned], warning: an Object that retains it, grants: {disk.cache: {kind: Object}}}`,
 		},

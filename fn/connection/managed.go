@@ -3,7 +3,10 @@ package connection
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/serviceconnections/function-service-connections/input/v1beta1"
 )
@@ -101,6 +104,22 @@ func deletionPolicy(policies []any) string {
 	return "Orphan"
 }
 
+// Deletes says whether a managed resource takes what it stands for with it.
+func Deletes(object map[string]any) bool {
+	policies, _, _ := unstructured.NestedFieldNoCopy(object, "spec", "managementPolicies")
+	list, _ := policies.([]any)
+	return slices.Contains(list, any("Delete"))
+}
+
+// NeverDelete what a managed resource stands for.
+func NeverDelete(object map[string]any) {
+	spec, _ := object["spec"].(map[string]any)
+	spec["managementPolicies"] = neverDelete
+	if _, ok := spec["deletionPolicy"]; ok {
+		spec["deletionPolicy"] = deletionPolicy(neverDelete)
+	}
+}
+
 // key of a composed resource: whose ServiceAccount, which grant, and a hash of
 // what can't be changed in place.
 func (c Context) key(grant string, identity ...string) string {
@@ -159,6 +178,9 @@ func (c Context) state(g Grant) Verdict {
 	if o == nil {
 		return Verdictf(Creating, "%s %q is being created", g.Kind.Kind, name)
 	}
+	if deleting(o) {
+		return Verdictf(Creating, "%s %q is being deleted, and is made anew once it is gone", g.Kind.Kind, name)
+	}
 	if s := condition(o, "Synced"); s.status == "False" {
 		if strings.Contains(s.message, errNotExist) {
 			return Verdict{Reason: notExist, Message: s.message}
@@ -177,7 +199,7 @@ func (c Context) state(g Grant) Verdict {
 // Ready says whether an observed object is: a managed resource by its
 // conditions, any other by being there.
 func Ready(object map[string]any) bool {
-	if object == nil {
+	if object == nil || deleting(object) {
 		return false
 	}
 	switch text(object, "kind") {

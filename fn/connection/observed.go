@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -59,8 +60,41 @@ func CRDRequirement(name string) Requirement {
 	return Requirement{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinition", Name: name}
 }
 
-// Established says whether an observed CustomResourceDefinition is served.
-func Established(crd map[string]any) bool { return condition(crd, "Established").status == "True" }
+// Served says why the API server doesn't serve a kind, by its observed
+// CustomResourceDefinition: to ask for an object of such a kind fails the whole
+// reconcile.
+func Served(crd map[string]any, k Kind) Verdict {
+	if condition(crd, "Established").status != "True" {
+		return Verdictf(ProviderNotInstalled, "CustomResourceDefinition %q is not installed; ask the platform team to install the provider that has %s", k.CRD, k.Kind)
+	}
+	_, version, _ := strings.Cut(k.APIVersion, "/")
+	versions, ok, _ := unstructured.NestedFieldNoCopy(crd, "spec", "versions")
+	if ok && !slices.ContainsFunc(objects(versions), func(v map[string]any) bool { return v["name"] == version && v["served"] == true }) {
+		return Verdictf(ProviderNotInstalled, "CustomResourceDefinition %q is installed, and does not serve version %q; ask the platform team to update the provider that has %s", k.CRD, version, k.Kind)
+	}
+	return Verdict{}
+}
+
+// Name and namespace of an object.
+func Name(object map[string]any) (name, namespace string) {
+	return text(object, "metadata", "name"), text(object, "metadata", "namespace")
+}
+
+// resourceName is the annotation in which Crossplane keeps a composed resource's
+// key (crossplane, composition_functions.go, AnnotationKeyCompositionResourceName).
+const resourceName = "crossplane.io/composition-resource-name"
+
+// ComposedAs says whether an object is composed by a composite resource, under a
+// key.
+func ComposedAs(object map[string]any, uid, key string) bool {
+	owner, _ := Controller(object)
+	as := Annotation(object, resourceName)
+	return owner == uid && (as == "" || as == key)
+}
+
+// deleting says whether somebody has deleted an object, which is still there
+// because something holds it.
+func deleting(object map[string]any) bool { return text(object, "metadata", "deletionTimestamp") != "" }
 
 // A conditionState is one condition of an object's status.
 type conditionState struct{ status, message string }

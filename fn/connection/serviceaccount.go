@@ -34,6 +34,9 @@ func ServiceAccount(namespace, name string, annotations map[string]string) Grant
 	}}
 }
 
+// IsServiceAccount says whether an object is one.
+func IsServiceAccount(object map[string]any) bool { return serviceAccountKind.is(object) }
+
 // observedServiceAccount is the service's ServiceAccount, composed or not.
 func (c Context) observedServiceAccount() map[string]any {
 	if o := c.Observed.Object(ServiceAccountKey(c.ServiceAccount)); o != nil {
@@ -88,15 +91,16 @@ func FamilyOf(t claim.ConnectionType) Family {
 }
 
 // Annotated is the allow-list's decision over the identity that an annotation of
-// a ServiceAccount names. It is false for Azure, where a client id tells no
-// identity.
+// a ServiceAccount names. It is false where none does, and for Azure, where a
+// client id tells no identity.
 func Annotated(s *settings.Settings, namespace string, f Family, serviceAccount map[string]any) (settings.Decision, bool) {
-	switch f {
-	case FamilyAWS:
-		return s.AllowsRole(namespace, Annotation(serviceAccount, annotationRoleARN)), true
-	case FamilyGoogle:
-		return s.AllowsGoogleServiceAccount(namespace, Annotation(serviceAccount, annotationGoogleAccount)), true
-	case FamilyAzure:
+	role, account := Annotation(serviceAccount, annotationRoleARN), Annotation(serviceAccount, annotationGoogleAccount)
+	switch {
+	case f == FamilyAWS && role != "":
+		return s.AllowsRole(namespace, role), true
+	case f == FamilyGoogle && account != "":
+		return s.AllowsGoogleServiceAccount(namespace, account), true
+	default:
+		return settings.Absent, false
 	}
-	return settings.Absent, false
 }

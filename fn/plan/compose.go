@@ -23,11 +23,10 @@ func (p *planner) findServiceAccounts() {
 			continue
 		}
 		sa, known := p.require(connection.ServiceAccountRequirement(ns, name))
-		uid, _ := connection.Controller(sa)
 		switch {
 		case !known:
 			s.account = unanswered
-		case s.composed && sa != nil && uid != p.Claim.UID:
+		case s.composed && sa != nil && !connection.ComposedAs(sa, p.Claim.UID, connection.ServiceAccountKey(name)):
 			s.account = connection.Verdictf(connection.ServiceAccountTaken, "ServiceAccount %q exists in namespace %q and %s; set services[%s].serviceAccountName: %s to use it, or remove it", name, ns, owner(sa), s.Name, name)
 		case !s.composed && sa == nil:
 			s.account = connection.Verdictf(connection.ServiceAccountNotFound, "ServiceAccount %q does not exist in namespace %q; create it, or leave serviceAccountName out to have one composed", name, ns)
@@ -79,11 +78,7 @@ func (p *planner) compose() {
 		if !c.active {
 			continue
 		}
-		for _, g := range c.Grants {
-			if v := p.mayCompose(g); v.Reason != "" {
-				c.Verdict = connection.First(c.Verdict, v)
-				continue
-			}
+		for _, g := range p.composable(c) {
 			if _, ok := grants[g.Key]; !ok {
 				grants[g.Key] = g
 				order = append(order, g.Key)
@@ -97,37 +92,61 @@ func (p *planner) compose() {
 	}
 }
 
-// mayCompose says why a grant can't be applied. Crossplane stops at the first
-// object that it can't apply, and writes no status then, so this is asked
-// before: is the kind installed, and is the name free?
-func (p *planner) mayCompose(g connection.Grant) connection.Verdict {
-	if p.Desired[g.Key] {
-		return keyTaken(g)
-	}
-	if p.Observed.Object(g.Key) != nil {
-		return connection.Verdict{}
-	}
-	metadata, _ := g.Object["metadata"].(map[string]any)
-	name, _ := metadata["name"].(string)
-	namespace, _ := metadata["namespace"].(string)
-	if g.Kind.CRD != "" && !p.kindObserved(g.Kind) {
-		crd, known := p.require(connection.CRDRequirement(g.Kind.CRD))
+// composable grants of a connection. One whose object somebody else has refuses
+// the whole connection: that claim or step has what it asks for, and the pods get
+// nothing of it.
+func (p *planner) composable(c *Connection) []connection.Grant {
+	var grants []connection.Grant
+	var taken connection.Verdict
+	for _, g := range c.Grants {
+		v, isTaken := p.mayCompose(g)
 		switch {
-		case !known:
-			return unanswered
-		case !connection.Established(crd):
-			return connection.Verdictf(connection.ProviderNotInstalled, "CustomResourceDefinition %q is not installed; ask the platform team to install the provider that has %s", g.Kind.CRD, g.Kind.Kind)
+		case v.Reason == "":
+			grants = append(grants, g)
+		case isTaken && !g.Data:
+			taken = connection.First(taken, v)
+		default:
+			c.Verdict = connection.First(c.Verdict, v)
 		}
 	}
+	if taken.Reason != "" {
+		c.refuse(taken)
+		return nil
+	}
+	return grants
+}
+
+// mayCompose says why a grant can't be applied, and whether because somebody
+// else has the object. Crossplane stops at the first object that it can't apply,
+// and writes no status then, so this is asked before: is the kind installed, and
+// is the name free?
+func (p *planner) mayCompose(g connection.Grant) (v connection.Verdict, taken bool) {
+	switch {
+	case p.Desired[g.Key]:
+		return keyTaken(g), true
+	case p.Observed.Object(g.Key) != nil:
+		return connection.Verdict{}, false
+	}
+	if g.Kind.CRD != "" && !p.kindObserved(g.Kind) {
+		crd, known := p.require(connection.CRDRequirement(g.Kind.CRD))
+		if !known {
+			return unanswered, false
+		}
+		if v := connection.Served(crd, g.Kind); v.Reason != "" {
+			return v, false
+		}
+	}
+	name, namespace := connection.Name(g.Object)
 	there, known := p.require(connection.Requirement{APIVersion: g.Kind.APIVersion, Kind: g.Kind.Kind, Namespace: namespace, Name: name})
-	uid, _ := connection.Controller(there)
 	switch {
 	case !known:
-		return unanswered
-	case there != nil && uid != p.Claim.UID:
-		return connection.Verdictf(connection.ServiceAccountConflict, "%s %q exists and %s; one claim only can grant this to the ServiceAccount", g.Kind.Kind, name, owner(there))
+		return unanswered, false
+	case there == nil || connection.ComposedAs(there, p.Claim.UID, g.Key):
+		return connection.Verdict{}, false
+	case g.Data:
+		return connection.Verdictf(connection.Creating, "%s %q exists and %s; the disk is used as soon as its volume claim is there", g.Kind.Kind, name, owner(there)), true
 	default:
-		return connection.Verdict{}
+		return connection.Verdictf(connection.ServiceAccountConflict, "%s %q exists and %s; one claim only can grant this to the ServiceAccount", g.Kind.Kind, name, owner(there)), true
 	}
 }
 
@@ -235,28 +254,23 @@ func (p *planner) holds(s *Service, f connection.Family) bool {
 			revoked = revoked || c.Decision.Revokes()
 		}
 	}
-	if !wanted {
+	if !wanted || p.revoked(s.ServiceAccount, f, s.observed) {
 		return false
 	}
-	granted := false
-	for _, k := range p.keys {
+	// Nothing tells which identity the annotation names: the connections do.
+	return p.identified(s, f) || !revoked
+}
+
+// identified says whether an annotation's identity can be told, by the
+// annotation itself or by an object that grants it.
+func (p *planner) identified(s *Service, f connection.Family) bool {
+	if _, ok := connection.Annotated(p.Settings, p.Claim.Namespace, f, s.observed); ok {
+		return true
+	}
+	return slices.ContainsFunc(p.keys, func(k string) bool {
 		g := p.owned[k]
-		if !g.Identity || g.Family != f || g.ServiceAccount != s.ServiceAccount {
-			continue
-		}
-		if !g.Decision.Revokes() {
-			return true
-		}
-		granted = true
-	}
-	if granted {
-		return false
-	}
-	// No object grants it, so the annotation is judged by its own value.
-	if d, ok := connection.Annotated(p.Settings, p.Claim.Namespace, f, s.observed); ok {
-		return !d.Revokes()
-	}
-	return !revoked
+		return g.Identity && g.Family == f && g.ServiceAccount == s.ServiceAccount
+	})
 }
 
 func annotationKeys(object map[string]any) []string {

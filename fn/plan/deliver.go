@@ -3,6 +3,7 @@ package plan
 import (
 	"slices"
 
+	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/connection"
 	"github.com/serviceconnections/function-service-connections/fn/workload"
 )
@@ -20,13 +21,22 @@ func (p *planner) deliver() {
 			s.Withheld = true
 			s.Notes = append(s.Notes, connection.Verdictf(connection.WorkloadWithheld, "%s %q is created once its injection is complete, because its pods can't be changed later", s.Workload.Kind, s.Workload.Name))
 		case kind.Fixed && runs && connection.Annotation(running, workload.AnnotationInjection) != s.hash(),
-			runs && s.wouldLose(running):
+			runs && p.wouldLose(s, running):
 			owned, _ := kind.Template(asOwned(s.Rendered.Observed))
 			kind.SetTemplate(s.Rendered.Object, owned)
 		case s.Injection != nil && !s.Refused.Blocks():
 			workload.Inject(s.workload.template, *s.Injection)
 		}
 	}
+}
+
+// withdrawn says whether a list takes away what a connection's pods have, and not
+// only what an edit newly asks for.
+func (p *planner) withdrawn(c *Connection) bool {
+	if c.Type == claim.TypeDisk {
+		return c.Decision.Revokes() && p.mounted(c.service, c.Config.DiskName)
+	}
+	return p.revoked(c.service.ServiceAccount, connection.FamilyOf(c.Type), c.service.observed)
 }
 
 // hash of the injection, empty where there is none.
@@ -46,13 +56,13 @@ func (s *Service) awaitsInjection() bool {
 // wouldLose says whether a workload that runs would lose access, although nobody
 // took it away: a connection can't be worked out now, or the pods can't take the
 // injection any more. A new template would replace the pods that have it.
-func (s *Service) wouldLose(running map[string]any) bool {
+func (p *planner) wouldLose(s *Service, running map[string]any) bool {
 	switch {
 	case !workload.Injected(running):
 		return false
 	case s.Refused.Blocks():
 		return true
 	}
-	unsettled := slices.ContainsFunc(s.Connections, func(c *Connection) bool { return !c.injected && !c.Decision.Revokes() })
+	unsettled := slices.ContainsFunc(s.Connections, func(c *Connection) bool { return !c.injected && !p.withdrawn(c) })
 	return unsettled && (s.Injection == nil || workload.Loses(running, *s.Injection))
 }

@@ -95,15 +95,17 @@ func (p *planner) judge() {
 	}
 }
 
-// granted says whether the very target of a connection is granted already: the
-// same object, or the same annotation, with the same target.
+// granted says whether the very target of a connection is granted already, by
+// the same object with the same target. An annotation, which a team can write,
+// counts only where it is all there is: in mode IRSA, where the role's own trust
+// policy decides and nothing is composed because of it.
 func (p *planner) granted(c *Connection) bool {
 	for _, g := range c.Grants {
 		if o, ok := p.owned[g.Key]; ok && o.Identity && o.Target == c.Target {
 			return true
 		}
 	}
-	return p.annotated(c.service.ServiceAccount, c.Annotations)
+	return c.Family == connection.FamilyAWS && p.annotated(c.service.ServiceAccount, c.Annotations)
 }
 
 // annotated says whether a ServiceAccount has all these annotations, and there

@@ -61,7 +61,7 @@ func (p *planner) readWorkload(s *Service) bool {
 		// To ask for an object of a kind that isn't installed fails the whole
 		// reconcile.
 		crd, _ := p.require(connection.CRDRequirement(w.kind.CRD))
-		if !connection.Established(crd) {
+		if connection.Served(crd, connection.Kind{APIVersion: w.kind.APIVersion, Kind: w.kind.Kind, CRD: w.kind.CRD}).Reason != "" {
 			return false
 		}
 	}
@@ -98,14 +98,19 @@ func (p *planner) inject() {
 // published, an injection is not withdrawn because a ServiceAccount, or an
 // annotation on it, is missing for a while.
 func (p *planner) injection(s *Service) (*claim.Injection, connection.Verdict) {
-	published := p.published(s)
-	if s.observed == nil && !published {
+	published := p.previous(s)
+	if published != nil && published.ServiceAccountName != s.ServiceAccount {
+		published = nil
+	}
+	if s.observed == nil && published == nil {
 		return nil, connection.Verdict{}
 	}
 	var parts []claim.Injection
 	annotations := map[string]string{}
 	for _, c := range s.Connections {
-		if c.injected = c.active && c.Published && (published || p.notAnnotated(c).Reason != connection.ServiceAccountNotAnnotated); !c.injected {
+		c.injected = c.active && c.Published && (published != nil && workload.Holds(*published, c.Injection) ||
+			p.notAnnotated(c).Reason != connection.ServiceAccountNotAnnotated)
+		if !c.injected {
 			continue
 		}
 		parts = append(parts, c.Injection)
@@ -159,7 +164,7 @@ func (p *planner) workloadConflict(s *Service) connection.Verdict {
 		if *o.Workload != *s.Workload {
 			continue
 		}
-		if holder == nil || p.published(o) && !p.published(holder) {
+		if holder == nil || p.previous(o) != nil && p.previous(holder) == nil {
 			holder = o
 		}
 	}
@@ -169,13 +174,15 @@ func (p *planner) workloadConflict(s *Service) connection.Verdict {
 	return connection.Verdictf(connection.WorkloadConflict, "%s %q belongs to service %q already; give service %q a workload of its own, or put the connections into one service", s.Workload.Kind, s.Workload.Name, holder.Name, s.Name)
 }
 
-// published says whether the last status published an injection for the
-// service's workload and ServiceAccount.
-func (p *planner) published(s *Service) bool {
-	return slices.ContainsFunc(p.Previous.Services, func(ps claim.ServiceStatus) bool {
-		return ps.Name == s.Name && ps.Injection != nil && ps.Injection.ServiceAccountName == s.ServiceAccount &&
-			ps.Workload != nil && *ps.Workload == *s.Workload
-	})
+// previous injection that the last status published for the service's workload,
+// nil where there is none.
+func (p *planner) previous(s *Service) *claim.Injection {
+	for _, ps := range p.Previous.Services {
+		if ps.Name == s.Name && ps.Workload != nil && *ps.Workload == *s.Workload {
+			return ps.Injection
+		}
+	}
+	return nil
 }
 
 // conclude says the last word on every connection: the first of all verdicts,
@@ -202,8 +209,11 @@ func (p *planner) conclude() {
 }
 
 func awaitsServiceAccount(s *Service) connection.Verdict {
-	if s.observed != nil {
+	if connection.Ready(s.observed) {
 		return connection.Verdict{}
+	}
+	if s.observed != nil {
+		return connection.Verdictf(connection.Creating, "ServiceAccount %q is being deleted, and pods that run as it lose their access; it is made anew once it is gone", s.ServiceAccount)
 	}
 	return connection.Verdictf(connection.Creating, "ServiceAccount %q is being created", s.ServiceAccount)
 }

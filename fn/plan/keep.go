@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
@@ -14,15 +15,72 @@ import (
 // whole back, its connection does.
 func (p *planner) keep() {
 	for _, key := range p.keys {
-		if _, ok := p.plan.Composed[key]; ok {
+		g, o := p.owned[key], p.Observed.Composed[key]
+		if c, ok := p.plan.Composed[key]; ok {
+			p.rememberNeeds(g, o.Object, c.Object)
 			continue
 		}
-		o := p.Observed.Composed[key]
-		if p.letGo(p.owned[key], o.Object) {
+		unshared := g.Family == connection.FamilyGoogle && p.Settings.GCP != nil && p.Settings.GCP.SharedWorkloadPool && connection.Deletes(o.Object)
+		if p.letGo(g, o.Object) && !unshared {
 			continue
 		}
-		p.plan.Composed[key] = Composed{Object: asOwned(o), Ready: true}
+		kept := asOwned(o)
+		if unshared {
+			// Other clusters have come to use the binding, so it must not be
+			// deleted, now or when it is let go.
+			connection.NeverDelete(kept)
+		}
+		if connection.IsServiceAccount(kept) {
+			p.withdrawAnnotations(g.ServiceAccount, kept)
+		}
+		p.plan.Composed[key] = Composed{Object: kept, Ready: true}
 	}
+}
+
+// rememberNeeds of an object that is composed anew: a connection that needed it,
+// and is still in the claim, needs it until it works without it. Otherwise the
+// object would go with its other users, although that connection's pods use it.
+func (p *planner) rememberNeeds(g connection.Granted, observed, composed map[string]any) {
+	needs := connection.Needs(composed)
+	for _, n := range connection.Needs(observed) {
+		if p.Claim.Has(n.Service, n.Type) && !slices.Contains(needs, n) && !p.worksWithout(g, n) {
+			needs = append(needs, n)
+		}
+	}
+	connection.SetNeeds(composed, needs)
+}
+
+// withdrawAnnotations of identities that are revoked from a ServiceAccount that
+// is kept.
+func (p *planner) withdrawAnnotations(name string, serviceAccount map[string]any) {
+	metadata, _ := serviceAccount["metadata"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	revoked := map[connection.Family]bool{}
+	for _, f := range []connection.Family{connection.FamilyAWS, connection.FamilyAzure, connection.FamilyGoogle} {
+		revoked[f] = p.revoked(name, f, serviceAccount)
+	}
+	maps.DeleteFunc(annotations, func(k string, _ any) bool { return revoked[connection.AnnotationFamily(k)] })
+}
+
+// revoked says whether the identity of a family that a ServiceAccount's
+// annotations name may no longer be used.
+func (p *planner) revoked(name string, f connection.Family, serviceAccount map[string]any) bool {
+	if d, ok := connection.Annotated(p.Settings, p.Claim.Namespace, f, serviceAccount); ok {
+		return d.Revokes()
+	}
+	// The annotation tells no identity, so the objects that grant one do.
+	granted := false
+	for _, k := range p.keys {
+		g := p.owned[k]
+		if !g.Identity || g.Family != f || g.ServiceAccount != name {
+			continue
+		}
+		if !g.Decision.Revokes() {
+			return false
+		}
+		granted = true
+	}
+	return granted
 }
 
 // KeepAll observed composed resources of ours, for a run that can't tell what
@@ -66,13 +124,7 @@ func (p *planner) letGo(g connection.Granted, object map[string]any) bool {
 	if len(needs) == 0 {
 		return true
 	}
-	// What holds data goes only with its connection. A ServiceAccount goes only
-	// with its service: running pods refresh their tokens through it.
-	superseded := !g.Data && len(g.Types) > 0
-	for _, n := range needs {
-		superseded = superseded && p.settled(n)
-	}
-	if superseded {
+	if !slices.ContainsFunc(needs, func(n connection.Need) bool { return !p.worksWithout(g, n) }) {
 		return true
 	}
 	p.noteKept(g, object, needs)
@@ -97,12 +149,18 @@ func (p *planner) needs(g connection.Granted, object map[string]any) []connectio
 	return slices.DeleteFunc(said, func(n connection.Need) bool { return !p.Claim.Has(n.Service, n.Type) })
 }
 
-// settled says whether a connection works without what it once needed: it is
-// ready by its own grants, and no pod can pre-date its injection.
-func (p *planner) settled(n connection.Need) bool {
+// worksWithout says whether a connection works without an object that it once
+// needed: it is ready by its own grants, and no pod can pre-date its injection.
+// What holds data goes only with its connection, and a ServiceAccount only with
+// its service, since running pods refresh their tokens through it.
+func (p *planner) worksWithout(g connection.Granted, n connection.Need) bool {
+	if g.Data || len(g.Types) == 0 {
+		return false
+	}
 	for c := range p.connections {
 		if c.need() == n {
-			return c.active && c.Ready() && c.service.Rollout != nil && c.service.Rollout.Current
+			s := c.service
+			return c.active && c.Ready() && s.workload.readable && s.Rollout != nil && s.Rollout.Current
 		}
 	}
 	return false
@@ -129,16 +187,19 @@ func (p *planner) noteKept(g connection.Granted, object map[string]any, needs []
 		if !slices.ContainsFunc(needs, func(n connection.Need) bool { return n.Service == s.Name }) {
 			continue
 		}
-		s.Notes = append(s.Notes, superseded(g, kind, name, s))
+		s.Notes = append(s.Notes, p.superseded(g, kind, name, s, needs))
 	}
 }
 
-func superseded(g connection.Granted, kind, name string, s *Service) connection.Verdict {
+func (p *planner) superseded(g connection.Granted, kind, name string, s *Service, needs []connection.Need) connection.Verdict {
+	refused := slices.IndexFunc(s.Connections, func(c *Connection) bool { return !c.active && slices.Contains(needs, c.need()) })
 	switch {
 	case g.Data:
 		return connection.Verdictf(connection.Superseded, "%s %q holds data, and stays until the disk connection of service %q leaves the claim", kind, name, s.Name)
 	case len(g.Types) == 0:
 		return connection.Verdictf(connection.Superseded, "ServiceAccount %q stays while service %q is in the claim, because running pods may use it", name, s.Name)
+	case refused >= 0:
+		return connection.Verdictf(connection.Superseded, "%s %q stays as it is until %s of service %q is right again, or leaves the claim", kind, name, s.Connections[refused].Type, s.Name)
 	case !s.workload.readable:
 		return connection.Verdictf(connection.Superseded, "%s %q stays until its connection leaves the claim, because the workload of service %q isn't read and its pods may use it", kind, name, s.Name)
 	default:

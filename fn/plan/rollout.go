@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"slices"
+
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/connection"
 	"github.com/serviceconnections/function-service-connections/fn/workload"
@@ -10,11 +12,11 @@ import (
 // how to replace them.
 func (p *planner) rollOut() {
 	for _, s := range p.plan.Services {
-		w := s.workload
+		w, hash := s.workload, s.hash()
 		if !w.readable {
+			s.Rollout = unread(p.remembered(s), hash)
 			continue
 		}
-		hash := s.hash()
 		restart := w.kind.Restart(p.Claim.Namespace, s.Workload.Name, w.object)
 		switch {
 		case s.Rendered != nil && (w.object == nil || w.kind.Rolls(w.object) || w.kind.Fixed):
@@ -31,10 +33,26 @@ func (p *planner) rollOut() {
 				s.Rollout.Current = !w.running()
 			}
 		}
-		if s.Rollout != nil && !s.Rollout.Current && w.object != nil && s.Refused.Reason == "" {
+		if s.Rollout != nil && !s.Rollout.Current && w.object != nil && s.Refused.Reason == "" && !s.refusedAny() {
 			s.Restart = restart
 		}
 	}
+}
+
+// refusedAny says whether a connection is refused for now. A restart would take
+// from the pods what it gave them before, so it isn't advised until that is
+// mended.
+func (s *Service) refusedAny() bool {
+	return slices.ContainsFunc(s.Connections, func(c *Connection) bool { return !c.active })
+}
+
+// unread rollout of a workload that may not be read now: what is remembered, as
+// long as the injection is the same.
+func unread(was *claim.Rollout, hash string) *claim.Rollout {
+	if was != nil && was.Injection != hash {
+		return &claim.Rollout{Injection: hash}
+	}
+	return was
 }
 
 // remembered rollout of the service's workload. Another workload that the

@@ -92,6 +92,34 @@ func join[T any](j *joiner, what string, merged, more []T, key func(T) string) [
 	return merged
 }
 
+// Holds says whether an injection has, by name, everything of another one.
+func Holds(whole, part claim.Injection) bool {
+	w, p := contentsOf(whole), contentsOf(part)
+	return hold(w.labels, p.labels) && hold(w.volumes, p.volumes) && hold(w.initContainers, p.initContainers) && hold(w.env, p.env)
+}
+
+// contents of an injection, by name.
+type contents struct{ labels, volumes, initContainers, env []string }
+
+func contentsOf(i claim.Injection) contents {
+	c := contents{labels: slices.Collect(maps.Keys(i.Labels))}
+	for _, v := range i.Volumes {
+		c.volumes = append(c.volumes, v.Name)
+	}
+	for _, s := range i.InitContainers {
+		c.initContainers = append(c.initContainers, s.Name)
+	}
+	for _, e := range i.Env {
+		c.env = append(c.env, e.Name)
+	}
+	return c
+}
+
+// hold says whether some names are among others.
+func hold(all, some []string) bool {
+	return !slices.ContainsFunc(some, func(n string) bool { return !slices.Contains(all, n) })
+}
+
 // Hash of an injection together with the annotations of its ServiceAccount, so
 // that a switch of identity counts as a change: pods that run have the old one.
 // Hash and Complete of the injection don't count. It is 16 hex digits.

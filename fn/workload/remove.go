@@ -75,22 +75,9 @@ func Injected(template map[string]any) bool {
 // injection doesn't hold.
 func Loses(template map[string]any, injection claim.Injection) bool {
 	r, _ := recorded(template)
-	has := func(names []string, have func(string) bool) bool {
-		return !slices.ContainsFunc(names, func(n string) bool { return !have(n) })
-	}
-	holds := has(r.Labels, func(k string) bool { _, ok := injection.Labels[k]; return ok }) &&
-		has(r.Volumes, func(n string) bool {
-			return slices.ContainsFunc(injection.Volumes, func(v claim.Volume) bool { return v.Name == n })
-		}) &&
-		has(r.InitContainers, func(n string) bool {
-			return slices.ContainsFunc(injection.InitContainers, func(c claim.Sidecar) bool { return c.Name == n })
-		})
-	for _, names := range r.Env {
-		holds = holds && has(names, func(n string) bool {
-			return slices.ContainsFunc(injection.Env, func(e claim.EnvVar) bool { return e.Name == n })
-		})
-	}
-	return !holds
+	i := contentsOf(injection)
+	return !hold(i.labels, r.Labels) || !hold(i.volumes, r.Volumes) || !hold(i.initContainers, r.InitContainers) ||
+		slices.ContainsFunc(slices.Collect(maps.Values(r.Env)), func(env []string) bool { return !hold(i.env, env) })
 }
 
 // Remove changes the pod template in place: it takes out what Inject put there,
