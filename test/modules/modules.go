@@ -17,8 +17,8 @@ import (
 // Dirs returns the folders in the module cache of modules that the module
 // tools/<tool> requires, by module path. The go command downloads those that
 // aren't there, and verifies them by that module's go.sum.
-func Dirs(tool string, modules ...string) (map[string]string, error) {
-	out, err := Go(tool, append([]string{"mod", "download", "-json"}, modules...)...)
+func Dirs(ctx context.Context, tool string, modules ...string) (map[string]string, error) {
+	out, err := Go(ctx, tool, append([]string{"mod", "download", "-json"}, modules...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -43,13 +43,13 @@ func Dirs(tool string, modules ...string) (map[string]string, error) {
 
 // Go runs the go command in the module tools/<tool> and returns what it
 // prints.
-func Go(tool string, args ...string) ([]byte, error) {
+func Go(ctx context.Context, tool string, args ...string) ([]byte, error) {
 	root, err := Root()
 	if err != nil {
 		return nil, err
 	}
 
-	cmd := exec.CommandContext(context.Background(), "go", args...)
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = filepath.Join(root, "tools", tool)
 	// A go.work of whoever runs the tests has no say in what they mean.
 	cmd.Env = append(os.Environ(), "GOWORK=off")

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -31,7 +32,7 @@ func Crossplane(tb testing.TB) *Validator {
 var crossplane = sync.OnceValues(func() (*Validator, error) {
 	const module = "github.com/crossplane/crossplane/v2"
 
-	dirs, err := modules.Dirs("crossplane", module)
+	dirs, err := modules.Dirs(context.Background(), "crossplane", module)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +94,7 @@ func Defined(tb testing.TB, file string) []*apiextensionsv1.CustomResourceDefini
 var derived sync.Map
 
 func derive(path string) ([]*apiextensionsv1.CustomResourceDefinition, error) {
-	out, err := modules.Go("xcrd", "run", ".", path)
+	out, err := modules.Go(context.Background(), "xcrd", "run", ".", path)
 	if err != nil {
 		return nil, err
 	}

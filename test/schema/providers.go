@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -57,7 +58,7 @@ func Providers(tb testing.TB) *Validator {
 }
 
 var providers = sync.OnceValues(func() (*Validator, error) {
-	crds, err := ProviderDefinitions()
+	crds, err := ProviderDefinitions(context.Background())
 	if err != nil {
 		return nil, err
 	}
@@ -67,8 +68,8 @@ var providers = sync.OnceValues(func() (*Validator, error) {
 
 // ProviderDefinitions returns the CustomResourceDefinitions of all kinds that the
 // function composes, by the path of their provider's module.
-func ProviderDefinitions() (map[string][]*apiextensionsv1.CustomResourceDefinition, error) {
-	dirs, err := modules.Dirs("providers", slices.Collect(maps.Keys(definitions))...)
+func ProviderDefinitions(ctx context.Context) (map[string][]*apiextensionsv1.CustomResourceDefinition, error) {
+	dirs, err := modules.Dirs(ctx, "providers", slices.Collect(maps.Keys(definitions))...)
 	if err != nil {
 		return nil, fmt.Errorf("cannot find the providers: %w", err)
 	}
