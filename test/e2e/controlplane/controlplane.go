@@ -1,0 +1,116 @@
+// Package controlplane runs a real Kubernetes control plane with Crossplane and
+// the function on loopback: etcd, kube-apiserver, kube-controller-manager,
+// Crossplane core and the function over mTLS, as processes that are built from
+// their Go modules (make controlplane-tools). There are no nodes: pods are
+// created and stay Pending.
+package controlplane
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// startTimeout bounds each step of the start, on a machine that is busy.
+const startTimeout = time.Minute
+
+// Options of a ControlPlane.
+type Options struct {
+	// Root of the repository.
+	Root string
+
+	// Dir for data, logs and the kubeconfig. It must exist.
+	Dir string
+
+	// Progress is told each step. May be nil.
+	Progress func(format string, a ...any)
+}
+
+// A ControlPlane that runs.
+type ControlPlane struct {
+	Options
+
+	// Config of a client that may do everything.
+	Config *rest.Config
+
+	// Client that may do everything. It reads from the API server, not from a
+	// cache.
+	Client client.Client
+
+	// Kubeconfig is the file of the same client, for kubectl.
+	Kubeconfig string
+
+	credentials credentials
+
+	// crossplaneDir is Crossplane's own source, which has its CRDs and its chart.
+	crossplaneDir string
+
+	ports      ports
+	etcd       *process
+	apiServer  *process
+	controller *process
+	crossplane *process
+	functions  map[string]*process
+}
+
+// ports on loopback.
+type ports struct {
+	etcd, etcdPeer, apiServer, controller, crossplaneMetrics, crossplaneHealth int
+}
+
+// Start a control plane with Crossplane, but without any function or XRD. When
+// it fails, nothing is left running.
+func Start(ctx context.Context, o Options) (*ControlPlane, error) {
+	if o.Progress == nil {
+		o.Progress = func(string, ...any) {}
+	}
+	c := &ControlPlane{Options: o, functions: map[string]*process{}}
+	for _, step := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"credentials", c.prepare},
+		{"etcd", c.startEtcd},
+		{"kube-apiserver", c.startAPIServer},
+		{"kube-controller-manager", c.startControllerManager},
+		{"Crossplane", c.installCrossplane},
+	} {
+		begin := time.Now()
+		if err := within(ctx, startTimeout, step.run); err != nil {
+			c.Stop()
+			return nil, fmt.Errorf("cannot start control plane: %s: %w", step.name, err)
+		}
+		o.Progress("%-24s %5.1f s", step.name, time.Since(begin).Seconds())
+	}
+	return c, nil
+}
+
+// Stop everything that was started, in reverse order, and wait until it has
+// ended.
+func (c *ControlPlane) Stop() {
+	for _, f := range c.functions {
+		f.stop()
+	}
+	c.crossplane.stop()
+	c.controller.stop()
+	c.apiServer.stop()
+	c.etcd.stop()
+}
+
+// within a time.
+func within(ctx context.Context, d time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("not done after %s", d))
+	defer cancel()
+	return f(ctx)
+}
+
+// tool that make controlplane-tools has built.
+func (c *ControlPlane) tool(name string) string {
+	return filepath.Join(c.Root, ".cache", "bin", name)
+}
+
+func (c *ControlPlane) path(name string) string { return filepath.Join(c.Dir, name) }

@@ -1,0 +1,210 @@
+package controlplane
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/serviceconnections/function-service-connections/test/schema"
+)
+
+// Providers that can be installed, by the last element of their module's path.
+const (
+	ProviderAWS        = "provider-aws"
+	ProviderAzure      = "provider-azure"
+	ProviderGCP        = "provider-gcp"
+	ProviderKubernetes = "provider-kubernetes"
+)
+
+// AllProviders whose kinds the function composes.
+func AllProviders() []string {
+	return []string{ProviderAWS, ProviderAzure, ProviderGCP, ProviderKubernetes}
+}
+
+// InstallProviders applies the CustomResourceDefinitions of providers and grants
+// Crossplane rights on them, as its package manager and RBAC manager do. Nothing
+// reconciles their resources.
+func (c *ControlPlane) InstallProviders(ctx context.Context, names ...string) error {
+	var resources []string
+	for _, name := range names {
+		crds, err := definitions(ctx, name)
+		if err != nil {
+			return err
+		}
+		for _, crd := range crds {
+			if err := c.installDefinition(ctx, crd); err != nil {
+				return err
+			}
+			resources = append(resources, crd.Name)
+		}
+		if err := c.registerProvider(ctx, name, crds); err != nil {
+			return err
+		}
+	}
+	return c.GrantRoles(ctx, resources...)
+}
+
+// UninstallProvider deletes a provider's CustomResourceDefinitions, and with
+// them all of its resources.
+func (c *ControlPlane) UninstallProvider(ctx context.Context, name string) error {
+	crds, err := definitions(ctx, name)
+	if err != nil {
+		return err
+	}
+	for _, crd := range crds {
+		if err := c.Client.Delete(ctx, object("apiextensions.k8s.io/v1", "CustomResourceDefinition", crd.Name)); err != nil {
+			return fmt.Errorf("cannot delete CustomResourceDefinition %s: %w", crd.Name, err)
+		}
+	}
+	return nil
+}
+
+// definitions of a provider.
+func definitions(ctx context.Context, name string) ([]*apiextensionsv1.CustomResourceDefinition, error) {
+	all, err := schema.ProviderDefinitions(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read CustomResourceDefinitions of providers: %w", err)
+	}
+	for _, module := range slices.Sorted(maps.Keys(all)) {
+		if path.Base(strings.TrimSuffix(module, "/v2")) == name {
+			return all[module], nil
+		}
+	}
+	return nil, fmt.Errorf("cannot install provider %q, which the function composes nothing of", name)
+}
+
+func (c *ControlPlane) installDefinition(ctx context.Context, crd *apiextensionsv1.CustomResourceDefinition) error {
+	m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(crd)
+	if err != nil {
+		return fmt.Errorf("cannot encode CustomResourceDefinition %s: %w", crd.Name, err)
+	}
+	u := &unstructured.Unstructured{Object: m}
+	u.SetAPIVersion("apiextensions.k8s.io/v1")
+	u.SetKind("CustomResourceDefinition")
+	// No webhook runs here that could convert between versions, of which the
+	// function uses one.
+	unstructured.RemoveNestedField(u.Object, "spec", "conversion")
+	unstructured.RemoveNestedField(u.Object, "status")
+	unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
+	if err := c.Apply(ctx, u); err != nil {
+		return err
+	}
+	return c.AwaitCondition(ctx, u.GetAPIVersion(), u.GetKind(), "", crd.Name, "Established")
+}
+
+// registerProvider as the package manager does once it has installed the CRDs.
+func (c *ControlPlane) registerProvider(ctx context.Context, name string, crds []*apiextensionsv1.CustomResourceDefinition) error {
+	if err := c.ApplyYAML(ctx, fmt.Sprintf(`
+apiVersion: pkg.crossplane.io/v1
+kind: ProviderRevision
+metadata:
+  name: %[1]s-1
+  labels: {pkg.crossplane.io/package: %[1]s}
+spec:
+  desiredState: Inactive
+  image: registry.example.org/%[1]s:dev
+  revision: 1
+`, name)); err != nil {
+		return err
+	}
+	refs := make([]string, len(crds))
+	for i, crd := range crds {
+		refs[i] = fmt.Sprintf("{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, name: %s}", crd.Name)
+	}
+	return c.ApplyStatus(ctx, fmt.Sprintf(`
+apiVersion: pkg.crossplane.io/v1
+kind: ProviderRevision
+metadata: {name: %s-1}
+status: {objectRefs: [%s]}
+`, name, strings.Join(refs, ", ")))
+}
+
+// A Mode is one of the two packages that offer ServiceConnection.
+type Mode string
+
+// The modes, by the folder of their package.
+const (
+	Namespaced Mode = "package/configuration"
+	Claims     Mode = "package/configuration-claims"
+)
+
+// FunctionName that the packages' Compositions call.
+const FunctionName = "function-service-connections"
+
+// Install everything of this project, as the README says: the function, the
+// rights and the admission policy of package/cluster, and one of the two
+// configurations.
+func (c *ControlPlane) Install(ctx context.Context, mode Mode) error {
+	if err := c.StartFunction(ctx, FunctionName, FunctionName, "--metrics-address=", "--debug"); err != nil {
+		return err
+	}
+	if err := c.InstallConfiguration(ctx, mode); err != nil {
+		return err
+	}
+	if err := c.ApplyFiles(ctx, "package/cluster/rbac.yaml", "package/cluster/mutatingadmissionpolicy.yaml"); err != nil {
+		return err
+	}
+	return within(ctx, startTimeout, c.awaitPolicy)
+}
+
+// InstallConfiguration of a mode: XRD and Composition.
+func (c *ControlPlane) InstallConfiguration(ctx context.Context, mode Mode) error {
+	if err := c.ApplyFiles(ctx, string(mode)+"/definition.yaml", string(mode)+"/composition.yaml"); err != nil {
+		return err
+	}
+	const plural = "serviceconnections.serviceconnections.io"
+	resources := []string{plural}
+	name, offered := plural, "Established"
+	if mode == Claims {
+		name, offered = "x"+plural, "Offered"
+		resources = append(resources, name)
+	}
+	// Crossplane offers the kind once it may read it.
+	if err := c.GrantRoles(ctx, resources...); err != nil {
+		return err
+	}
+	return c.AwaitCondition(ctx, "apiextensions.crossplane.io/v2", "CompositeResourceDefinition", "", name, offered)
+}
+
+// AwaitCondition of an object to be True.
+func (c *ControlPlane) AwaitCondition(ctx context.Context, apiVersion, kind, namespace, name, condition string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not done after %s", startTimeout))
+	defer cancel()
+	return Poll(ctx, func(ctx context.Context) error {
+		return c.HasCondition(ctx, apiVersion, kind, namespace, name, condition)
+	})
+}
+
+// HasCondition returns nil if a condition of an object is True.
+func (c *ControlPlane) HasCondition(ctx context.Context, apiVersion, kind, namespace, name, condition string) error {
+	u, err := c.Get(ctx, apiVersion, kind, namespace, name)
+	if err != nil {
+		return err
+	}
+	if u == nil {
+		return fmt.Errorf("%s %q does not exist", kind, name)
+	}
+	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+	for _, v := range conditions {
+		if m, _ := v.(map[string]any); m["type"] == condition && m["status"] == "True" {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s %q is not %s: %v", kind, name, condition, conditions)
+}
+
+// object of a kind, by its name.
+func object(apiVersion, kind, name string) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{}
+	u.SetAPIVersion(apiVersion)
+	u.SetKind(kind)
+	u.SetName(name)
+	return u
+}

@@ -1,0 +1,157 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// stopTimeout is how long a process may take to stop before it is killed.
+const stopTimeout = 20 * time.Second
+
+// A program is what a process runs.
+type program struct {
+	// name of the log file.
+	name string
+	path string
+	args []string
+
+	// env is added to the environment.
+	env []string
+}
+
+// A process that runs until it is stopped. It writes to a log file.
+type process struct {
+	program
+
+	log    string
+	cmd    *exec.Cmd
+	exited chan struct{}
+	err    error
+}
+
+// start a program, whose output goes to a file in the supplied folder.
+func start(dir string, p program) (*process, error) {
+	log := filepath.Join(dir, p.name+".log")
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open log of %s: %w", p.name, err)
+	}
+	defer out.Close() //nolint:errcheck // The process has its own descriptor.
+
+	cmd := exec.Command(p.path, p.args...) //nolint:noctx // It is stopped by hand, in order, and not with the call that starts it.
+	cmd.Env = append(os.Environ(), p.env...)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = attributes()
+	proc := &process{program: p, log: log, cmd: cmd, exited: make(chan struct{})}
+	started := make(chan error)
+	go func() {
+		// A process is told of its parent's death when the thread ends that
+		// started it (prctl(2), PR_SET_PDEATHSIG), so the thread waits with us.
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
+		proc.err = cmd.Wait()
+		close(proc.exited)
+	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("cannot start %s: %w", p.name, err)
+	}
+	return proc, nil
+}
+
+// stop the process and wait until it has ended.
+func (p *process) stop() {
+	if p == nil {
+		return
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // It may have ended by itself.
+	select {
+	case <-p.exited:
+	case <-time.After(stopTimeout):
+		p.kill()
+	}
+}
+
+// kill the process without warning and wait until it has ended.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // It may have ended by itself.
+	<-p.exited
+}
+
+// await calls ready until it returns nil. It fails when the process ends first,
+// or with the last error when the context is done.
+func (p *process) await(ctx context.Context, ready func(context.Context) error) error {
+	err := Poll(ctx, func(ctx context.Context) error {
+		select {
+		case <-p.exited:
+			return permanent{fmt.Errorf("%s exited: %w", p.name, p.err)}
+		default:
+			return ready(ctx)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("cannot start %s: %w; the end of %s:\n%s", p.name, err, p.log, tail(p.log))
+	}
+	return nil
+}
+
+// permanent is an error that another try doesn't mend.
+type permanent struct{ error }
+
+// pollInterval is between two tries.
+const pollInterval = 50 * time.Millisecond
+
+// Poll calls f until it returns nil or a permanent error. When the context is
+// done it fails with f's last error.
+func Poll(ctx context.Context, f func(context.Context) error) error {
+	for {
+		err := f(ctx)
+		if p := (permanent{}); err == nil || errors.As(err, &p) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+// tail of a log file, for an error message.
+func tail(path string) string {
+	const lines = 25
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	all := strings.Split(strings.TrimSpace(string(b)), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// freePorts of TCP on loopback.
+func freePorts(ctx context.Context, n int) ([]int, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("cannot find a free port: %w", err)
+	}
+	// Open until all are found, so that none is found twice.
+	defer l.Close() //nolint:errcheck // Nothing was accepted.
+	address, _ := l.Addr().(*net.TCPAddr)
+	others, err := freePorts(ctx, n-1)
+	return append(others, address.Port), err
+}

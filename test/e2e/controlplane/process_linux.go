@@ -1,0 +1,10 @@
+package controlplane
+
+import "syscall"
+
+// attributes of a process: a group of its own, so that Ctrl-C reaches the
+// harness, which stops the processes in their order; and no process outlives a
+// harness that is killed.
+func attributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+}

@@ -1,0 +1,11 @@
+//go:build !linux
+
+package controlplane
+
+import "syscall"
+
+// attributes of a process: a group of its own, so that Ctrl-C reaches the
+// harness, which stops the processes in their order.
+func attributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true}
+}
