@@ -30,13 +30,23 @@ help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
 
+# The demo is the process that Ctrl-C reaches, so make hands over to it.
 .PHONY: demo
-demo: build render-tools ## Render each example with Crossplane's own engine and print what comes out.
-	@go run ./test/demo $(if $(EXAMPLE),example/$(EXAMPLE))
+demo: build controlplane-tools ## Run the examples on a real control plane on this machine, until Ctrl-C.
+	@go build -C test/e2e -o $(BIN)/demo ./demo
+	@exec $(BIN)/demo
+
+.PHONY: demo-down
+demo-down: ## Stop the demo that runs.
+	@if [ -x $(BIN)/demo ]; then $(BIN)/demo -down; else echo "no demo runs"; fi
 
 .PHONY: render
-render: build render-tools ## Print the YAML of each example, or of EXAMPLE=awsrole.
-	@go run ./test/demo -yaml $(if $(EXAMPLE),example/$(EXAMPLE))
+render: build render-tools ## Render each example, or EXAMPLE=awsrole, with Crossplane's own engine, and explain what comes out.
+	@go run ./test/render/explain $(if $(EXAMPLE),example/$(EXAMPLE))
+
+.PHONY: render-yaml
+render-yaml: build render-tools ## Print the YAML of each example, or of EXAMPLE=awsrole.
+	@go run ./test/render/explain -yaml $(if $(EXAMPLE),example/$(EXAMPLE))
 
 
 .PHONY: test
@@ -44,7 +54,7 @@ test: lint vet check-generate test-race fuzz ## Run everything that continuous i
 	@echo "make test: all passed"
 
 .PHONY: test-race
-test-race: build render-tools ## Run the tests of every module with the race detector.
+test-race: build render-tools controlplane-tools ## Run the tests of every module with the race detector.
 	@[ -n "$(RACE)" ] || echo "no C compiler: the race detector is off"
 	@set -e; for m in $(MODULES); do \
 		CGO_ENABLED=$(if $(RACE),1,0) go -C $$m test $(RACE) ./...; \
@@ -105,6 +115,15 @@ check-generate: ## Fail when a generated file isn't what generate would write.
 render-tools: ## Build Crossplane's engine and CLI, and function-patch-and-transform.
 	@tools/install crossplane crossplane-core "Crossplane core"
 	@tools/install crossplane-cli crossplane "Crossplane CLI"
+	@tools/install function-patch-and-transform function-patch-and-transform function-patch-and-transform
+
+.PHONY: controlplane-tools
+controlplane-tools: ## Build etcd, Kubernetes and Crossplane, for a real control plane.
+	@tools/install etcd etcd etcd
+	@tools/install kubernetes kube-apiserver kube-apiserver
+	@tools/install kubernetes kube-controller-manager kube-controller-manager
+	@tools/install kubernetes kubectl kubectl
+	@tools/install crossplane crossplane-core "Crossplane core"
 	@tools/install function-patch-and-transform function-patch-and-transform function-patch-and-transform
 
 .PHONY: clean

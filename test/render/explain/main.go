@@ -1,5 +1,5 @@
-// Command demo renders the examples with Crossplane's own composition engine
-// and prints, for a reader, what comes out: make demo.
+// Command explain renders the examples with Crossplane's own composition engine
+// and prints, for a reader, what comes out: make render.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 func main() {
 	plain := flag.Bool("yaml", false, "print what crossplane composition render prints, and nothing else")
 	flag.Usage = func() {
-		_, _ = fmt.Fprintln(flag.CommandLine.Output(), "Usage: go run ./test/demo [-yaml] [example/<use> ...]")
+		_, _ = fmt.Fprintln(flag.CommandLine.Output(), "Usage: go run ./test/render/explain [-yaml] [example/<use> ...]")
 		flag.PrintDefaults()
 	}
 	flag.Parse()

@@ -11,7 +11,7 @@ import (
 func TestRun(t *testing.T) {
 	t.Parallel()
 
-	expected, err := os.ReadFile("../../example/disk/expected.yaml")
+	expected, err := os.ReadFile("../../../example/disk/expected.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestRun(t *testing.T) {
 			t.Parallel()
 
 			b := &strings.Builder{}
-			if err := run(t.Context(), b, tc.plain, []string{"../../example/disk"}); err != nil {
+			if err := run(t.Context(), b, tc.plain, []string{"../../../example/disk"}); err != nil {
 				t.Fatal(err)
 			}
 			rest := b.String()
@@ -62,7 +62,7 @@ func TestRunError(t *testing.T) {
 	t.Parallel()
 
 	b := &strings.Builder{}
-	err := run(t.Context(), b, true, []string{"testdata/missing", "../../example/disk"})
+	err := run(t.Context(), b, true, []string{"testdata/missing", "../../../example/disk"})
 	if err == nil || !strings.Contains(err.Error(), "testdata/missing") {
 		t.Errorf("run(...): want an error that names testdata/missing, got %v", err)
 	}

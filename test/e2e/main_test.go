@@ -1,0 +1,133 @@
+// Package e2e tests the function on a real control plane: a team's claim on one
+// end, the pods that the API server lets in on the other.
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/serviceconnections/function-service-connections/test/e2e/cloud"
+	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
+	"github.com/serviceconnections/function-service-connections/test/modules"
+)
+
+// A cluster that the tests of one mode share.
+type cluster struct {
+	*controlplane.ControlPlane
+
+	mode  controlplane.Mode
+	cloud *cloud.Cloud
+
+	// settings are shared by all tests but those that change them.
+	settings sync.RWMutex
+}
+
+var clusters = map[controlplane.Mode]func() (*cluster, error){
+	controlplane.Namespaced: sync.OnceValues(func() (*cluster, error) { return startCluster(controlplane.Namespaced) }),
+	controlplane.Claims:     sync.OnceValues(func() (*cluster, error) { return startCluster(controlplane.Claims) }),
+}
+
+// running are the clusters to stop.
+var running struct {
+	sync.Mutex
+	stop []func(failed bool) error
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for _, stop := range running.stop {
+		if err := stop(code != 0); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// startCluster with everything installed, and the cloud that it runs in.
+func startCluster(mode controlplane.Mode) (*cluster, error) {
+	ctx := context.Background()
+	root, err := modules.Root()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "service-connections-")
+	if err != nil {
+		return nil, err
+	}
+	cp, err := controlplane.Start(ctx, controlplane.Options{Root: root, Dir: dir})
+	if err != nil {
+		return nil, err
+	}
+	c := &cluster{ControlPlane: cp, mode: mode, cloud: newCloud()}
+	stopProviders := func() error { return nil }
+	running.Lock()
+	running.stop = append(running.stop, func(failed bool) error {
+		err := stopProviders()
+		cp.Stop()
+		if err != nil || failed {
+			fmt.Fprintln(os.Stderr, "logs of the control plane are in", dir)
+			return err
+		}
+		return os.RemoveAll(dir)
+	})
+	running.Unlock()
+	err = errors.Join(
+		cp.InstallProviders(ctx, controlplane.AllProviders()...),
+		cp.Install(ctx, mode),
+		cp.ApplyYAML(ctx, settings),
+	)
+	if err != nil {
+		return nil, err
+	}
+	stopProviders, err = c.cloud.Run(ctx, cp.Config, controlplane.AllProviders()...)
+	return c, err
+}
+
+// newCloud that has what the tests' claims ask for.
+func newCloud() *cloud.Cloud {
+	c := cloud.New()
+	c.AddRole("/", "my-app-s3-access")
+	c.AddRole("/apps/", "my-app-other")
+	c.AddIdentity(armID("shop"))
+	c.AddIdentity(armID("other"))
+	c.AddGoogleAccount("sql-client@my-project-123456.iam.gserviceaccount.com")
+	c.AddGoogleAccount("other-client@my-project-123456.iam.gserviceaccount.com")
+	return c
+}
+
+func armID(name string) string {
+	return "/subscriptions/00000000-0000-0000-0000-000000000002/resourceGroups/rg-shop/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + name
+}
+
+// settings of the clusters.
+const settings = `
+apiVersion: apiextensions.crossplane.io/v1beta1
+kind: EnvironmentConfig
+metadata: {name: cluster-settings}
+data:
+  cluster: {name: one}
+  aws:
+    accountId: "123456789012"
+    region: eu-west-1
+    clusterName: one
+    allowedRoles: [{pattern: "my-app-*", namespaces: ["*"]}]
+  azure:
+    subscriptionId: 00000000-0000-0000-0000-000000000002
+    tenantId: 00000000-0000-0000-0000-000000000001
+    oidcIssuer: https://oidc.example.org/clusters/one/
+    allowedIdentities: [{resourceGroup: "rg-*", identity: "*", namespaces: ["*"]}]
+  gcp:
+    projectId: my-project-123456
+    serviceAccounts:
+    - {name: sql-client, namespaces: ["*"]}
+    - {name: other-client, namespaces: ["*"]}
+  disks:
+  - {name: cache-storage, namespaces: ["*"]}
+  - {name: uploads, namespaces: ["*"], create: {size: 20Gi}}
+  - {name: scratch, namespaces: ["*"], create: {size: 1Gi}, deletionPolicy: Delete}
+`

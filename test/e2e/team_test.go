@@ -1,0 +1,198 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
+)
+
+// deadline of everything that is awaited. Most takes less than a second.
+const deadline = 90 * time.Second
+
+// A team that a test plays: its namespace in a cluster, and its claim, shop.
+type team struct {
+	*cluster
+
+	t         *testing.T
+	namespace string
+}
+
+// eachMode runs a test with a team in both modes, in parallel with others.
+func eachMode(t *testing.T, test func(*team)) {
+	t.Helper()
+	for _, mode := range []controlplane.Mode{controlplane.Namespaced, controlplane.Claims} {
+		name := "Namespaced"
+		if mode == controlplane.Claims {
+			name = "Claims"
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(newTeam(t, mode))
+		})
+	}
+}
+
+// newTeam with a namespace of its own.
+func newTeam(t *testing.T, mode controlplane.Mode) *team {
+	t.Helper()
+	c, err := clusters[mode]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.settings.RLock()
+	t.Cleanup(c.settings.RUnlock)
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "team-"}}
+	if err := c.Client.Create(t.Context(), ns); err != nil {
+		t.Fatal(err)
+	}
+	return &team{cluster: c, t: t, namespace: ns.Name}
+}
+
+// apply YAML in the team's namespace.
+func (t *team) apply(y string) {
+	t.t.Helper()
+	objects, err := controlplane.Parse(y)
+	if err != nil {
+		t.t.Fatal(err)
+	}
+	for _, o := range objects {
+		o.SetNamespace(t.namespace)
+		if err := t.Apply(t.t.Context(), o); err != nil {
+			t.t.Fatal(err)
+		}
+	}
+}
+
+// connect services by the team's claim.
+func (t *team) connect(services string) {
+	t.t.Helper()
+	t.apply("apiVersion: serviceconnections.io/v1alpha1\nkind: ServiceConnection\nmetadata: {name: shop}\nspec:\n  services:\n" + indent(services))
+}
+
+func indent(s string) string {
+	return "  " + strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n  ") + "\n"
+}
+
+// eventually f returns nil.
+func (t *team) eventually(what string, f func(context.Context) error) {
+	t.t.Helper()
+	ctx, cancel := context.WithTimeoutCause(t.t.Context(), deadline, fmt.Errorf("not within %s", deadline))
+	defer cancel()
+	if err := controlplane.Poll(ctx, f); err != nil {
+		t.t.Fatalf("%s: %v\nthe claim: %s", what, err, t.describe())
+	}
+}
+
+// get an object of the team's namespace, nil where it doesn't exist.
+func (t *team) get(apiVersion, kind, name string) *unstructured.Unstructured {
+	t.t.Helper()
+	u, err := t.Get(t.t.Context(), apiVersion, kind, t.namespace, name)
+	if err != nil {
+		t.t.Fatal(err)
+	}
+	return u
+}
+
+// status of the team's claim.
+func (t *team) status(ctx context.Context) (claim.Status, error) {
+	s := struct{ Status claim.Status }{}
+	u, err := t.Get(ctx, "serviceconnections.io/v1alpha1", "ServiceConnection", t.namespace, "shop")
+	if err != nil || u == nil {
+		return s.Status, err
+	}
+	b, err := json.Marshal(u.Object)
+	if err != nil {
+		return s.Status, err
+	}
+	return s.Status, json.Unmarshal(b, &s)
+}
+
+func (t *team) describe() string {
+	u, err := t.Get(context.Background(), "serviceconnections.io/v1alpha1", "ServiceConnection", t.namespace, "shop")
+	if err != nil || u == nil {
+		return fmt.Sprint(u, err)
+	}
+	b, err := yaml.Marshal(u.Object["status"])
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+// awaitReason of a connection.
+func (t *team) awaitReason(service string, typ claim.ConnectionType, reason string) {
+	t.t.Helper()
+	t.eventually(fmt.Sprintf("%s/%s: %s", service, typ, reason), func(ctx context.Context) error {
+		s, err := t.status(ctx)
+		if err != nil {
+			return err
+		}
+		for _, svc := range s.Services {
+			for _, c := range svc.Connections {
+				if svc.Name == service && c.Type == typ {
+					if c.Reason == reason {
+						return nil
+					}
+					return fmt.Errorf("reason %s: %s", c.Reason, c.Message)
+				}
+			}
+		}
+		return fmt.Errorf("no such connection")
+	})
+}
+
+// awaitReady claim.
+func (t *team) awaitReady() {
+	t.t.Helper()
+	t.eventually("claim is Ready", func(ctx context.Context) error {
+		return t.HasCondition(ctx, "serviceconnections.io/v1alpha1", "ServiceConnection", t.namespace, "shop", "Ready")
+	})
+}
+
+// awaitPod of a workload that its controller has made, by the label app.
+func (t *team) awaitPod(app string) *corev1.Pod {
+	t.t.Helper()
+	var pod *corev1.Pod
+	t.eventually("pod of "+app, func(ctx context.Context) error {
+		pods := &corev1.PodList{}
+		if err := t.Client.List(ctx, pods, client.InNamespace(t.namespace), client.MatchingLabels{"app": app}); err != nil {
+			return err
+		}
+		if len(pods.Items) == 0 {
+			return fmt.Errorf("no pod")
+		}
+		pod = &pods.Items[0]
+		return nil
+	})
+	return pod
+}
+
+// deployment of a name, as a team writes it.
+func deployment(name string) string {
+	return fmt.Sprintf(`
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: %[1]s}
+spec:
+  selector: {matchLabels: {app: %[1]s}}
+  template:
+    metadata: {labels: {app: %[1]s}}
+    spec:
+      containers:
+      - name: %[1]s
+        image: registry.example.org/%[1]s:1
+        env: [{name: LOG_LEVEL, value: info}]
+`, name)
+}
