@@ -590,7 +590,7 @@ services:
 		},
 		"SQLConnectionNameLeadingDash": {
 			reason: "An argument that starts with a dash is a flag.",
-			spec:   sql("cloudSqlConnectionName", `"--token=x:my-project:europe-west1:db"`),
+			spec:   sql("cloudSqlConnectionName", `"-t:my-project:europe-west1:db"`),
 			field:  config + ".cloudSqlConnectionName",
 			want:   "must be",
 		},

@@ -222,7 +222,7 @@ type Config struct {
 	//
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]:[a-z0-9-]+:[a-z][a-z0-9-]{0,97}$')`,message="must be project:region:instance, as Cloud SQL shows it"
+	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([a-z0-9][a-z0-9.-]*:)?[a-z][a-z0-9-]{4,28}[a-z0-9]:[a-z0-9-]+:[a-z][a-z0-9-]{0,97}$')`,message="must be project:region:instance, as Cloud SQL shows it"
 	CloudSQLConnectionName string `json:"cloudSqlConnectionName,omitempty"`
 
 	// CloudSQLDatabasePort is the port on 127.0.0.1 at which the service's

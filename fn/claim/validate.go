@@ -29,8 +29,9 @@ var (
 	googleEmailPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{4,62}@[a-z0-9.-]+\.gserviceaccount\.com$`)
 
 	// A Cloud SQL connection name becomes an argument of the proxy, which takes
-	// options after a question mark. So the pattern is anchored, and narrow.
-	connectionNamePattern = regexp.MustCompile(`^([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]:[a-z0-9-]+:[a-z][a-z0-9-]{0,97}$`)
+	// options after a question mark and flags after a dash. So the pattern is
+	// anchored, and narrow.
+	connectionNamePattern = regexp.MustCompile(`^([a-z0-9][a-z0-9.-]*:)?[a-z][a-z0-9-]{4,28}[a-z0-9]:[a-z0-9-]+:[a-z][a-z0-9-]{0,97}$`)
 
 	// Elements of a path: any but . and .., without colons, which Kubernetes
 	// refuses in mount paths, and control characters.

@@ -59,6 +59,25 @@ func TestStatusIsNotTrusted(t *testing.T) {
 				sidecar(in)["args"].([]any)[0] = "my-project-123456:us-east1:my-instance?port=5432&address=0.0.0.0"
 			},
 		},
+		"InstanceAsFlag": {
+			reason: "A connection name that starts with a dash is a flag of the proxy.",
+			tamper: func(in map[string]any) {
+				sidecar(in)["args"].([]any)[0] = "-t:my-project:europe-west1:db?port=5432"
+			},
+		},
+		"FlagAsInstance": {
+			reason: "An option with a port in it is no connection name.",
+			tamper: func(in map[string]any) {
+				c := sidecar(in)
+				c["args"] = append(c["args"].([]any), "--credentials-file=/x?port=1")
+			},
+		},
+		"NameOfInstanceAsFlag": {
+			reason: "A pod may pass the variable on as an argument.",
+			tamper: func(in map[string]any) {
+				variable(in, "DB_INSTANCE_CONNECTION_NAME")["value"] = "-t:my-project:europe-west1:db"
+			},
+		},
 		"SecondInstance": {
 			reason: "One instance for each connection.",
 			tamper: func(in map[string]any) {
