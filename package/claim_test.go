@@ -540,6 +540,12 @@ services:
 			field:  config + ".cloudSqlDatabasePort",
 			want:   "less than or equal to 65535",
 		},
+		"SQLPortOfTheProxy": {
+			reason: "The proxy's own health checks listen there.",
+			spec:   sql("cloudSqlDatabasePort", "9801"),
+			field:  config + ".cloudSqlDatabasePort",
+			want:   "the proxy's own health checks listen on this port; use another",
+		},
 		"SQLPortString": {
 			reason: "A port is an integer.",
 			spec:   sql("cloudSqlDatabasePort", `"5432"`),
@@ -678,6 +684,18 @@ services:
 			spec:   connections(`{type: disk, config: {diskName: d, mountPath: /data/../etc}}`),
 			field:  config + ".mountPath",
 			want:   "must be",
+		},
+		"DiskMountPathSystem": {
+			reason: "A disk over the system's directories hides what the image needs to run.",
+			spec:   connections(`{type: disk, config: {diskName: d, mountPath: /etc}}`),
+			field:  config + ".mountPath",
+			want:   "is a system directory; mount the disk elsewhere, such as /data",
+		},
+		"DiskMountPathTokens": {
+			reason: "Tokens are mounted there.",
+			spec:   connections(`{type: disk, config: {diskName: d, mountPath: /var/run/secrets/x}}`),
+			field:  config + ".mountPath",
+			want:   "is a system directory",
 		},
 		"DiskMountPathTrailingNewline": {
 			reason: "Nobody means a newline.",

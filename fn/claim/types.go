@@ -231,6 +231,7 @@ type Config struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
+	// +kubebuilder:validation:XValidation:rule="self != 9801",message="the proxy's own health checks listen on this port; use another"
 	CloudSQLDatabasePort int32 `json:"cloudSqlDatabasePort,omitempty"`
 
 	// CloudSQLServiceAccount is the Google service account that connects to
@@ -268,6 +269,7 @@ type Config struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^(/([^./:\x00-\x1f\x7f]|\.[^./:\x00-\x1f\x7f]|\.\.[^/:\x00-\x1f\x7f])[^/:\x00-\x1f\x7f]*)+$')`,message="must be an absolute path below /, without . and .. elements, double or trailing slashes, and colons"
+	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^/(bin|boot|dev|etc|lib|lib64|proc|root|run|sbin|sys|usr|var/run|var/lib/kubelet)(/|$)')`,message="is a system directory; mount the disk elsewhere, such as /data"
 	MountPath string `json:"mountPath,omitempty"`
 
 	// ReadOnly mounts the disk read-only. (disk)

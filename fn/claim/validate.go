@@ -38,6 +38,9 @@ var (
 	pathElement      = `([^./:\x00-\x1f\x7f]|\.[^./:\x00-\x1f\x7f]|\.\.[^/:\x00-\x1f\x7f])[^/:\x00-\x1f\x7f]*`
 	mountPathPattern = regexp.MustCompile(`^(/` + pathElement + `)+$`)
 	subPathPattern   = regexp.MustCompile(`^` + pathElement + `(/` + pathElement + `)*$`)
+
+	// Directories that may not be mounted over. Tokens are in the last ones.
+	systemPathPattern = regexp.MustCompile(`^/(bin|boot|dev|etc|lib|lib64|proc|root|run|sbin|sys|usr|var/run|var/lib/kubelet)(/|$)`)
 )
 
 // maxLengths in characters. They bound what the API server's rules cost, and
@@ -234,12 +237,6 @@ func (v *validator) account(p *field.Path, account string) {
 	v.required(p, "cloudSqlServiceAccount", account, form, "must be a service account id in the cluster's project, or its e-mail")
 }
 
-// systemPaths may not be mounted over. The last ones are where tokens are.
-var systemPaths = []string{
-	"/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/usr",
-	"/var/run", "/var/lib/kubelet",
-}
-
 func (v *validator) disk(p *field.Path, c Config) {
 	if c.DiskName == "" {
 		if !v.reader.bad["diskName"] {
@@ -249,8 +246,8 @@ func (v *validator) disk(p *field.Path, c Config) {
 		v.errs = append(v.errs, label(c.DiskName, p.Child("diskName"))...)
 	}
 	v.optional(p, "mountPath", c.MountPath, mountPathPattern, "must be an absolute path below /, without . and .. elements, double or trailing slashes, and colons")
-	if m := c.MountPath; slices.ContainsFunc(systemPaths, func(s string) bool { return m == s || strings.HasPrefix(m, s+"/") }) {
-		v.errs = append(v.errs, field.Invalid(p.Child("mountPath"), m, "is a system directory; mount the disk elsewhere, such as /data/"+c.DiskName))
+	if m := c.MountPath; systemPathPattern.MatchString(m) {
+		v.errs = append(v.errs, field.Invalid(p.Child("mountPath"), m, "is a system directory; mount the disk elsewhere, such as /data"))
 	}
 	v.optional(p, "subPath", c.SubPath, subPathPattern, "must be a relative path within the disk, without . and .. elements, double or trailing slashes, and colons")
 	if g := c.FSGroup; g != nil && (*g < 0 || *g > 1<<31-1) {
