@@ -2,11 +2,14 @@ package package_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/test/schema"
 )
 
@@ -821,6 +824,35 @@ services:
 			})
 		}
 	}
+}
+
+// What is missing is told in the same words, whichever of the two tells it.
+func TestRequiredFields(t *testing.T) {
+	t.Parallel()
+
+	for mode, validate := range claims(t) {
+		for _, typ := range claim.Types() {
+			services := []any{map[string]any{"name": "api", "connections": []any{map[string]any{"type": string(typ)}}}}
+
+			want, got := messages(validate(map[string]any{"services": services})), messages(readErrors(services))
+
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s: the function says of an empty %s (-API server +function):\n%s", mode, typ, diff)
+			}
+		}
+	}
+}
+
+// messages in an order of their own: the API server's is that of its rules.
+func messages(errs field.ErrorList) []string {
+	out := make([]string, len(errs))
+	for i, err := range errs {
+		out[i] = err.Error()
+	}
+
+	slices.Sort(out)
+
+	return out
 }
 
 // One mistake makes one error, or a team has to guess which of them matters.

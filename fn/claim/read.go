@@ -2,8 +2,10 @@ package claim
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
@@ -24,6 +26,11 @@ func (c *Claim) Read(services any, path *field.Path) {
 		r := reader{path: path.Index(i)}
 		s := r.service(r.object(v))
 		s.Path = r.path
+		// A field of a service that isn't known keeps the whole from being
+		// ready, and no connection from working: it says nothing of any one of
+		// them, and an edit to a service must not stop what runs.
+		c.Errors = append(c.Errors, r.unknown(serviceFields)...)
+		c.Errors = append(c.Errors, r.ignored...)
 		r.errs = append(r.errs, validateService(s.Service, r)...)
 		if names[s.Name] {
 			r.errs = append(r.errs, field.Duplicate(r.path.Child("name"), s.Name))
@@ -79,6 +86,9 @@ type reader struct {
 	fields map[string]any
 	errs   field.ErrorList
 	bad    map[string]bool
+
+	// ignored fields of objects within, which aren't known.
+	ignored field.ErrorList
 }
 
 func (r *reader) service(m map[string]any) ServiceEntry {
@@ -120,6 +130,7 @@ func (r *reader) workload(v any, w *Workload) {
 		w.Kind = k
 	}
 	r.errs = append(r.errs, wr.errs...)
+	r.ignored = append(r.ignored, wr.unknown(workloadFields)...)
 }
 
 func (r *reader) connection(m map[string]any) Connection {
@@ -166,6 +177,49 @@ func (r *reader) connection(m map[string]any) Connection {
 		r.mark(k)
 	}
 	return c
+}
+
+// The fields of objects, in the order of the README.
+var (
+	serviceFields  = []string{"name", "workload", "containers", "serviceAccountName", "connections"}
+	workloadFields = []string{"apiVersion", "kind", "name"}
+)
+
+// unknown fields of the object: one that is misspelt, or of another version,
+// would be ignored, and somebody would rely on it.
+func (r *reader) unknown(known []string, foreign ...string) field.ErrorList {
+	var errs field.ErrorList
+	for _, name := range slices.Sorted(maps.Keys(r.fields)) {
+		if !slices.Contains(known, name) && !slices.Contains(foreign, name) {
+			errs = append(errs, field.Forbidden(r.path.Child(name), "unknown field; the fields here are "+strings.Join(known, ", ")))
+		}
+	}
+	return errs
+}
+
+// unknownTo a connection type, in the connection and its config. Those that
+// belong to other types are foreign.
+func (r *reader) unknownTo(t ConnectionType) field.ErrorList {
+	var own, foreign, ownConfig, foreignConfig []string
+	for _, f := range fields {
+		to := &foreign
+		switch {
+		case f.config && f.belongs(t):
+			to = &ownConfig
+		case f.config:
+			to = &foreignConfig
+		case f.belongs(t):
+			to = &own
+		}
+		*to = append(*to, f.name)
+	}
+	errs := r.unknown(append([]string{"type"}, own...), foreign...)
+	if !slices.Contains(own, "config") {
+		return errs
+	}
+	cfg := reader{path: r.path.Child("config")}
+	cfg.fields, _ = r.fields["config"].(map[string]any)
+	return append(errs, cfg.unknown(ownConfig, foreignConfig...)...)
 }
 
 // foreign refuses the fields that belong to other connection types.

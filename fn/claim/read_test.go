@@ -197,6 +197,38 @@ func TestReadMistakes(t *testing.T) {
 		"WorkloadKind":       {reason: "Pods of other kinds can't be told.", services: `[{name: api, workload: {kind: Service, name: a}, connections: [` + good + `]}]`, want: []string{"FieldValueNotSupported " + first + ".workload.kind"}},
 		"WorkloadAPIVersion": {reason: "A kind has one apiVersion.", services: `[{name: api, workload: {kind: CronJob, name: a}, connections: [` + good + `]}]`, want: []string{"FieldValueInvalid " + first + ".workload.apiVersion"}},
 
+		// Unknown fields.
+		"UnknownInService": {
+			reason:   "A service-level field that isn't known is told, and its connections go on.",
+			services: `[{name: api, containres: [api], requireInjection: true, connections: [` + good + `]}]`,
+			want:     []string{"FieldValueForbidden " + first + ".containres", "FieldValueForbidden " + first + ".requireInjection"}, usable: []string{"api/awsRole"},
+		},
+		"UnknownInWorkload": {
+			reason:   "A workload is of the service.",
+			services: `[{name: api, workload: {name: api, namespace: b}, connections: [` + good + `]}]`,
+			want:     []string{"FieldValueForbidden " + first + ".workload.namespace"}, usable: []string{"api/awsRole"},
+		},
+		"UnknownInConnection": {
+			reason:   "What a connection asks for in vain keeps it, and no other, from being expanded.",
+			services: `[{name: api, connections: [{type: awsRole, role: r, crate: {}, create: {}}, {type: disk, config: {diskName: d}}]}]`,
+			want:     []string{"FieldValueForbidden " + conn + ".crate", "FieldValueForbidden " + conn + ".create"}, usable: []string{"api/disk"},
+		},
+		"UnknownInConfig": {
+			reason:   "A disk that should be read-only must not be mounted writable.",
+			services: `[{name: api, connections: [{type: disk, config: {diskName: d, readonly: true}}, ` + good + `]}]`,
+			want:     []string{"FieldValueForbidden " + cfg + ".readonly"}, usable: []string{"api/awsRole"},
+		},
+		"UnknownInForeignConfig": {
+			reason:   "A config that doesn't belong there is one mistake, whatever is in it.",
+			services: `[{name: api, connections: [{type: awsRole, role: r, config: {x: y}}]}]`,
+			want:     []string{"FieldValueForbidden " + cfg},
+		},
+		"UnknownInDuplicate": {
+			reason:   "Mistakes in the second of a type are told all the same.",
+			services: `[{name: api, connections: [` + good + `, {type: awsRole, role: r, x: y}]}]`,
+			want:     []string{"FieldValueDuplicate " + first + ".connections[1]", "FieldValueForbidden " + first + ".connections[1].x"}, usable: []string{"api/awsRole"},
+		},
+
 		// All at once.
 		"Everything": {
 			reason: "Every mistake is listed, and what is good works.",
@@ -246,6 +278,28 @@ func TestReadMistakes(t *testing.T) {
 				t.Errorf("%s\nusable connections (-want +got):\n%s", tc.reason, diff)
 			}
 		})
+	}
+}
+
+// A message has what a team can do about it.
+func TestUnknownFieldMessages(t *testing.T) {
+	t.Parallel()
+
+	c := read(parse(t, `[{name: api, containres: [], workload: {name: api, knd: Job}, connections: [{type: awsRole, role: r, create: {}}, {type: disk, config: {diskName: d, readonly: true}}]}]`))
+	want := []string{
+		"spec.services[0].containres: Forbidden: unknown field; the fields here are name, workload, containers, serviceAccountName, connections",
+		"spec.services[0].workload.knd: Forbidden: unknown field; the fields here are apiVersion, kind, name",
+		"spec.services[0].connections[0].create: Forbidden: unknown field; the fields here are type, role, targetRoleArn",
+		"spec.services[0].connections[1].config.readonly: Forbidden: unknown field; the fields here are diskName, mountPath, readOnly, subPath, fsGroup",
+	}
+
+	got := make([]string, 0, len(c.Errors))
+	for _, err := range c.Errors {
+		got = append(got, err.Error())
+	}
+
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("an unknown field is told with those that are known (-want +got):\n%s", diff)
 	}
 }
 

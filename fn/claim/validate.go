@@ -159,7 +159,7 @@ func validateWorkload(w *Workload, wp *field.Path) field.ErrorList {
 }
 
 func validateConnection(c Connection, r reader) field.ErrorList {
-	v := validator{reader: r, errs: r.foreign(c.Type)}
+	v := validator{reader: r, typ: c.Type, errs: append(r.foreign(c.Type), r.unknownTo(c.Type)...)}
 	cfg := r.path.Child("config")
 	switch c.Type {
 	case TypeAWSRole:
@@ -191,12 +191,19 @@ func validateConnection(c Connection, r reader) field.ErrorList {
 // A validator gathers mistakes, leaving out the fields that could not be read.
 type validator struct {
 	reader reader
+	typ    ConnectionType
 	errs   field.ErrorList
+}
+
+// missing field, in the words of the XRD.
+func (v *validator) missing(p *field.Path) {
+	name := strings.TrimPrefix(p.String(), v.reader.path.String()+".")
+	v.errs = append(v.errs, field.Required(p, name+" is required for "+string(v.typ)))
 }
 
 func (v *validator) required(p *field.Path, name, value string, form *regexp.Regexp, want string) {
 	if value == "" && !v.reader.bad[name] {
-		v.errs = append(v.errs, field.Required(p.Child(name), ""))
+		v.missing(p.Child(name))
 		return
 	}
 	v.optional(p, name, value, form, want)
@@ -218,7 +225,7 @@ func (v *validator) port(p *field.Path, port int32) {
 	}
 	cfg, _ := v.reader.fields["config"].(map[string]any)
 	if _, ok := cfg["cloudSqlDatabasePort"]; !ok {
-		v.errs = append(v.errs, field.Required(p, ""))
+		v.missing(p)
 		return
 	}
 	for _, msg := range validation.IsValidPortNum(int(port)) {
@@ -240,7 +247,7 @@ func (v *validator) account(p *field.Path, account string) {
 func (v *validator) disk(p *field.Path, c Config) {
 	if c.DiskName == "" {
 		if !v.reader.bad["diskName"] {
-			v.errs = append(v.errs, field.Required(p.Child("diskName"), ""))
+			v.missing(p.Child("diskName"))
 		}
 	} else {
 		v.errs = append(v.errs, label(c.DiskName, p.Child("diskName"))...)
