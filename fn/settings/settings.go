@@ -4,13 +4,12 @@ package settings
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	kjson "sigs.k8s.io/json"
 
 	"github.com/serviceconnections/function-service-connections/input/v1beta1"
 )
@@ -41,26 +40,24 @@ const (
 
 // Decode the layers, of which a later one wins field by field, apply the
 // defaults, and validate. Unknown fields are errors: a misspelt allow-list must
-// not read as an absent one.
+// not read as an absent one. All mistakes are told at once.
 func Decode(layers ...map[string]any) (*Settings, error) {
 	merged := map[string]any{}
 	for _, l := range layers {
 		merged = merge(merged, l)
 	}
-	b, err := json.Marshal(merged)
+	s, path := &Settings{}, field.NewPath("settings")
+	readable, errs := conform(merged, reflect.TypeOf(s.Settings), path)
+	b, err := json.Marshal(readable)
+	if err == nil {
+		err = json.Unmarshal(b, &s.Settings)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot read settings: %w", err)
-	}
-	s := &Settings{}
-	strict, err := kjson.UnmarshalStrict(b, &s.Settings)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read settings: %w", err)
-	}
-	if len(strict) > 0 {
-		return nil, fmt.Errorf("cannot read settings: %w", errors.Join(strict...))
 	}
 	s.setDefaults()
-	if errs := s.validate(field.NewPath("settings")); len(errs) > 0 {
+	errs = append(errs, unlessIn(errs, s.validate(path))...)
+	if len(errs) > 0 {
 		return nil, fmt.Errorf("invalid settings: %w", errs.ToAggregate())
 	}
 	return s, nil

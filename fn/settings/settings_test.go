@@ -1,11 +1,14 @@
 package settings_test
 
 import (
+	"errors"
 	"math"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	utilerrors "k8s.io/apimachinery/pkg/util/errors"
 	"sigs.k8s.io/yaml"
 
 	"github.com/serviceconnections/function-service-connections/fn/settings"
@@ -194,10 +197,10 @@ func TestDecodeErrors(t *testing.T) {
 	}{
 		"Nothing":           {reason: "A cluster needs a name.", settings: ``, want: []string{"settings.cluster.name: Required"}},
 		"Blank":             {reason: "A blank isn't a name.", settings: `cluster: {name: " "}`, want: []string{"settings.cluster.name: Required"}},
-		"UnknownField":      {reason: "A misspelt allow-list must not read as an absent one.", settings: `{cluster: {name: c}, aws: {allowdRoles: []}}`, want: []string{`unknown field "aws.allowdRoles"`}},
-		"UnknownFields":     {reason: "Each is named.", settings: `{cluster: {name: c}, awss: {}, disks: [{nam: d}]}`, want: []string{`unknown field "awss"`, `unknown field "disks[0].nam"`}},
-		"Case":              {reason: "Field names are exact.", settings: `{cluster: {Name: c}}`, want: []string{`unknown field "cluster.Name"`}},
-		"Type":              {reason: "An account id that isn't in quotes would lose its leading zero.", settings: `{cluster: {name: c}, aws: {accountId: 123456789012}}`, want: []string{"accountId"}},
+		"UnknownField":      {reason: "A misspelt allow-list must not read as an absent one.", settings: `{cluster: {name: c}, aws: {allowdRoles: []}}`, want: []string{"settings.aws.allowdRoles: Forbidden: unknown field; the fields here are accountId, "}},
+		"UnknownFields":     {reason: "Each is named.", settings: `{cluster: {name: c}, awss: {}, disks: [{nam: d}]}`, want: []string{"settings.awss: Forbidden: unknown field", "settings.disks[0].nam: Forbidden: unknown field; the fields here are name, namespaces, create, deletionPolicy"}},
+		"Case":              {reason: "Field names are exact.", settings: `{cluster: {Name: c}}`, want: []string{"settings.cluster.Name: Forbidden: unknown field; the fields here are name"}},
+		"Type":              {reason: "An account id that isn't in quotes would lose its leading zero.", settings: `{cluster: {name: c}, aws: {accountId: 123456789012}}`, want: []string{"settings.aws.accountId: Invalid value: 123456789012: must be a string, in quotes"}},
 		"AWSEmpty":          {reason: "All that is missing is listed.", settings: `{cluster: {name: c}, aws: {}}`, want: []string{"aws.accountId: Required", "aws.region: Required", "aws.clusterName: Required"}},
 		"AWSForms":          {reason: "Every mistake at once.", settings: `{cluster: {name: c}, aws: {accountId: "1", region: Europe, partition: azure, mode: Kube2iam, ipFamily: IPv5, providerConfigRef: {kind: ProviderConfig}}}`, want: []string{"aws.accountId: Invalid", "aws.region: Invalid", "aws.partition: Invalid", "aws.mode: Unsupported", "aws.ipFamily: Unsupported", "aws.providerConfigRef.name: Required", "aws.providerConfigRef.kind: Unsupported"}},
 		"ClusterNameForm":   {reason: "EKS' rules for names.", settings: `{cluster: {name: c}, aws: {accountId: "123456789012", region: eu-west-1, clusterName: "a b"}}`, want: []string{"aws.clusterName: Invalid"}},
@@ -237,5 +240,116 @@ func TestDecodeErrors(t *testing.T) {
 
 	if _, err := settings.Decode(map[string]any{"cluster": math.Inf(1)}); err == nil {
 		t.Error("what JSON can't hold is no setting\nwant an error, got none")
+	}
+}
+
+// TestEveryType holds that the settings have no field of a type that isn't told
+// from others as they are read.
+func TestEveryType(t *testing.T) {
+	t.Parallel()
+
+	var walk func(path string, typ reflect.Type)
+
+	walk = func(path string, typ reflect.Type) {
+		switch typ.Kind() {
+		case reflect.Struct:
+			for f := range typ.Fields() {
+				name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+				if name == "" {
+					t.Errorf("%s.%s has no name in JSON", path, f.Name)
+				}
+
+				walk(path+"."+name, f.Type)
+			}
+		case reflect.Pointer, reflect.Slice, reflect.Map:
+			walk(path, typ.Elem())
+		case reflect.String, reflect.Bool:
+		default:
+			t.Errorf("%s is a %s, which conform takes for a string", path, typ)
+		}
+	}
+	walk("settings", reflect.TypeFor[v1beta1.Settings]())
+}
+
+// One mistake must not hide another, nor be told twice.
+func TestDecodeErrorsAtOnce(t *testing.T) {
+	t.Parallel()
+
+	const name = "cluster: {name: c}, "
+
+	cases := map[string]struct {
+		reason   string
+		settings string
+		want     []string // All mistakes, in order.
+	}{
+		"EveryKind": {
+			reason:   "Unknown fields, wrong types and malformed values come together.",
+			settings: `{clutser: {name: c}, aws: {accountId: 1, region: Europe, clusterName: c}}`,
+			want: []string{
+				"settings.aws.accountId: Invalid value: 1: must be a string, in quotes",
+				"settings.clutser: Forbidden: unknown field; the fields here are cluster, aws, azure, gcp, kubernetes, workload, disks",
+				"settings.cluster.name: Required value: name the cluster, unique among those that share cloud accounts",
+				`settings.aws.region: Invalid value: "Europe": must be a region such as eu-west-1`,
+			},
+		},
+		"Section": {
+			reason:   "What is in a section that can't be read isn't missing.",
+			settings: `{cluster: c, aws: [eu-west-1]}`,
+			want: []string{
+				`settings.aws: Invalid value: ["eu-west-1"]: must be an object`,
+				`settings.cluster: Invalid value: "c": must be an object`,
+			},
+		},
+		"List": {
+			reason:   "One entry or a list of one must not be taken for the other.",
+			settings: `{` + name + `disks: {name: d}}`,
+			want:     []string{`settings.disks: Invalid value: {"name":"d"}: must be a list`},
+		},
+		"Entries": {
+			reason:   "Each entry has its place, also behind one that can't be read.",
+			settings: `{` + name + `disks: [d, {name: 5, namespaces: a}, {name: D, namespaces: [a, 7]}]}`,
+			want: []string{
+				`settings.disks[0]: Invalid value: "d": must be an object`,
+				"settings.disks[1].name: Invalid value: 5: must be a string, in quotes",
+				`settings.disks[1].namespaces: Invalid value: "a": must be a list`,
+				"settings.disks[2].namespaces[1]: Invalid value: 7: must be a string, in quotes",
+				`settings.disks[2].name: Invalid value: "D": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')`,
+			},
+		},
+		"Switch": {
+			reason:   "A switch in quotes is text.",
+			settings: `{` + name + `workload: {inspect: "false"}}`,
+			want:     []string{`settings.workload.inspect: Invalid value: "false": must be true or false, without quotes`},
+		},
+		"Quantity": {
+			reason:   "A quantity is text too.",
+			settings: `{` + name + `gcp: {projectId: my-project, proxy: {resources: {requests: {cpu: 1, memory: x}}}}}`,
+			want: []string{
+				"settings.gcp.proxy.resources.requests.cpu: Invalid value: 1: must be a string, in quotes",
+				`settings.gcp.proxy.resources.requests.memory: Invalid value: "x": must be a quantity such as 20Gi or 100m`,
+			},
+		},
+	}
+
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			_, err := settings.Decode(parse(t, tc.settings))
+			if err == nil {
+				t.Fatalf("%s\nwant an error, got none", tc.reason)
+			}
+
+			var got []string
+			if all, ok := errors.AsType[utilerrors.Aggregate](err); ok {
+				for _, e := range all.Errors() {
+					got = append(got, e.Error())
+				}
+			}
+
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("%s\nmistakes (-want +got):\n%s\n%v", tc.reason, diff, err)
+			}
+		})
 	}
 }

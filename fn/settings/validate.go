@@ -28,7 +28,7 @@ var (
 
 func (s *Settings) validate(p *field.Path) field.ErrorList {
 	v := validator{}
-	v.required(p.Child("cluster", "name"), s.Cluster.Name)
+	v.required(p.Child("cluster", "name"), s.Cluster.Name, "name the cluster, unique among those that share cloud accounts")
 	v.aws(s.AWS, p.Child("aws"))
 	v.azure(s.Azure, p.Child("azure"))
 	v.gcp(s.GCP, p.Child("gcp"))
@@ -61,7 +61,7 @@ func (v *validator) aws(a *v1beta1.AWS, p *field.Path) {
 	}
 	for i, r := range *a.AllowedRoles {
 		rp := p.Child("allowedRoles").Index(i)
-		v.required(rp.Child("pattern"), r.Pattern)
+		v.required(rp.Child("pattern"), r.Pattern, "name the roles, such as my-app-*")
 		v.namespaces(rp.Child("namespaces"), r.Namespaces)
 	}
 }
@@ -83,8 +83,8 @@ func (v *validator) azure(a *v1beta1.Azure, p *field.Path) {
 		if r.SubscriptionID != "" {
 			v.form(rp.Child("subscriptionId"), r.SubscriptionID, uuidPattern, "must be a UUID")
 		}
-		v.required(rp.Child("resourceGroup"), r.ResourceGroup)
-		v.required(rp.Child("identity"), r.Identity)
+		v.required(rp.Child("resourceGroup"), r.ResourceGroup, `name the resource groups, or "*" for all`)
+		v.required(rp.Child("identity"), r.Identity, `name the identities, or "*" for all`)
 		v.namespaces(rp.Child("namespaces"), r.Namespaces)
 	}
 }
@@ -145,7 +145,7 @@ func (v *validator) disks(disks *[]v1beta1.Disk, p *field.Path) {
 // providerConfig refuses a namespaced ProviderConfig: a team that can write one
 // would choose the credentials that its own grants are made with.
 func (v *validator) providerConfig(r *v1beta1.ProviderConfigReference, p *field.Path) {
-	v.required(p.Child("name"), r.Name)
+	v.required(p.Child("name"), r.Name, "name the ClusterProviderConfig")
 	v.oneOf(p.Child("kind"), r.Kind, clusterProviderConfig)
 }
 
@@ -161,7 +161,7 @@ func (v *validator) namespaces(p *field.Path, ns []string) {
 		v.errs = append(v.errs, field.Required(p, `name the namespaces, or "*" for all`))
 	}
 	for i, n := range ns {
-		v.required(p.Index(i), n)
+		v.required(p.Index(i), n, `name a namespace, or "*" for all`)
 	}
 }
 
@@ -192,9 +192,9 @@ func (v *validator) form(p *field.Path, s string, form *regexp.Regexp, want stri
 	}
 }
 
-func (v *validator) required(p *field.Path, s string) {
+func (v *validator) required(p *field.Path, s, want string) {
 	if strings.TrimSpace(s) == "" {
-		v.errs = append(v.errs, field.Required(p, ""))
+		v.errs = append(v.errs, field.Required(p, want))
 	}
 }
 
