@@ -120,7 +120,7 @@ func resolveSettings(req *fnv1.RunFunctionRequest, in *input, observed connectio
 }
 
 // errNotClaimed says that a composite resource belongs to no namespace.
-var errNotClaimed = errors.New("belongs to no namespace, which is part of every trust; create it through its claim")
+var errNotClaimed = errors.New("belongs to no namespace, which is part of every trust")
 
 // readClaim from the composite resource.
 func readClaim(in *input, xr map[string]any, owned bool) (*claim.Claim, error) {
@@ -148,7 +148,11 @@ func readClaim(in *input, xr map[string]any, owned bool) (*claim.Claim, error) {
 	}
 	what := fmt.Sprintf("%s %q", text("kind"), c.Composite)
 	if c.Namespace == "" {
-		return nil, fmt.Errorf("%s %w", what, errNotClaimed)
+		next := "create it through its claim"
+		if in.Source.Namespace != "" {
+			next = "set " + in.Source.Namespace
+		}
+		return nil, fmt.Errorf("%s %w; %s", what, errNotClaimed, next)
 	}
 	services, err := paved.GetValue(in.Source.Services)
 	switch {
