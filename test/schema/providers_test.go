@@ -286,6 +286,78 @@ func TestProvidersManagedResources(t *testing.T) {
 	}
 }
 
+func TestProvidersManifest(t *testing.T) {
+	t.Parallel()
+
+	v := Providers(t)
+
+	const manifest = "spec.forProvider.manifest"
+
+	cases := map[string]struct {
+		reason string
+		change func(obj map[string]any)
+		want   string // Part of the only error; empty if the object is good.
+	}{
+		"Good": {
+			reason: "What the function emits is accepted.",
+			change: func(map[string]any) {},
+		},
+		"UnknownField": {
+			reason: "The provider would create a volume claim without the field.",
+			change: func(obj map[string]any) { set(obj, manifest+".spec.storageClass", "gp3") },
+			want:   manifest + ".spec.storageClass: Forbidden",
+		},
+		"WrongType": {
+			reason: "The provider would be refused by the API server, over and over.",
+			change: func(obj map[string]any) { set(obj, manifest+".spec.accessModes", "ReadWriteOnce") },
+			want:   manifest + ".spec.accessModes: Invalid value",
+		},
+		"Quantity": {
+			reason: "A size is a quantity.",
+			change: func(obj map[string]any) { set(obj, manifest+".spec.resources.requests.storage", "big") },
+			want:   "quantities must match",
+		},
+		"NoName": {
+			reason: "An object without a name can't be created.",
+			change: func(obj map[string]any) { set(obj, manifest+".metadata.name", nil) },
+			want:   manifest + ".metadata.name: Required value",
+		},
+		"NoNamespace": {
+			reason: "A volume claim is in a namespace.",
+			change: func(obj map[string]any) { set(obj, manifest+".metadata.namespace", nil) },
+			want:   manifest + ".metadata.namespace: Required value",
+		},
+		"UnknownKind": {
+			reason: "What nobody can validate isn't good.",
+			change: func(obj map[string]any) { set(obj, manifest+".kind", "Volume") },
+			want:   manifest + ".kind: Invalid value",
+		},
+	}
+
+	k := kinds["Object"]
+	for name, tc := range cases {
+		for _, scope := range []string{"Namespaced", "Cluster"} {
+			t.Run(name+"/"+scope, func(t *testing.T) {
+				t.Parallel()
+
+				obj := parse(t, k.namespaced)
+				if scope == "Cluster" {
+					clusterScoped(obj, k.cluster)
+				}
+
+				tc.change(obj)
+
+				switch errs := v.Validate(obj); {
+				case tc.want == "" && len(errs) > 0:
+					t.Errorf("%s\nValidate(...): %v", tc.reason, errs)
+				case tc.want != "" && (len(errs) != 1 || !strings.Contains(errs[0].Error(), tc.want)):
+					t.Errorf("%s\nValidate(...): want one error with %q, got %v", tc.reason, tc.want, errs)
+				}
+			})
+		}
+	}
+}
+
 func TestProvidersScope(t *testing.T) {
 	t.Parallel()
 

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
@@ -72,6 +73,9 @@ func (v *Validator) Kinds() []schema.GroupVersionKind {
 // its schema doesn't know, values that break the schema or a CEL rule, and a
 // namespace that its scope forbids or lacks.
 //
+// What an Object of provider-kubernetes holds is validated as well, since it is
+// created by the provider, which nobody watches for a refusal.
+//
 // The object is left as it is. It must be as Crossplane would apply it, with a
 // namespace if its kind has one, and a name or generateName. A kind that the
 // Validator doesn't hold is an error.
@@ -83,7 +87,10 @@ func (v *Validator) Validate(obj map[string]any) field.ErrorList {
 
 	gvk := u.GroupVersionKind()
 	if k, ok := v.kinds[gvk]; ok {
-		return k.validate(u)
+		// First, because validation removes what the schema doesn't know.
+		within := v.manifest(u)
+
+		return append(k.validate(u), within...)
 	}
 
 	if newObject, ok := builtIn[gvk]; ok {
@@ -91,6 +98,32 @@ func (v *Validator) Validate(obj map[string]any) field.ErrorList {
 	}
 
 	return field.ErrorList{field.Invalid(field.NewPath("kind"), gvk.String(), "no CustomResourceDefinition of this kind was loaded")}
+}
+
+// manifest validates what an Object of provider-kubernetes holds. One that holds
+// nothing is the business of its schema.
+func (v *Validator) manifest(u *unstructured.Unstructured) field.ErrorList {
+	if u.GetKind() != "Object" || !slices.Contains([]string{"kubernetes.crossplane.io", "kubernetes.m.crossplane.io"}, u.GroupVersionKind().Group) {
+		return nil
+	}
+
+	path := field.NewPath("spec", "forProvider", "manifest")
+
+	manifest, ok, err := unstructured.NestedMap(u.Object, "spec", "forProvider", "manifest")
+	if err != nil {
+		return field.ErrorList{field.TypeInvalid(path, nil, err.Error())}
+	}
+
+	if !ok {
+		return nil
+	}
+
+	errs := v.Validate(manifest)
+	for _, err := range errs {
+		err.Field = path.Child(err.Field).String()
+	}
+
+	return errs
 }
 
 // decoded copies an object by way of JSON, so that its numbers have the types
