@@ -48,13 +48,20 @@ func explain(dir string, out *render.Output) (string, error) {
 	b := &strings.Builder{}
 	fmt.Fprintf(b, "\n%s\n%s\n%s\n", rule, filepath.Base(dir), rule)
 
-	if err := printClaim(b, dir); err != nil {
+	written, err := readClaim(dir)
+	if err != nil {
 		return "", err
 	}
+	claimed := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal(written, &claimed.Object); err != nil {
+		return "", fmt.Errorf("cannot parse claim: %w", err)
+	}
+	headingf(b, "What the team writes")
+	b.Write(written)
 	if err := printComposed(b, out.Composed, xr.Status.Services); err != nil {
 		return "", err
 	}
-	if err := printPods(b, dir, out.Composed, xr.Status.Services); err != nil {
+	if err := printPods(b, dir, claimed.GetName(), out.Composed, xr.Status.Services); err != nil {
 		return "", err
 	}
 	if err := printStatus(b, xr); err != nil {
@@ -69,19 +76,17 @@ func headingf(b *strings.Builder, format string, a ...any) {
 	fmt.Fprintf(b, "\n--- "+format+" ---\n\n", a...)
 }
 
-// printClaim as the team wrote it. Where a claim stands in front of the
+// readClaim as the team wrote it. Where a claim stands in front of the
 // composite resource, the example has both.
-func printClaim(b *strings.Builder, dir string) error {
+func readClaim(dir string) ([]byte, error) {
 	content, err := os.ReadFile(filepath.Join(filepath.Clean(dir), "claim.yaml"))
 	if errors.Is(err, os.ErrNotExist) {
 		content, err = os.ReadFile(filepath.Join(filepath.Clean(dir), "xr.yaml"))
 	}
 	if err != nil {
-		return fmt.Errorf("cannot read claim: %w", err)
+		return nil, fmt.Errorf("cannot read claim: %w", err)
 	}
-	headingf(b, "What the team writes")
-	b.Write(content)
-	return nil
+	return content, nil
 }
 
 // printComposed resources, without the metadata that Crossplane gives to each
@@ -189,7 +194,7 @@ func printTable(b *strings.Builder, rows [][]string) error {
 
 // printPods of the workloads: those that an earlier step renders, and those in
 // deployment.yaml, as the admission policy lets them into the cluster.
-func printPods(b *strings.Builder, dir string, composed []map[string]any, services []claim.ServiceStatus) error {
+func printPods(b *strings.Builder, dir, claimName string, composed []map[string]any, services []claim.ServiceStatus) error {
 	for _, o := range composed {
 		after := &unstructured.Unstructured{Object: runtime.DeepCopyJSON(o)}
 		if serviceOf(after, services) == nil {
@@ -218,6 +223,10 @@ func printPods(b *strings.Builder, dir string, composed []map[string]any, servic
 	after := before.DeepCopy()
 	if s, template := serviceOf(after, services), podTemplate(after); s != nil && s.Injection != nil && template != nil {
 		workload.Inject(template, *s.Injection)
+		// The policy also says whose injection it is.
+		if err := unstructured.SetNestedField(template, claimName, "metadata", "annotations", "serviceconnections.io/injected-by"); err != nil {
+			return fmt.Errorf("cannot annotate pods of %s %s: %w", after.GetKind(), after.GetName(), err)
+		}
 	}
 	return printWorkload(b, before, after)
 }

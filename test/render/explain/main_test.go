@@ -16,26 +16,39 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	cases := map[string]struct {
-		reason string
-		plain  bool
+		reason  string
+		plain   bool
+		example string
 		// want in this order.
 		want []string
 	}{
 		"ForAReader": {
-			reason: "A reader sees what the team writes, what is composed, what the pods get, and how it stands.",
+			example: "disk",
+			reason:  "A reader sees what the team writes, what is composed, what the pods get, and how it stands.",
 			want: []string{
 				"\ndisk\n",
 				"\n    - type: disk\n      config:\n        diskName: cache-storage\n",
 				"\nkind: ServiceAccount\n",
-				"\n+++ ", "\n+      claimName: cache-storage\n",
+				"\n+++ ", "\n+    serviceconnections.io/injected-by: shop\n", "\n+      claimName: cache-storage\n",
 				"1/1 connected",
 				"\napi       disk         true    Connected",
 			},
 		},
+		"ForAReaderOfAClaim": {
+			reason:  "Pods tell the claim that the team knows, and not its composite resource.",
+			example: "claims",
+			want:    []string{"\n+    serviceconnections.io/injected-by: shop\n"},
+		},
+		"ForAReaderOfRenderedPods": {
+			reason:  "A template that an earlier step renders isn't the policy's.",
+			example: "desired-delivery",
+			want:    []string{"\n+  annotations:\n+    serviceconnections.io/injection: "},
+		},
 		"YAML": {
-			reason: "With -yaml a program can read it.",
-			plain:  true,
-			want:   []string{string(expected)},
+			reason:  "With -yaml a program can read it.",
+			example: "disk",
+			plain:   true,
+			want:    []string{string(expected)},
 		},
 	}
 	for name, tc := range cases {
@@ -43,7 +56,7 @@ func TestRun(t *testing.T) {
 			t.Parallel()
 
 			b := &strings.Builder{}
-			if err := run(t.Context(), b, tc.plain, []string{"../../../example/disk"}); err != nil {
+			if err := run(t.Context(), b, tc.plain, []string{"../../../example/" + tc.example}); err != nil {
 				t.Fatal(err)
 			}
 			rest := b.String()
