@@ -1,4 +1,5 @@
-# The image of the function. make build makes the same binary without Docker.
+# The image of the function. make build compiles with the same flags, without
+# Docker.
 FROM --platform=$BUILDPLATFORM golang:1.26 AS build
 ARG TARGETOS TARGETARCH VERSION=dev
 WORKDIR /src

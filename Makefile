@@ -1,8 +1,8 @@
 # Everything here needs Go and make, nothing else. Tools are built from the
 # modules that tools/*/go.mod pin. GOFLAGS, GOCACHE and GOPROXY are yours.
 
-# One setting for everything but the race detector, so that lint, vet, tests and
-# binary share what is compiled.
+# One setting for everything but the race detector, so that lint, vet and tests
+# share what is compiled.
 export CGO_ENABLED := 0
 
 # Go uses all cores by itself; two builds at once would only share them.
@@ -16,7 +16,8 @@ VERSION ?= dev
 MODULES := . $(patsubst %/go.mod,%,$(wildcard test/*/go.mod)) $(patsubst %/,%,$(sort $(dir $(wildcard tools/*/*.go))))
 
 # The race detector needs a C compiler on Linux; without one the tests run
-# without it, and say so.
+# without it, and say so. With REQUIRE_RACE=1 they fail instead.
+REQUIRE_RACE ?=
 RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
 
 # How long each fuzz target runs.
@@ -50,12 +51,13 @@ render-yaml: build render-tools ## Print the YAML of each example, or of EXAMPLE
 
 
 .PHONY: test
-test: lint vet check-generate test-race fuzz ## Run everything that continuous integration runs.
+test: lint vet check-generate test-race cover fuzz ## Run everything that continuous integration runs.
 	@echo "make test: all passed"
 
 .PHONY: test-race
 test-race: build render-tools controlplane-tools ## Run the tests of every module with the race detector.
-	@[ -n "$(RACE)" ] || echo "no C compiler: the race detector is off"
+	@[ -n "$(RACE)" ] || { echo "no C compiler: the race detector is off"; [ -z "$(REQUIRE_RACE)" ] || { \
+		echo "REQUIRE_RACE=$(REQUIRE_RACE) demands it: install a C compiler, or set CC"; exit 1; }; }
 	@set -e; for m in $(MODULES); do \
 		CGO_ENABLED=$(if $(RACE),1,0) go -C $$m test $(RACE) ./...; \
 	done
@@ -95,7 +97,7 @@ cover: ## Measure the statement coverage of fn and fail below COVERAGE percent.
 .PHONY: build
 build: ## Build the function into .cache/bin.
 	@mkdir -p $(BIN)
-	@go build -ldflags='-s -w -X main.version=$(VERSION)' -o $(BIN)/function-service-connections .
+	@go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o $(BIN)/function-service-connections .
 
 .PHONY: generate
 generate: ## Generate what is generated: deepcopy, the input's CRD, both XRDs.
