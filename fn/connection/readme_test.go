@@ -68,12 +68,14 @@ func TestReadmeReasons(t *testing.T) {
 	}
 }
 
-// The settings' table has each field, and none that isn't there.
+// The tables of the settings and of the input's source have each field, and none
+// that isn't there.
 func TestReadmeSettings(t *testing.T) {
 	t.Parallel()
 
 	want := map[string]bool{}
 	settingsFields(reflect.TypeFor[v1beta1.Settings](), "", want)
+	settingsFields(reflect.TypeFor[v1beta1.Source](), "source", want)
 
 	got := map[string]bool{}
 	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z][A-Za-z.\\[\\]]*)` \\| [^|]+ \\| [^|]+ \\|$").FindAllStringSubmatch(readme(t), -1) {
