@@ -1,5 +1,5 @@
-# The image of the function. make build compiles with the same flags, without
-# Docker.
+# The image of the function. make build compiles the same without Docker, but for
+# -trimpath, with which it could share nothing that the tests have compiled.
 FROM --platform=$BUILDPLATFORM golang:1.26 AS build
 ARG TARGETOS TARGETARCH VERSION=dev
 WORKDIR /src

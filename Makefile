@@ -97,7 +97,7 @@ cover: ## Measure the statement coverage of fn and fail below COVERAGE percent.
 .PHONY: build
 build: ## Build the function into .cache/bin.
 	@mkdir -p $(BIN)
-	@go build -trimpath -ldflags='-s -w -X main.version=$(VERSION)' -o $(BIN)/function-service-connections .
+	@go build -ldflags='-s -w -X main.version=$(VERSION)' -o $(BIN)/function-service-connections .
 
 .PHONY: generate
 generate: ## Generate what is generated: deepcopy, the input's CRD, both XRDs.

@@ -15,8 +15,7 @@ const (
 func without(list string) string {
 	switch list {
 	case noGoogleList:
-		s := allSettings[:strings.Index(allSettings, "  serviceAccounts:")]
-		return s + allSettings[strings.Index(allSettings, "disks:"):]
+		return cutLine(cutLine(allSettings, "  serviceAccounts:"), "-client, namespaces")
 	default:
 		return cutLine(allSettings, "allowedIdentities")
 	}

@@ -281,12 +281,13 @@ func object(s *structpb.Struct) map[string]any {
 
 // servedVersions of a CustomResourceDefinition's spec.
 func servedVersions(spec *structpb.Value) map[string]any {
-	var versions []any
-	for _, v := range spec.GetStructValue().GetFields()["versions"].GetListValue().GetValues() {
+	all := spec.GetStructValue().GetFields()["versions"].GetListValue().GetValues()
+	versions := make([]any, 0, len(all))
+	for _, v := range all {
 		f := v.GetStructValue().GetFields()
 		versions = append(versions, map[string]any{"name": f["name"].GetStringValue(), "served": f["served"].GetBoolValue()})
 	}
-	if versions == nil {
+	if len(versions) == 0 {
 		return nil
 	}
 	return map[string]any{"versions": versions}

@@ -187,11 +187,11 @@ func (p *planner) noteKept(g connection.Granted, object map[string]any, needs []
 		if !slices.ContainsFunc(needs, func(n connection.Need) bool { return n.Service == s.Name }) {
 			continue
 		}
-		s.Notes = append(s.Notes, p.superseded(g, kind, name, s, needs))
+		s.Notes = append(s.Notes, superseded(g, kind, name, s, needs))
 	}
 }
 
-func (p *planner) superseded(g connection.Granted, kind, name string, s *Service, needs []connection.Need) connection.Verdict {
+func superseded(g connection.Granted, kind, name string, s *Service, needs []connection.Need) connection.Verdict {
 	refused := slices.IndexFunc(s.Connections, func(c *Connection) bool { return !c.active && slices.Contains(needs, c.need()) })
 	switch {
 	case g.Data:

@@ -12,31 +12,35 @@ import (
 // how to replace them.
 func (p *planner) rollOut() {
 	for _, s := range p.plan.Services {
-		w, hash := s.workload, s.hash()
-		if !w.readable {
-			s.Rollout = unread(p.remembered(s), hash)
+		w := s.workload
+		s.Rollout = p.rollout(s)
+		if s.Rollout == nil || s.Rollout.Current || !w.readable || w.object == nil || s.Refused.Reason != "" || s.refusedAny() {
 			continue
 		}
-		restart := w.kind.Restart(p.Claim.Namespace, s.Workload.Name, w.object)
-		switch {
-		case s.Rendered != nil && (w.object == nil || w.kind.Rolls(w.object) || w.kind.Fixed):
-			s.Rollout = rendered(w, hash)
-			if !w.kind.Fixed {
-				// It rolls out by itself: the injection changes its template.
-				restart = ""
-			}
-		default:
-			s.Rollout = advance(p.remembered(s), hash, w)
-			if restart == "" && s.Rollout != nil && !s.Rollout.Current {
-				// The next run of a CronJob has new pods; only jobs that run now
-				// can have older ones.
-				s.Rollout.Current = !w.running()
-			}
+		if s.Rendered != nil && w.kind.Rolls(w.object) {
+			// It rolls out by itself: the injection changes its template.
+			continue
 		}
-		if s.Rollout != nil && !s.Rollout.Current && w.object != nil && s.Refused.Reason == "" && !s.refusedAny() {
-			s.Restart = restart
-		}
+		s.Restart = w.kind.Restart(p.Claim.Namespace, s.Workload.Name, w.object)
 	}
+}
+
+// rollout of a service's injection to the pods of its workload.
+func (p *planner) rollout(s *Service) *claim.Rollout {
+	w := s.workload
+	if !w.readable {
+		return unread(p.remembered(s), s.hash())
+	}
+	if s.Rendered != nil && (w.object == nil || w.kind.Rolls(w.object) || w.kind.Fixed) {
+		return rendered(w, s.hash())
+	}
+	r := advance(p.remembered(s), s.hash(), w)
+	if r != nil && !r.Current && w.kind.Restart("", "", nil) == "" {
+		// The next run of a CronJob has new pods; only jobs that run now can have
+		// older ones.
+		r.Current = !w.running()
+	}
+	return r
 }
 
 // refusedAny says whether a connection is refused for now. A restart would take
