@@ -75,6 +75,21 @@ func TestRendered(t *testing.T) {
 				want(t, "true", str(c.pods(), "metadata", "labels", "azure.workload.identity/use"), "label")
 			},
 		},
+		"JobOfAServiceThatLeft": {
+			reason:   "its pods can't be changed back",
+			services: workloadService("batch/v1", "Job", awsConnection),
+			workload: job("a"),
+			check: func(t *testing.T, c *cluster) {
+				t.Helper()
+				c.settle()
+				was := c.pods()
+				c.setServices("[]")
+				c.settle()
+				if diff := cmp.Diff(was, c.pods()); diff != "" {
+					t.Errorf("the Job's template changed: -was, +is:\n%s", diff)
+				}
+			},
+		},
 		"JobIsRefused": {
 			reason:   "what can't come by itself isn't waited for",
 			services: workloadService("batch/v1", "Job", `{type: awsRole, role: admin}`),

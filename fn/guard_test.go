@@ -36,7 +36,10 @@ func TestGuards(t *testing.T) {
 	const (
 		sharedAPI = "- {name: api, serviceAccountName: shared, connections: ["
 		sharedWeb = "- {name: web, serviceAccountName: shared, connections: ["
-		otherSQL  = `{type: cloudSql, config: {cloudSqlConnectionName: "my-project-123456:europe-west1:db", cloudSqlDatabasePort: 5432, cloudSqlServiceAccount: other-client}}`
+
+		otherAzureConnection = `{type: azureManagedIdentity, identityName: other-identity, resourceGroup: rg-shop}`
+
+		otherSQL = `{type: cloudSql, config: {cloudSqlConnectionName: "my-project-123456:europe-west1:db", cloudSqlDatabasePort: 5432, cloudSqlServiceAccount: other-client}}`
 	)
 	cases := map[string]struct {
 		reason   string
@@ -126,6 +129,65 @@ func TestGuards(t *testing.T) {
 				want(t, 2, len(c.keys("PodIdentityAssociation")), "associations before the restart")
 				c.restarted("v2")
 				want(t, 1, len(c.keys("PodIdentityAssociation")), "associations after the restart")
+			},
+		},
+		"SharerThatJoinsADiskThatIsKept": {
+			reason:   "data stays for whoever has come to use it, although the settings say no more what it should be",
+			services: service("api", `{type: disk, config: {diskName: scratch}}`),
+			check: func(t *testing.T, c *cluster) {
+				t.Helper()
+				c.settle()
+				c.setSettings(cutLine(allSettings, "name: scratch"))
+				c.setServices(service("api", `{type: disk, config: {diskName: scratch}}`) + service("web", `{type: disk, config: {diskName: scratch}}`))
+				c.settle()
+				c.setServices(service("web", `{type: disk, config: {diskName: scratch}}`))
+				c.settle()
+				want(t, []string{"disk.scratch"}, c.keys("PersistentVolumeClaim"), "volume claims")
+			},
+		},
+		"SharerThatJoinsAServiceAccountThatIsKept": {
+			reason:   "a ServiceAccount stays for the service that has come to run as it",
+			services: service("api", awsConnection),
+			check: func(t *testing.T, c *cluster) {
+				t.Helper()
+				c.settle()
+				web := "- {name: web, serviceAccountName: shop-api, connections: [" + awsConnection + "]}\n"
+				c.setServices(sharedAPI + awsConnection + "]}\n" + web)
+				c.settle()
+				c.setServices(web)
+				c.settle()
+				want(t, []string{"shop-api.serviceaccount"}, c.keys("ServiceAccount"), "ServiceAccounts")
+			},
+		},
+		"ConflictAfterAMove": {
+			reason:   "the identity that a ServiceAccount acts as wins, whatever was granted before and whatever comes first",
+			services: service("api", azureConnection) + "- {name: web, serviceAccountName: shop-api, connections: [" + otherAzureConnection + "]}\n",
+			check: func(t *testing.T, c *cluster) {
+				t.Helper()
+				api, web := service("api", azureConnection), "- {name: web, serviceAccountName: shop-api, connections: ["+otherAzureConnection+"]}\n"
+				c.setServices(web + api)
+				c.settle()
+				c.setServices(api + strings.Replace(web, "shop-api", "shared", 1))
+				c.settle()
+				for _, services := range []string{api + web, web + api} {
+					c.setServices(services)
+					c.settle()
+					want(t, "client-of-shop-identity", str(c.composed["shop-api.serviceaccount"], "metadata", "annotations", "azure.workload.identity/client-id"), "client id")
+					want(t, "ServiceAccountConflict", c.reason("web", "azureManagedIdentity"), "reason of web")
+				}
+			},
+		},
+		"AnnotationThatIsMissing": {
+			reason:   "a connection that injects nothing is not in an injection only because nothing is missing from it",
+			services: "- {name: api, serviceAccountName: shared, connections: [" + diskConnection + ", " + gcpConnection + "]}",
+			check: func(t *testing.T, c *cluster) {
+				t.Helper()
+				c.settle()
+				c.reconcile()
+				injection, _ := c.service("api")["injection"].(map[string]any)
+				if injection == nil || injection["complete"] == true {
+					t.Errorf("injection %v, want one that isn't complete", injection)
+				}
 			},
 		},
 		"RevokedAnnotationBesideASupersededGrant": {

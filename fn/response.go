@@ -43,21 +43,18 @@ func resources(rsp *fnv1.RunFunctionResponse) map[string]*fnv1.Resource {
 	return rsp.GetDesired().GetResources()
 }
 
-// deliver the workloads that earlier steps render, as the plan leaves them.
+// deliver the workloads that earlier steps render, as the plan changes them.
 func deliver(rsp *fnv1.RunFunctionResponse, p *plan.Plan) error {
-	for _, s := range p.Services {
-		if s.Rendered == nil {
+	for key, w := range p.Workloads {
+		if w == nil {
+			delete(resources(rsp), key)
 			continue
 		}
-		if s.Withheld {
-			delete(resources(rsp), s.Rendered.Key)
-			continue
-		}
-		o, err := structpb.NewStruct(s.Rendered.Object)
+		o, err := structpb.NewStruct(w)
 		if err != nil {
-			return fmt.Errorf("cannot encode %s %q: %w", s.Workload.Kind, s.Workload.Name, err)
+			return fmt.Errorf("cannot encode workload %q: %w", key, err)
 		}
-		resources(rsp)[s.Rendered.Key].Resource = o
+		resources(rsp)[key].Resource = o
 	}
 	return nil
 }

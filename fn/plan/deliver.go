@@ -14,20 +14,41 @@ func (p *planner) deliver() {
 		if s.Rendered == nil || s.Refused.Reason == connection.WorkloadConflict {
 			continue
 		}
-		kind := s.workload.kind
+		kind, workloads := s.workload.kind, p.plan.Workloads
 		running, runs := kind.Template(s.workload.object)
 		switch {
 		case kind.Fixed && !runs && s.awaitsInjection():
-			s.Withheld = true
+			workloads[s.Rendered.Key] = nil
 			s.Notes = append(s.Notes, connection.Verdictf(connection.WorkloadWithheld, "%s %q is created once its injection is complete, because its pods can't be changed later", s.Workload.Kind, s.Workload.Name))
 		case kind.Fixed && runs && connection.Annotation(running, workload.AnnotationInjection) != s.hash(),
 			runs && p.wouldLose(s, running):
-			owned, _ := kind.Template(asOwned(s.Rendered.Observed))
-			kind.SetTemplate(s.Rendered.Object, owned)
+			workloads[s.Rendered.Key] = s.Rendered.asItRuns(kind)
 		case s.Injection != nil && !s.Refused.Blocks():
 			workload.Inject(s.workload.template, *s.Injection)
+			workloads[s.Rendered.Key] = s.Rendered.Object
 		}
 	}
+}
+
+// keepFixed workloads that no service names any more as they are. Their pods
+// can't be changed, so they have their injection until they are made anew.
+func (p *planner) keepFixed() {
+	for w, r := range p.Rendered {
+		kind, _ := workload.KindOf(w.APIVersion, w.Kind)
+		running, runs := kind.Template(r.Observed.Object)
+		named := slices.ContainsFunc(p.plan.Services, func(s *Service) bool { return *s.Workload == w })
+		if kind.Fixed && runs && !named && workload.Injected(running) {
+			p.plan.Workloads[r.Key] = r.asItRuns(kind)
+		}
+	}
+}
+
+// asItRuns is the workload with the pod template that it runs with, of which
+// Crossplane owns exactly what it owns.
+func (r *Rendered) asItRuns(kind workload.Kind) map[string]any {
+	owned, _ := kind.Template(asOwned(r.Observed))
+	kind.SetTemplate(r.Object, owned)
+	return r.Object
 }
 
 // withdrawn says whether a list takes away what a connection's pods have, and not

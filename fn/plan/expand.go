@@ -158,29 +158,38 @@ func (p *planner) settleConflicts() {
 	}
 }
 
-// winner of a conflict: the connection whose target is observed as granted to
-// itself, then one whose target is observed at all, then the first.
+// winner of a conflict: the connection whose target the ServiceAccount acts as
+// now, then one whose target is observed as granted to itself, then one whose
+// target is observed at all, then the first.
 func (p *planner) winner(serviceAccount string, family connection.Family, cs []*Connection) *Connection {
-	var observed *Connection
+	type rank int
+	const (
+		none rank = iota
+		observed
+		own
+		current
+	)
+	winner, best := cs[0], none
 	for _, c := range cs {
+		r, annotated := none, p.annotated(serviceAccount, c.Annotations)
+		if annotated {
+			r = observed
+		}
 		for _, key := range p.keys {
 			g := p.owned[key]
-			if !g.Identity || g.ServiceAccount != serviceAccount || g.Family != family || g.Target != c.Target {
-				continue
-			}
-			if slices.Contains(connection.Needs(p.Observed.Object(key)), c.need()) {
-				return c
-			}
-			if observed == nil {
-				observed = c
+			switch {
+			case !g.Identity || g.ServiceAccount != serviceAccount || g.Family != family || g.Target != c.Target:
+			case annotated:
+				r = current
+			case slices.Contains(connection.Needs(p.Observed.Object(key)), c.need()):
+				r = max(r, own)
+			default:
+				r = max(r, observed)
 			}
 		}
-		if observed == nil && p.annotated(serviceAccount, c.Annotations) {
-			observed = c
+		if r > best {
+			winner, best = c, r
 		}
 	}
-	if observed != nil {
-		return observed
-	}
-	return cs[0]
+	return winner
 }

@@ -108,8 +108,7 @@ func (p *planner) injection(s *Service) (*claim.Injection, connection.Verdict) {
 	var parts []claim.Injection
 	annotations := map[string]string{}
 	for _, c := range s.Connections {
-		c.injected = c.active && c.Published && (published != nil && workload.Holds(*published, c.Injection) ||
-			p.notAnnotated(c).Reason != connection.ServiceAccountNotAnnotated)
+		c.injected = c.active && c.Published && (p.holdsInjection(published, c) || p.notAnnotated(c).Reason != connection.ServiceAccountNotAnnotated)
 		if !c.injected {
 			continue
 		}
@@ -130,6 +129,22 @@ func (p *planner) injection(s *Service) (*claim.Injection, connection.Verdict) {
 	injection.Complete = len(parts) == len(s.Connections) && !p.Claim.Incomplete
 	injection.Hash = workload.Hash(injection, annotations)
 	return &injection, connection.Verdict{}
+}
+
+// holdsInjection says whether a published injection has a connection in it. One
+// that injects nothing, but the ServiceAccount, is in one that is complete.
+func (p *planner) holdsInjection(published *claim.Injection, c *Connection) bool {
+	if published == nil || !workload.Holds(*published, c.Injection) {
+		return false
+	}
+	return !workload.Holds(claim.Injection{}, c.Injection) || published.Complete && p.listed(c)
+}
+
+// listed says whether the last status has a connection.
+func (p *planner) listed(c *Connection) bool {
+	return slices.ContainsFunc(p.Previous.Services, func(ps claim.ServiceStatus) bool {
+		return ps.Name == c.service.Name && slices.ContainsFunc(ps.Connections, func(cs claim.ConnectionStatus) bool { return cs.Type == c.Type })
+	})
 }
 
 // annotation of a service's ServiceAccount as this run leaves it. Somebody else's

@@ -33,8 +33,34 @@ func (p *planner) keep() {
 		if connection.IsServiceAccount(kept) {
 			p.withdrawAnnotations(g.ServiceAccount, kept)
 		}
+		p.addUsers(g, kept)
 		p.plan.Composed[key] = Composed{Object: kept, Ready: true}
 	}
+}
+
+// addUsers that have come to a kept object, so that it stays for them when the
+// others leave.
+func (p *planner) addUsers(g connection.Granted, kept map[string]any) {
+	said := connection.Needs(kept)
+	if users := p.users(g); len(said) > 0 && slices.ContainsFunc(users, func(n connection.Need) bool { return !slices.Contains(said, n) }) {
+		connection.SetNeeds(kept, append(said, users...))
+	}
+}
+
+// users of a disk or a ServiceAccount, as the claim says, whatever composes it.
+func (p *planner) users(g connection.Granted) []connection.Need {
+	var users []connection.Need
+	for _, s := range p.plan.Services {
+		if len(g.Types) == 0 && s.ServiceAccount == g.ServiceAccount {
+			users = append(users, connection.Need{Service: s.Name})
+		}
+		for _, c := range s.Connections {
+			if g.Data && c.Type == claim.TypeDisk && connection.DiskPrefix+c.Config.DiskName == g.Key {
+				users = append(users, c.need())
+			}
+		}
+	}
+	return users
 }
 
 // rememberNeeds of an object that is composed anew: a connection that needed it,
@@ -146,6 +172,7 @@ func (p *planner) needs(g connection.Granted, object map[string]any) []connectio
 			}
 		}
 	}
+	said = append(said, p.users(g)...)
 	return slices.DeleteFunc(said, func(n connection.Need) bool { return !p.Claim.Has(n.Service, n.Type) })
 }
 

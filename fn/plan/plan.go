@@ -51,6 +51,10 @@ type Plan struct {
 
 	// Services in the order of the claim.
 	Services []*Service
+
+	// Workloads of earlier steps that this run changes, by composed resource
+	// key. A nil one must not be created yet.
+	Workloads map[string]map[string]any
 }
 
 // Composed is a desired composed resource.
@@ -72,10 +76,8 @@ type Service struct {
 	// Injection to publish, nil where there is none.
 	Injection *claim.Injection
 
-	// Rendered is the workload, where an earlier step renders it, as this run
-	// leaves it. Withheld says that it must not be created yet.
+	// Rendered is the workload, where an earlier step renders it.
 	Rendered *Rendered
-	Withheld bool
 
 	// Refused says why the service's pods would get nothing.
 	Refused connection.Verdict
@@ -124,7 +126,7 @@ func (c *Connection) refuse(v connection.Verdict) {
 func Make(in Input) *Plan {
 	p := &planner{
 		Input: in,
-		plan:  &Plan{Composed: map[string]Composed{}},
+		plan:  &Plan{Composed: map[string]Composed{}, Workloads: map[string]map[string]any{}},
 		owned: map[string]connection.Granted{},
 	}
 	p.own()
@@ -137,6 +139,7 @@ func Make(in Input) *Plan {
 	p.inject()
 	p.conclude()
 	p.deliver()
+	p.keepFixed()
 	p.rollOut()
 	p.keep()
 	return p.plan
