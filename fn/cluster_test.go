@@ -12,6 +12,7 @@ import (
 	"github.com/crossplane/function-sdk-go/logging"
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
 	"github.com/crossplane/function-sdk-go/resource"
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -49,6 +50,20 @@ type cluster struct {
 	// calls of the last reconcile.
 	calls int
 	rsp   *fnv1.RunFunctionResponse
+
+	// errorf tells of what a real cluster would refuse, or lose.
+	errorf func(format string, args ...any)
+
+	// made counts the objects, so that each has a uid of its own.
+	made int
+}
+
+// written by others than Crossplane once an object is there: fields that a
+// provider, or a controller of Kubernetes, owns.
+var written = [][]string{
+	{"spec", "forProvider", "late"},
+	{"spec", "volumeName"},
+	{"metadata", "annotations", "crossplane.io/external-create-succeeded"},
 }
 
 const xrUID = "11111111-2222-3333-4444-555555555555"
@@ -59,6 +74,7 @@ func newCluster(tb testing.TB, services, settings string) *cluster {
 		t: tb, fn: New(logging.NewNopLogger()),
 		objects:  map[string]map[string]any{},
 		composed: map[string]map[string]any{},
+		errorf:   tb.Errorf,
 	}
 	c.xr = fromYAML(tb, `
 apiVersion: serviceconnections.io/v1alpha1
@@ -230,41 +246,92 @@ func (c *cluster) validate(key string, o map[string]any) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	if _, done := validated.LoadOrStore(string(b), true); done {
+	if _, done := validated.Load(string(b)); done {
 		return
 	}
 	if errs := schema.Providers(c.t).Validate(o); len(errs) > 0 {
-		c.t.Errorf("the API server would refuse %q: %v", key, errs.ToAggregate())
+		c.errorf("the API server would refuse %q: %v", key, errs.ToAggregate())
+		return
 	}
+	validated.Store(string(b), true)
 }
 
-// apply a composed resource: its status stays, its other fields become the
-// desired ones, and Crossplane owns exactly those.
+// apply a composed resource: its status and what others wrote stay, its other
+// fields become the desired ones, and Crossplane owns exactly those.
 func (c *cluster) apply(key string, desired map[string]any) {
-	o := maps.Clone(desired)
-	metadata, _ := o["metadata"].(map[string]any)
-	metadata["ownerReferences"] = []any{map[string]any{"uid": xrUID, "name": "shop", "controller": true, "kind": c.xr["kind"]}}
-	was := c.composed[key]
-	if was != nil {
-		metadata["uid"] = str(was, "metadata", "uid")
-		metadata["name"] = str(was, "metadata", "name")
-		if s, ok := was["status"]; ok {
-			o["status"] = s
-		}
-	} else {
-		metadata["uid"] = "uid-" + key
-	}
 	owned := map[string]any{}
 	for k, v := range desired {
 		if k != "apiVersion" && k != "kind" {
 			owned["f:"+k] = fieldsOf(v)
 		}
 	}
+	o := maps.Clone(desired)
+	metadata, _ := o["metadata"].(map[string]any)
+	metadata["ownerReferences"] = []any{map[string]any{"uid": xrUID, "name": "shop", "controller": true, "kind": c.xr["kind"]}}
+	theirs := map[string]any{}
+	if was := c.composed[key]; was != nil {
+		metadata["uid"] = str(was, "metadata", "uid")
+		metadata["name"] = str(was, "metadata", "name")
+		if s, ok := was["status"]; ok {
+			o["status"] = s
+		}
+		if path := immutable(o); path != nil && !cmp.Equal(fieldAt(was, path), fieldAt(o, path)) {
+			c.errorf("the API server would refuse to change %v of %q, which is immutable: %s", path, key, cmp.Diff(fieldAt(was, path), fieldAt(o, path)))
+			return
+		}
+		for _, path := range written {
+			v := fieldAt(was, path)
+			if v == nil {
+				continue
+			}
+			if fieldAt(o, path) != nil {
+				c.errorf("%q takes over %v, which others own", key, path)
+			}
+			set(c.t, o, v, path)
+			set(c.t, theirs, map[string]any{}, prefixed(path))
+		}
+	} else {
+		c.made++
+		metadata["uid"] = fmt.Sprintf("uid-%s-%d", key, c.made)
+	}
 	metadata["managedFields"] = []any{
 		map[string]any{"manager": "apiextensions.crossplane.io/composed/abc", "operation": "Apply", "fieldsV1": owned},
-		map[string]any{"manager": "provider", "operation": "Update", "fieldsV1": map[string]any{"f:spec": map[string]any{"f:late": map[string]any{}}}},
+		map[string]any{"manager": "provider", "operation": "Update", "fieldsV1": theirs},
 	}
 	c.composed[key] = o
+}
+
+// immutable is the path of what can't change in a workload, nil where all can.
+func immutable(o map[string]any) []string {
+	switch o["kind"] {
+	case "Pod":
+		return []string{"spec"}
+	case "Job":
+		return []string{"spec", "template"}
+	default:
+		return nil
+	}
+}
+
+func fieldAt(o map[string]any, path []string) any {
+	v, _, _ := unstructured.NestedFieldNoCopy(o, path...)
+	return v
+}
+
+func set(tb testing.TB, o map[string]any, v any, path []string) {
+	tb.Helper()
+	if err := unstructured.SetNestedField(o, v, path...); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// prefixed path in the form of managed fields.
+func prefixed(path []string) []string {
+	fs := make([]string, len(path))
+	for i, p := range path {
+		fs[i] = "f:" + p
+	}
+	return fs
 }
 
 // fieldsOf a value in the form of managed fields, lists as a whole.
@@ -278,17 +345,19 @@ func fieldsOf(v any) map[string]any {
 }
 
 // provide makes every managed resource ready, as the providers do once the
-// cloud has what it stands for.
+// cloud has what it stands for. They write fields of their own beside ours.
 func (c *cluster) provide() {
 	for _, o := range c.composed {
+		if !strings.Contains(str(o, "apiVersion"), "upbound.io/") && o["kind"] != "Object" && o["kind"] != "PersistentVolumeClaim" {
+			continue
+		}
 		at := map[string]any{}
 		fp, _, _ := unstructured.NestedMap(o, "spec", "forProvider")
 		external := str(o, "metadata", "annotations", "crossplane.io/external-name")
 		switch o["kind"] {
-		case "ServiceAccount", "Deployment":
-			continue
 		case "PersistentVolumeClaim":
 			o["status"] = map[string]any{"phase": "Bound"}
+			set(c.t, o, "pv-"+str(o, "metadata", "name"), written[1])
 			continue
 		case "Role":
 			at["arn"] = "arn:aws:iam::123456789012:role/" + external
@@ -299,8 +368,12 @@ func (c *cluster) provide() {
 			m, _ := fp["manifest"].(map[string]any)
 			pvc := map[string]any{"status": map[string]any{"phase": "Bound"}}
 			maps.Copy(pvc, m)
-			c.objects[objectKey(pvc)] = pvc
+			if _, ok := c.objects[objectKey(pvc)]; !ok {
+				c.objects[objectKey(pvc)] = pvc
+			}
 		}
+		set(c.t, o, "initialized", written[0])
+		set(c.t, o, "2026-01-02T03:04:05Z", written[2])
 		o["status"] = map[string]any{"atProvider": at, "conditions": []any{
 			map[string]any{"type": "Synced", "status": "True"},
 			map[string]any{"type": "Ready", "status": "True"},

@@ -1,37 +1,36 @@
 package fn
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"testing"
 
-	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
-	"github.com/google/go-cmp/cmp"
-	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 	"sigs.k8s.io/yaml"
 )
 
 // TestInvariants drives one claim through random edits of itself, of the
-// settings and of the cluster, and after each reconcile asks whether anything
-// was lost, adopted or overwritten that must not be. What may be lost is judged
-// here by the claim and the settings as they are drawn, not by the function.
+// settings, of the cluster and of the pipeline's earlier steps, and after each
+// reconcile asks whether anything was lost, adopted or overwritten that must
+// not be. That is judged by what was drawn, not by what the function says of
+// itself: no annotation, reason or rollout of its own is trusted.
 func TestInvariants(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(rt *rapid.T) {
-		m := newMachine(t, rt)
-		steps := rapid.IntRange(1, 14).Draw(rt, "steps")
-		for range steps {
-			rapid.SampledFrom([]func(){
-				m.editClaim, m.editClaim, m.editSettings, m.provide, m.failProviders,
-				m.restartWorkload, m.toggleProvider, m.toggleWorkload,
-			}).Draw(rt, "step")()
-			m.reconcile()
-		}
-	})
+	for _, mode := range []string{"Namespaced", "Claims"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			rapid.Check(t, func(rt *rapid.T) {
+				m := newMachine(t, rt, mode == "Claims")
+				steps := rapid.IntRange(1, 24).Draw(rt, "steps")
+				for range steps {
+					m.step()
+					m.reconcile()
+				}
+			})
+		})
+	}
 }
 
 // A machine draws edits and checks what the function makes of them.
@@ -41,16 +40,26 @@ type machine struct {
 	rt       *rapid.T
 	services []drawnService
 	lists    drawnLists
-	foreign  map[string]string
-	template int
+
+	// foreign objects, as they must stay.
+	foreign map[string]string
+
+	// workloads by name, and the keys that earlier steps ever used.
+	workloads map[string]*drawnWorkload
+	theirs    map[string]bool
 
 	// removedCRDs are those of providers that are uninstalled.
 	removedCRDs map[string]map[string]any
+
+	history
 }
 
 type drawnService struct {
-	name        string
-	account     string
+	name     string
+	account  string
+	workload string
+
+	// connections by type, each with the value that it asks for.
 	connections map[string]string
 }
 
@@ -60,78 +69,160 @@ type drawnLists struct {
 }
 
 var (
-	drawnRoles      = []string{"my-app-a", "my-app-b", "not a role"}
+	drawnRoles      = []string{"my-app-a", "my-app-b", brokenRole}
 	drawnIdentities = []string{"identity-a", "identity-b"}
 	drawnAccounts   = []string{"account-a", "account-b"}
 	drawnDisks      = []string{"cache-storage", "uploads", "scratch", "unknown"}
 )
 
-func newMachine(t *testing.T, rt *rapid.T) *machine {
+// brokenRole is a value that validation refuses.
+const brokenRole = "not a role"
+
+// The types of connections, their values and how they are written.
+var drawnTypes = []struct {
+	typ    string
+	values []string
+	format string
+}{
+	{"awsRole", drawnRoles, `{type: awsRole, role: %q}`},
+	{"azureManagedIdentity", drawnIdentities, `{type: azureManagedIdentity, identityName: %q, resourceGroup: rg-shop}`},
+	{"cloudSql", drawnAccounts, `{type: cloudSql, config: {cloudSqlConnectionName: "my-project-123456:europe-west1:db", cloudSqlDatabasePort: 5432, cloudSqlServiceAccount: %q}}`},
+	{"gcpServiceAccount", drawnAccounts, `{type: gcpServiceAccount, serviceAccountEmail: "%s@my-project-123456.iam.gserviceaccount.com"}`},
+	{"disk", drawnDisks, `{type: disk, config: {diskName: %q}}`},
+}
+
+func newMachine(t *testing.T, rt *rapid.T, claims bool) *machine {
 	t.Helper()
-	m := &machine{rt: rt, removedCRDs: map[string]map[string]any{}}
+	m := &machine{
+		rt: rt, removedCRDs: map[string]map[string]any{}, foreign: map[string]string{}, theirs: map[string]bool{},
+		history: newHistory(),
+	}
 	m.cluster = newCluster(t, "[]", "{cluster: {name: x}}")
-	m.add(cacheStorage)
-	m.add(deployment("api", ""))
-	m.add(`{apiVersion: v1, kind: ServiceAccount, metadata: {name: shared, namespace: team-a, uid: foreign-sa}}`)
+	m.errorf = rt.Fatalf
+	if claims {
+		m.claimMode()
+	}
+	m.addForeign(cacheStorage)
+	m.addForeign(`{apiVersion: v1, kind: ServiceAccount, metadata: {name: shared, namespace: team-a, uid: foreign-sa}}`)
 	if rapid.Bool().Draw(rt, "a ServiceAccount of our name exists") {
-		m.add(`{apiVersion: v1, kind: ServiceAccount, metadata: {name: shop-web, namespace: team-a, uid: foreign-web}}`)
+		m.addForeign(`{apiVersion: v1, kind: ServiceAccount, metadata: {name: shop-web, namespace: team-a, uid: foreign-web}}`)
 	}
 	if rapid.Bool().Draw(rt, "a volume claim of a created disk exists") {
-		m.add(strings.ReplaceAll(cacheStorage, "cache-storage", "uploads"))
+		m.addForeign(strings.ReplaceAll(cacheStorage, "cache-storage", "uploads"))
 	}
-	m.foreign = map[string]string{}
-	for k, o := range m.objects {
-		if o["kind"] == "ServiceAccount" || o["kind"] == "PersistentVolumeClaim" {
-			m.foreign[k] = fmt.Sprint(o)
-		}
-	}
+	m.irsa = rapid.IntRange(0, 3).Draw(rt, "mode IRSA") == 0
+	m.drawWorkloads()
+	m.drawPipeline()
 	m.drawLists()
-	m.editClaim()
+	for _, name := range []string{"api", "web"} {
+		m.drawService(name)
+	}
+	m.writeServices()
 	m.reconcile()
 	return m
 }
 
+// step changes one thing.
+func (m *machine) step() {
+	steps := map[string]func(){
+		"edit the claim":        m.editClaim,
+		"edit the settings":     m.drawLists,
+		"edit the pipeline":     m.drawPipeline,
+		"providers work":        m.provide,
+		"providers fail":        m.failProviders,
+		"providers come and go": m.toggleProvider,
+		"restart a workload":    m.restartWorkload,
+		"a workload goes":       m.toggleWorkload,
+		"annotate":              m.annotate,
+		"something foreign":     m.toggleForeign,
+		"nothing":               func() {},
+	}
+	// What makes a claim work is drawn most, or nothing would ever be in use.
+	names := append(slices.Sorted(maps.Keys(steps)),
+		"edit the claim", "edit the claim", "edit the claim",
+		"providers work", "providers work", "providers work",
+		"restart a workload", "nothing",
+	)
+	steps[rapid.SampledFrom(names).Draw(m.rt, "step")]()
+}
+
+// editClaim in one place, so that most of what is in use stays in use.
 func (m *machine) editClaim() {
-	m.services = nil
-	for _, name := range []string{"api", "web"} {
-		if rapid.IntRange(0, 4).Draw(m.rt, name+" is in the claim") == 0 {
-			continue
+	name := rapid.SampledFrom([]string{"api", "web"}).Draw(m.rt, "service")
+	i := slices.IndexFunc(m.services, func(s drawnService) bool { return s.name == name })
+	edit := rapid.SampledFrom([]string{"value", "value", "type", "type", "account", "workload", "order", "service", "both"}).Draw(m.rt, "edit")
+	switch {
+	case i < 0:
+		m.drawService(name)
+	case edit == "value" || edit == "type":
+		t := rapid.SampledFrom(drawnTypes).Draw(m.rt, "type")
+		if _, ok := m.services[i].connections[t.typ]; ok && edit == "type" {
+			delete(m.services[i].connections, t.typ)
+			break
 		}
-		s := drawnService{name: name, account: rapid.SampledFrom([]string{"", "", "shared"}).Draw(m.rt, "account"), connections: map[string]string{}}
-		draw := func(typ string, values []string, format string) {
-			if rapid.Bool().Draw(m.rt, typ) {
-				s.connections[typ] = fmt.Sprintf(format, rapid.SampledFrom(values).Draw(m.rt, typ+" value"))
-			}
-		}
-		draw("awsRole", drawnRoles, `{type: awsRole, role: %q}`)
-		draw("azureManagedIdentity", drawnIdentities, `{type: azureManagedIdentity, identityName: %q, resourceGroup: rg-shop}`)
-		draw("cloudSql", drawnAccounts, `{type: cloudSql, config: {cloudSqlConnectionName: "my-project-123456:europe-west1:db", cloudSqlDatabasePort: 5432, cloudSqlServiceAccount: %q}}`)
-		draw("gcpServiceAccount", drawnAccounts, `{type: gcpServiceAccount, serviceAccountEmail: "%s@my-project-123456.iam.gserviceaccount.com"}`)
-		draw("disk", drawnDisks, `{type: disk, config: {diskName: %q}}`)
-		m.services = append(m.services, s)
-	}
-	if rapid.Bool().Draw(m.rt, "order") {
+		m.services[i].connections[t.typ] = rapid.SampledFrom(t.values).Draw(m.rt, "value")
+	case edit == "account":
+		m.services[i].account = drawAccount(m.rt)
+	case edit == "workload":
+		m.services[i].workload = m.drawWorkloadOf(name)
+	case edit == "order":
 		slices.Reverse(m.services)
+	case edit == "service":
+		m.services = slices.Delete(m.services, i, i+1)
+	default:
+		m.services = nil
+		m.drawService("web")
+		m.drawService("api")
 	}
+	m.writeServices()
+	if rapid.IntRange(0, 5).Draw(m.rt, "another claim is first") == 0 {
+		m.meetForeign()
+	}
+}
+
+func drawAccount(rt *rapid.T) string {
+	return rapid.SampledFrom([]string{"", "", "shared", "shared", "shop-api"}).Draw(rt, "account")
+}
+
+// drawService at the end of the claim.
+func (m *machine) drawService(name string) {
+	s := drawnService{name: name, account: drawAccount(m.rt), workload: m.drawWorkloadOf(name), connections: map[string]string{}}
+	for _, t := range drawnTypes {
+		if rapid.Bool().Draw(m.rt, t.typ) {
+			s.connections[t.typ] = rapid.SampledFrom(t.values).Draw(m.rt, t.typ+" value")
+		}
+	}
+	m.services = append(m.services, s)
+}
+
+func (m *machine) writeServices() {
 	var b strings.Builder
 	for _, s := range m.services {
 		account := ""
 		if s.account != "" {
 			account = "serviceAccountName: " + s.account + ", "
 		}
-		fmt.Fprintf(&b, "- {name: %s, %sconnections: [%s]}\n", s.name, account, strings.Join(slices.Sorted(maps.Values(s.connections)), ", "))
+		var connections []string
+		for _, t := range drawnTypes {
+			if v, ok := s.connections[t.typ]; ok {
+				connections = append(connections, fmt.Sprintf(t.format, v))
+			}
+		}
+		w := m.workloads[s.workload]
+		fmt.Fprintf(&b, "- {name: %s, %sworkload: {apiVersion: %s, kind: %s, name: %s}, connections: [%s]}\n",
+			s.name, account, w.apiVersion, w.kind, s.workload, strings.Join(connections, ", "))
 	}
 	m.setServices(b.String())
 }
 
 func (m *machine) drawLists() {
 	draw := func(name string, values []string) *[]string {
-		if rapid.IntRange(0, 3).Draw(m.rt, name+" list is absent") == 0 {
+		if rapid.IntRange(0, 4).Draw(m.rt, name+" list is absent") == 0 {
 			return nil
 		}
 		l := []string{}
 		for _, v := range values {
-			if rapid.IntRange(0, 4).Draw(m.rt, v+" is allowed") > 0 {
+			if rapid.IntRange(0, 6).Draw(m.rt, v+" is allowed") > 0 {
 				l = append(l, v)
 			}
 		}
@@ -147,6 +238,11 @@ func (m *machine) drawLists() {
 			out = append(out, fromYAML(m.t, fmt.Sprintf(rule, v)))
 		}
 		return out
+	}
+	if m.irsa {
+		section("aws")["mode"] = "IRSA"
+		section("aws")["oidcIssuer"] = "https://oidc.eks.eu-west-1.amazonaws.com/id/ABC"
+		delete(section("aws"), "clusterName")
 	}
 	if m.lists.roles != nil {
 		section("aws")["allowedRoles"] = rules(m.lists.roles, `{pattern: %q, namespaces: [team-a]}`)
@@ -168,24 +264,17 @@ func (m *machine) drawLists() {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.setSettings(string(b))
+	m.setSettings(strings.Replace(string(b), "20Gi", rapid.SampledFrom([]string{"20Gi", "5Gi", "40Gi"}).Draw(m.rt, "size"), 1))
 }
-
-func (m *machine) editSettings() { m.drawLists() }
 
 func (m *machine) failProviders() {
 	for _, k := range slices.Sorted(maps.Keys(m.composed)) {
 		o := m.composed[k]
-		if o["kind"] == "ServiceAccount" || o["kind"] == "PersistentVolumeClaim" || !rapid.Bool().Draw(m.rt, "fails") {
+		if m.theirs[k] || o["kind"] == "ServiceAccount" || o["kind"] == "PersistentVolumeClaim" || !rapid.Bool().Draw(m.rt, "fails") {
 			continue
 		}
 		o["status"] = map[string]any{"conditions": []any{map[string]any{"type": "Synced", "status": "False", "message": "cloud is down"}}}
 	}
-}
-
-func (m *machine) restartWorkload() {
-	m.template++
-	m.add(strings.Replace(deployment("api", ""), "{app: x}", fmt.Sprintf("{app: x, v: v%d}", m.template), 1))
 }
 
 func (m *machine) toggleProvider() {
@@ -202,149 +291,69 @@ func (m *machine) toggleProvider() {
 	}
 }
 
-func (m *machine) toggleWorkload() {
-	for _, o := range m.objects {
-		if o["kind"] == "Deployment" {
-			m.remove("Deployment", "api")
+// addForeign adds an object that must stay as it is.
+func (m *machine) addForeign(y string) {
+	m.add(y)
+	k := objectKey(fromYAML(m.t, y))
+	m.foreign[k] = fmt.Sprint(m.objects[k])
+}
+
+// meetForeign puts something under a name that the function is about to use:
+// another claim's, or what somebody made by hand.
+func (m *machine) meetForeign() {
+	required := m.required
+	rsp := m.run()
+	m.required = required
+	var names []string
+	for k := range rsp.GetDesired().GetResources() {
+		if _, ok := m.composed[k]; !ok && m.desired.GetResources()[k] == nil {
+			names = append(names, k)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	slices.Sort(names)
+	key := rapid.SampledFrom(names).Draw(m.rt, "foreign")
+	o := rsp.GetDesired().GetResources()[key].GetResource().AsMap()
+	metadata, _ := o["metadata"].(map[string]any)
+	metadata["uid"] = "foreign-" + key
+	if rapid.Bool().Draw(m.rt, "of another claim") {
+		metadata["ownerReferences"] = []any{map[string]any{"uid": "other", "name": "cart", "controller": true}}
+	}
+	m.objects[objectKey(o)] = o
+	m.foreign[objectKey(o)] = fmt.Sprint(o)
+}
+
+// toggleForeign removes what meetForeign brought, or else brings something.
+func (m *machine) toggleForeign() {
+	for _, k := range slices.Sorted(maps.Keys(m.foreign)) {
+		if strings.HasPrefix(str(m.objects[k], "metadata", "uid"), "foreign-") && str(m.objects[k], "metadata", "name") != "shared" {
+			delete(m.objects, k)
+			delete(m.foreign, k)
 			return
 		}
 	}
-	m.restartWorkload()
+	m.meetForeign()
 }
 
-// reconcile, and check every invariant.
-func (m *machine) reconcile() {
-	before := maps.Clone(m.composed)
-	m.deterministic()
-	deleted := m.cluster.reconcile()
-	if f := fatalOf(m.rsp); f != "" {
-		m.rt.Fatalf("fatal: %s", f)
-	}
-	for _, key := range deleted {
-		m.mayBeDeleted(key, before[key])
-	}
-	for key, o := range m.composed {
-		if was, ok := before[key]; ok {
-			if str(was, "metadata", "name") != str(o, "metadata", "name") || was["kind"] != o["kind"] {
-				m.rt.Fatalf("%q was replaced by another object", key)
-			}
+// annotate the ServiceAccount that the team made, as the status asks it to.
+func (m *machine) annotate() {
+	annotations := map[string]any{}
+	for _, s := range m.services {
+		if s.account != "shared" {
+			continue
 		}
-		if _, ok := m.foreign[objectKey(o)]; ok {
-			m.rt.Fatalf("%q adopts the object that was there before: %v", key, o)
-		}
-	}
-	for k, was := range m.foreign {
-		if got := fmt.Sprint(m.objects[k]); got != was {
-			m.rt.Fatalf("%s was changed: %s", k, cmp.Diff(was, got))
-		}
-	}
-	m.keptAsOwned(before)
-	m.revoked()
-}
-
-// deterministic: the same request gives the same bytes.
-func (m *machine) deterministic() {
-	marshal := func(rsp *fnv1.RunFunctionResponse) []byte {
-		b, err := proto.MarshalOptions{Deterministic: true}.Marshal(rsp)
-		if err != nil {
-			m.rt.Fatal(err)
-		}
-		return b
-	}
-	first, err := m.fn.RunFunction(m.t.Context(), m.request())
-	if err != nil {
-		m.rt.Fatal(err)
-	}
-	second, err := m.fn.RunFunction(m.t.Context(), m.request())
-	if err != nil {
-		m.rt.Fatal(err)
-	}
-	if !bytes.Equal(marshal(first), marshal(second)) {
-		m.rt.Fatalf("the same request gave two responses:\n%s", cmp.Diff(first.String(), second.String()))
-	}
-}
-
-// mayBeDeleted fails unless a deleted object's connection left the claim, or
-// its access is revoked, or its successor took over.
-func (m *machine) mayBeDeleted(key string, o map[string]any) {
-	if m.excluded(o) {
-		return
-	}
-	needed := false
-	for s := range strings.SplitSeq(str(o, "metadata", "annotations", "serviceconnections.io/needed-by"), ",") {
-		service, typ, _ := strings.Cut(s, "/")
-		for _, d := range m.services {
-			if _, ok := d.connections[typ]; d.name == service && (ok || typ == "") {
-				needed = true
-				if typ != "" && typ != "disk" && m.reason(service, typ) == "Connected" && m.current(service) && m.granted(typ, service, key) {
-					return
+		for _, t := range drawnTypes {
+			if v, ok := s.connections[t.typ]; ok {
+				for k, v := range m.annotationsOf(t.typ, v) {
+					annotations[k] = v
 				}
 			}
 		}
 	}
-	if needed {
-		m.rt.Fatalf("%q was deleted, although its connection is in the claim and no successor took over", key)
-	}
-}
-
-// current says whether the status calls a service's pods new.
-func (m *machine) current(service string) bool {
-	r, _ := m.service(service)["rollout"].(map[string]any)
-	return r["current"] == true
-}
-
-// granted says whether another object grants a connection now, and is ready.
-func (m *machine) granted(typ, service, not string) bool {
-	for key, o := range m.composed {
-		if key == not || !strings.Contains(","+str(o, "metadata", "annotations", "serviceconnections.io/needed-by")+",", ","+service+"/"+typ+",") {
-			continue
-		}
-		if s := fmt.Sprint(o["status"]); strings.Contains(s, "status:True type:Ready") {
-			return true
-		}
-	}
-	return false
-}
-
-// excluded says whether a present list excludes the identity that an object
-// grants by its own spec.
-func (m *machine) excluded(o map[string]any) bool {
-	last := func(path ...string) string {
-		s := str(o, path...)
-		return s[strings.LastIndexByte(s, '/')+1:]
-	}
-	out := func(l *[]string, v string) bool { return l != nil && !slices.Contains(*l, v) }
-	switch o["kind"] {
-	case "PodIdentityAssociation":
-		return out(m.lists.roles, last("spec", "forProvider", "roleArn"))
-	case "FederatedIdentityCredential":
-		return out(m.lists.identities, last("spec", "forProvider", "parentId"))
-	case "ServiceAccountIAMMember":
-		name, _, _ := strings.Cut(last("spec", "forProvider", "serviceAccountId"), "@")
-		return out(m.lists.accounts, name)
-	}
-	return false
-}
-
-// revoked: nothing that a present list excludes is desired.
-func (m *machine) revoked() {
-	for key, o := range m.composed {
-		if m.excluded(o) {
-			m.rt.Fatalf("%q is desired, although a list excludes what it grants: %v", key, o["spec"])
-		}
-	}
-}
-
-// keptAsOwned: an object that no connection composes anew has the spec it had.
-func (m *machine) keptAsOwned(before map[string]map[string]any) {
-	for key, o := range m.composed {
-		was, ok := before[key]
-		if !ok || o["kind"] == "ServiceAccount" || o["kind"] == "Object" || o["kind"] == "PodIdentityAssociation" {
-			// These are changed in place.
-			continue
-		}
-		if diff := cmp.Diff(was["spec"], o["spec"]); diff != "" {
-			m.rt.Fatalf("%q changed: %s", key, diff)
-		}
-	}
+	k := "v1|ServiceAccount|team-a|shared"
+	metadata, _ := m.objects[k]["metadata"].(map[string]any)
+	metadata["annotations"] = annotations
+	m.foreign[k] = fmt.Sprint(m.objects[k])
 }
