@@ -143,7 +143,9 @@ func (m *machine) step() {
 		"providers work", "providers work", "providers work",
 		"restart a workload", "nothing",
 	)
-	steps[rapid.SampledFrom(names).Draw(m.rt, "step")]()
+	name := rapid.SampledFrom(names).Draw(m.rt, "step")
+	steps[name]()
+	m.rt.Logf("reconcile %d, after %q: %v", m.n+1, name, m.services)
 }
 
 // editClaim in one place, so that most of what is in use stays in use.
