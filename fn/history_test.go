@@ -61,8 +61,6 @@ func newHistory() history {
 	}
 }
 
-func (m *machine) claims() bool { return m.xr["kind"] == "XServiceConnection" }
-
 func (s *drawnService) serviceAccount() string {
 	if s.account != "" {
 		return s.account
@@ -232,7 +230,7 @@ func (m *machine) reconcile() {
 	m.observedWins()
 	m.revoked()
 	m.complete()
-	m.restartIsTold()
+	m.restartIsTold(before)
 	m.use()
 }
 
@@ -282,8 +280,9 @@ func (m *machine) publish() {
 		s, _, _ := m.drawn(u)
 		injection, _ := m.service(s.name)["injection"].(map[string]any)
 		if u.typ == "" {
-			if hash := str(injection, "hash"); m.published[s.name].is != hash {
-				m.published[s.name] = stamp{hash, m.n}
+			is := s.workload + " has " + str(injection, "hash")
+			if m.published[s.name].is != is {
+				m.published[s.name] = stamp{is, m.n}
 			}
 			continue
 		}
@@ -541,6 +540,9 @@ func (m *machine) notAdopted(before map[string]map[string]any) {
 		if _, ok := m.foreign[objectKey(o)]; ok {
 			m.rt.Fatalf("%q adopts the object that was there before: %v", key, o)
 		}
+		if manifest, _ := fieldAt(o, []string{"spec", "forProvider", "manifest"}).(map[string]any); manifest != nil && m.foreign[objectKey(manifest)] != "" {
+			m.rt.Fatalf("%q adopts the object that was there before: %v", key, manifest)
+		}
 	}
 	for k, was := range m.foreign {
 		if got := fmt.Sprint(m.objects[k]); got != was {
@@ -602,17 +604,28 @@ func (m *machine) contains(injection map[string]any, s *drawnService, typ, value
 	}
 }
 
-// restartIsTold: the status has the command as long as pods pre-date the
-// injection that is published.
-func (m *machine) restartIsTold() {
+// restartIsTold: the status has the command, or the advice, as long as pods
+// that nobody replaces by himself pre-date the injection that is published.
+func (m *machine) restartIsTold(before map[string]map[string]any) {
 	for i := range m.services {
 		s := &m.services[i]
 		w := m.workloads[s.workload]
-		readable := !w.rendered && w.kind != "Pod" && w.kind != "CronJob" && (w.kind != "Rollout" || len(m.removedCRDs) == 0)
-		if !readable || !w.exists || m.refuses(w, s) || w.port || w.volume || m.published[s.name].is == "" {
+		hash := str(m.service(s.name), "injection", "hash")
+		if hash == "" || !w.exists || w.kind == "CronJob" || m.refuses(w, s) || w.port || w.volume {
 			continue
 		}
-		if w.startedAt < m.published[s.name].n && str(m.service(s.name), "restart") == "" {
+		old := w.startedAt < m.published[s.name].n
+		switch {
+		case w.rendered && (before[w.key()] == nil || w.rolls()):
+			continue
+		case w.rendered && fixed(w.kind):
+			running, _ := splitTemplate(&fnv1.Resource{Resource: toStruct(m.t, before[w.key()])})
+			old = injectionOf(running) != hash
+		case w.kind == "Pod" || w.kind == "Rollout" && len(m.removedCRDs) > 0:
+			// It isn't read.
+			continue
+		}
+		if old && str(m.service(s.name), "restart") == "" {
 			m.rt.Fatalf("the pods of %q pre-date its injection, and no restart is asked for: %v", s.name, m.service(s.name)["rollout"])
 		}
 	}

@@ -39,6 +39,16 @@ type drawnWorkload struct {
 	startedAt int
 }
 
+// rolls says whether a change of the template replaces the pods.
+func (w *drawnWorkload) rolls() bool {
+	switch w.kind {
+	case "Deployment", "StatefulSet", "DaemonSet", "Rollout":
+		return !w.onDelete
+	default:
+		return false
+	}
+}
+
 func (w *drawnWorkload) key() string { return "workload-" + w.name }
 
 // drawWorkloads of the services. Their kinds stay.
@@ -56,17 +66,17 @@ func (m *machine) drawWorkloads() {
 	m.add(`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: rollouts.argoproj.io}, status: {conditions: [{type: Established, status: "True"}]}}`)
 	m.workloads = map[string]*drawnWorkload{}
 	for _, name := range []string{"api", "spare", "web"} {
-		// Half are Deployments, as in life.
-		i := max(0, rapid.IntRange(-len(kinds), len(kinds)-1).Draw(m.rt, name+" is of kind"))
+		// More are Deployments, as in life.
+		i := max(0, rapid.IntRange(-4, len(kinds)-1).Draw(m.rt, name+" is of kind"))
 		w := kinds[i]
 		w.name = name
 		w.rendered = rapid.Bool().Draw(m.rt, name+" is rendered")
 		w.onDelete = w.rendered && (w.kind == "StatefulSet" || w.kind == "DaemonSet") && rapid.Bool().Draw(m.rt, "OnDelete")
-		w.account = rapid.SampledFrom([]string{"", "", "", "", "own", "shop-api"}).Draw(m.rt, "account of its own")
-		w.port = rapid.IntRange(0, 3).Draw(m.rt, "port of its own") == 0
-		w.volume = rapid.IntRange(0, 3).Draw(m.rt, "volume of its own") == 0
+		w.account = rapid.SampledFrom([]string{"", "", "", "", "", "", "own", "shop-api"}).Draw(m.rt, "account of its own")
+		w.port = rapid.IntRange(0, 5).Draw(m.rt, "port of its own") == 5
+		w.volume = rapid.IntRange(0, 5).Draw(m.rt, "volume of its own") == 5
 		w.variable = rapid.Bool().Draw(m.rt, "variable of its own")
-		w.namespace = m.claims() || rapid.Bool().Draw(m.rt, "namespace")
+		w.namespace = m.claims || rapid.Bool().Draw(m.rt, "namespace")
 		w.ready = rapid.SampledFrom([]fnv1.Ready{fnv1.Ready_READY_UNSPECIFIED, fnv1.Ready_READY_TRUE, fnv1.Ready_READY_FALSE}).Draw(m.rt, "ready")
 		m.workloads[name] = &w
 		if rapid.IntRange(0, 3).Draw(m.rt, name+" exists") > 0 {
@@ -136,7 +146,6 @@ func (m *machine) restartWorkload() {
 	}
 }
 
-// editRendered changes a template without a restart, where a kind allows that.
 func (m *machine) toggleWorkload() {
 	w := m.workloads[rapid.SampledFrom([]string{"api", "web", "spare"}).Draw(m.rt, "workload")]
 	if !w.exists {
@@ -453,10 +462,9 @@ func (m *machine) rolledOut(before map[string]map[string]any) {
 			w.startedAt = m.n
 			continue
 		}
-		replaces := w.kind == "Deployment" || w.kind == "StatefulSet" || w.kind == "DaemonSet" || w.kind == "Rollout"
 		old, _ := splitTemplate(&fnv1.Resource{Resource: toStruct(m.t, was)})
 		now, _ := splitTemplate(&fnv1.Resource{Resource: toStruct(m.t, m.composed[w.key()])})
-		if replaces && !w.onDelete && !cmp.Equal(old, now) {
+		if w.rolls() && !cmp.Equal(old, now) {
 			w.startedAt = m.n
 		}
 	}

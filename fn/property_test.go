@@ -18,11 +18,16 @@ import (
 // itself: no annotation, reason or rollout of its own is trusted.
 func TestInvariants(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []string{"Namespaced", "Claims"} {
-		t.Run(mode, func(t *testing.T) {
+	for name, v := range map[string]variant{
+		"Namespaced":        {},
+		"NamespacedSharing": {sharing: true},
+		"Claims":            {claims: true},
+		"ClaimsSharing":     {claims: true, sharing: true},
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			rapid.Check(t, func(rt *rapid.T) {
-				m := newMachine(t, rt, mode == "Claims")
+				m := newMachine(t, rt, v)
 				steps := rapid.IntRange(1, 24).Draw(rt, "steps")
 				for range steps {
 					m.step()
@@ -33,9 +38,19 @@ func TestInvariants(t *testing.T) {
 	}
 }
 
+// A variant of what is drawn.
+type variant struct {
+	// claims mode: a claim makes the composite resource.
+	claims bool
+
+	// sharing says that the services run as one ServiceAccount, mostly.
+	sharing bool
+}
+
 // A machine draws edits and checks what the function makes of them.
 type machine struct {
 	*cluster
+	variant
 
 	rt       *rapid.T
 	services []drawnService
@@ -91,15 +106,15 @@ var drawnTypes = []struct {
 	{"disk", drawnDisks, `{type: disk, config: {diskName: %q}}`},
 }
 
-func newMachine(t *testing.T, rt *rapid.T, claims bool) *machine {
+func newMachine(t *testing.T, rt *rapid.T, v variant) *machine {
 	t.Helper()
 	m := &machine{
-		rt: rt, removedCRDs: map[string]map[string]any{}, foreign: map[string]string{}, theirs: map[string]bool{},
+		rt: rt, variant: v, removedCRDs: map[string]map[string]any{}, foreign: map[string]string{}, theirs: map[string]bool{},
 		history: newHistory(),
 	}
 	m.cluster = newCluster(t, "[]", "{cluster: {name: x}}")
 	m.errorf = rt.Fatalf
-	if claims {
+	if v.claims {
 		m.claimMode()
 	}
 	m.addForeign(cacheStorage)
@@ -152,7 +167,7 @@ func (m *machine) step() {
 func (m *machine) editClaim() {
 	name := rapid.SampledFrom([]string{"api", "web"}).Draw(m.rt, "service")
 	i := slices.IndexFunc(m.services, func(s drawnService) bool { return s.name == name })
-	edit := rapid.SampledFrom([]string{"value", "value", "type", "type", "account", "workload", "order", "service", "both"}).Draw(m.rt, "edit")
+	edit := rapid.SampledFrom([]string{"value", "value", "type", "type", "account", "workload", "order", "order", "rivals", "service", "both"}).Draw(m.rt, "edit")
 	switch {
 	case i < 0:
 		m.drawService(name)
@@ -164,9 +179,11 @@ func (m *machine) editClaim() {
 		}
 		m.services[i].connections[t.typ] = rapid.SampledFrom(t.values).Draw(m.rt, "value")
 	case edit == "account":
-		m.services[i].account = drawAccount(m.rt)
+		m.services[i].account = m.drawAccount()
 	case edit == "workload":
-		m.services[i].workload = m.drawWorkloadOf(name)
+		m.rename(&m.services[i])
+	case edit == "rivals":
+		m.rivals()
 	case edit == "order":
 		slices.Reverse(m.services)
 	case edit == "service":
@@ -182,13 +199,41 @@ func (m *machine) editClaim() {
 	}
 }
 
-func drawAccount(rt *rapid.T) string {
-	return rapid.SampledFrom([]string{"", "", "shared", "shared", "shop-api"}).Draw(rt, "account")
+// rename the workload of a service to another that may be there already.
+func (m *machine) rename(s *drawnService) {
+	switch s.workload {
+	case "api":
+		s.workload = "spare"
+	case "spare":
+		s.workload = "api"
+	}
+}
+
+// rivals are two services that ask for different identities for one
+// ServiceAccount.
+func (m *machine) rivals() {
+	t := rapid.SampledFrom(drawnTypes[:4]).Draw(m.rt, "type")
+	for i := range m.services {
+		s := &m.services[i]
+		s.account = "shop-api"
+		if s.name == "api" {
+			s.account = ""
+		}
+		s.connections[t.typ] = t.values[i%2]
+	}
+}
+
+func (m *machine) drawAccount() string {
+	accounts := []string{"", "", "", "shared", "shop-api"}
+	if m.sharing {
+		accounts = []string{"shared", "shared", "shop-api", "shop-api"}
+	}
+	return rapid.SampledFrom(accounts).Draw(m.rt, "account")
 }
 
 // drawService at the end of the claim.
 func (m *machine) drawService(name string) {
-	s := drawnService{name: name, account: drawAccount(m.rt), workload: m.drawWorkloadOf(name), connections: map[string]string{}}
+	s := drawnService{name: name, account: m.drawAccount(), workload: m.drawWorkloadOf(name), connections: map[string]string{}}
 	for _, t := range drawnTypes {
 		if rapid.Bool().Draw(m.rt, t.typ) {
 			s.connections[t.typ] = rapid.SampledFrom(t.values).Draw(m.rt, t.typ+" value")
