@@ -605,13 +605,14 @@ func (m *machine) contains(injection map[string]any, s *drawnService, typ, value
 }
 
 // restartIsTold: the status has the command, or the advice, as long as pods
-// that nobody replaces by himself pre-date the injection that is published.
+// that nobody replaces by himself pre-date the injection that is published, but
+// for a service that isn't right: a restart could take from its pods.
 func (m *machine) restartIsTold(before map[string]map[string]any) {
 	for i := range m.services {
 		s := &m.services[i]
 		w := m.workloads[s.workload]
 		hash := str(m.service(s.name), "injection", "hash")
-		if hash == "" || !w.exists || w.kind == "CronJob" || m.refuses(w, s) || w.port || w.volume {
+		if hash == "" || !w.exists || w.kind == "CronJob" || !m.isReady(s) {
 			continue
 		}
 		old := w.startedAt < m.published[s.name].n
