@@ -249,7 +249,7 @@ func (m *machine) use() {
 		}
 		g := grantOf(key, o)
 		for u := range m.all {
-			if m.needs(u, g) && !m.disputed(g) {
+			if m.needs(u, g) && !m.disputed(g) && !m.withheld(g) {
 				if m.users[key] == nil {
 					m.users[key] = map[user]bool{}
 				}
@@ -258,6 +258,12 @@ func (m *machine) use() {
 		}
 	}
 	maps.DeleteFunc(m.users, func(key string, _ map[user]bool) bool { return m.composed[key] == nil })
+}
+
+// withheld says whether the settings let nobody newly have what an object is
+// for. What is there may stay for those who have it.
+func (m *machine) withheld(g grant) bool {
+	return m.excludes(g.family, g.value) || g.family == "aws" && m.withoutAWS
 }
 
 // disputed says whether a ServiceAccount may have another identity than what an

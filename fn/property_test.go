@@ -56,6 +56,9 @@ type machine struct {
 	services []drawnService
 	lists    drawnLists
 
+	// withoutAWS says that the settings have no aws section.
+	withoutAWS bool
+
 	// foreign objects, as they must stay.
 	foreign map[string]string
 
@@ -303,7 +306,8 @@ func (m *machine) drawLists() {
 	if rapid.IntRange(0, 5).Draw(m.rt, "disks leave the settings") == 0 {
 		s["disks"] = []any{}
 	}
-	if rapid.IntRange(0, 5).Draw(m.rt, "aws leaves the settings") == 0 {
+	m.withoutAWS = rapid.IntRange(0, 5).Draw(m.rt, "aws leaves the settings") == 0
+	if m.withoutAWS {
 		delete(s, "aws")
 		m.lists.roles = nil
 	}
