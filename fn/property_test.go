@@ -28,7 +28,7 @@ func TestInvariants(t *testing.T) {
 			t.Parallel()
 			rapid.Check(t, func(rt *rapid.T) {
 				m := newMachine(t, rt, v)
-				steps := rapid.IntRange(1, 24).Draw(rt, "steps")
+				steps := rapid.IntRange(1, 16).Draw(rt, "steps")
 				for range steps {
 					m.step()
 					m.reconcile()
@@ -153,17 +153,27 @@ func (m *machine) step() {
 		"a workload goes":       m.toggleWorkload,
 		"annotate":              m.annotate,
 		"something foreign":     m.toggleForeign,
-		"nothing":               func() {},
+		"all settles":           m.settles,
 	}
 	// What makes a claim work is drawn most, or nothing would ever be in use.
 	names := append(slices.Sorted(maps.Keys(steps)),
 		"edit the claim", "edit the claim", "edit the claim",
-		"providers work", "providers work", "providers work",
-		"restart a workload", "nothing",
+		"providers work", "all settles", "all settles", "all settles",
+		"restart a workload", "restart a workload",
 	)
 	name := rapid.SampledFrom(names).Draw(m.rt, "step")
 	steps[name]()
 	m.rt.Logf("reconcile %d, after %q: %v", m.n+1, name, m.services)
+}
+
+// settles lets the providers and the team do all that is asked of them.
+func (m *machine) settles() {
+	for range 2 {
+		m.provide()
+		m.annotate()
+		m.reconcile()
+	}
+	m.provide()
 }
 
 // editClaim in one place, so that most of what is in use stays in use.
