@@ -269,30 +269,31 @@ func (c *cluster) apply(key string, desired map[string]any) {
 	metadata, _ := o["metadata"].(map[string]any)
 	metadata["ownerReferences"] = []any{map[string]any{"uid": xrUID, "name": "shop", "controller": true, "kind": c.xr["kind"]}}
 	theirs := map[string]any{}
-	if was := c.composed[key]; was != nil {
+	was := c.composed[key]
+	if was == nil {
+		c.made++
+		metadata["uid"] = fmt.Sprintf("uid-%s-%d", key, c.made)
+	} else {
 		metadata["uid"] = str(was, "metadata", "uid")
 		metadata["name"] = str(was, "metadata", "name")
-		if s, ok := was["status"]; ok {
-			o["status"] = s
-		}
 		if path := immutable(o); path != nil && !cmp.Equal(fieldAt(was, path), fieldAt(o, path)) {
 			c.errorf("the API server would refuse to change %v of %q, which is immutable: %s", path, key, cmp.Diff(fieldAt(was, path), fieldAt(o, path)))
 			return
 		}
-		for _, path := range written {
-			v := fieldAt(was, path)
-			if v == nil {
-				continue
-			}
-			if fieldAt(o, path) != nil {
-				c.errorf("%q takes over %v, which others own", key, path)
-			}
-			set(c.t, o, v, path)
-			set(c.t, theirs, map[string]any{}, prefixed(path))
+	}
+	if s, ok := was["status"]; ok {
+		o["status"] = s
+	}
+	for _, path := range written {
+		v := fieldAt(was, path)
+		if v == nil {
+			continue
 		}
-	} else {
-		c.made++
-		metadata["uid"] = fmt.Sprintf("uid-%s-%d", key, c.made)
+		if fieldAt(o, path) != nil {
+			c.errorf("%q takes over %v, which others own", key, path)
+		}
+		set(c.t, o, v, path)
+		set(c.t, theirs, map[string]any{}, prefixed(path))
 	}
 	metadata["managedFields"] = []any{
 		map[string]any{"manager": "apiextensions.crossplane.io/composed/abc", "operation": "Apply", "fieldsV1": owned},

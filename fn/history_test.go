@@ -193,13 +193,13 @@ func (m *machine) needs(u user, g grant) bool {
 	switch {
 	case !ok || g.family != familyOf(u.typ):
 		return false
+	case s.account == "" && m.foreign["v1|ServiceAccount|team-a|"+s.serviceAccount()] != "":
+		// Nothing is composed for a service whose ServiceAccount is somebody
+		// else's.
+		return false
 	case g.family == "disk":
 		return value == g.value
 	case g.account != s.serviceAccount():
-		return false
-	case s.account == "" && m.foreign["v1|ServiceAccount|team-a|"+g.account] != "":
-		// Nothing is composed for a service whose ServiceAccount is somebody
-		// else's.
 		return false
 	default:
 		return value == g.value
@@ -382,7 +382,7 @@ func (m *machine) unsettled(u user, key string, g grant, before map[string]map[s
 	if !successor {
 		return "has no successor that is ready"
 	}
-	if started, running := m.podsStartedAt(s); running && started < m.since[u].n {
+	if started, running := m.podsStartedAt(s, before); running && started < m.since[u].n {
 		return "its pods haven't restarted since they get another identity"
 	}
 	return ""

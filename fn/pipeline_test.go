@@ -391,12 +391,12 @@ func (m *machine) injected(s *drawnService, was, in, out map[string]any) {
 	}
 	injection, _ := m.service(s.name)["injection"].(map[string]any)
 	if cmp.Equal(in, out) {
-		if injection != nil && !m.refuses(w, s) && !w.port && !w.volume {
+		if injection != nil && !w.refuses(s) && !w.port && !w.volume {
 			m.rt.Fatalf("the pods of %q get nothing: %v", w.name, out)
 		}
 		return
 	}
-	if m.refuses(w, s) {
+	if w.refuses(s) {
 		m.rt.Fatalf("the pods of %q run as %q and are injected:\n%s", w.name, w.account, cmp.Diff(in, out))
 	}
 	if why := lost("", in, out); why != "" {
@@ -418,7 +418,7 @@ func (m *machine) injected(s *drawnService, was, in, out map[string]any) {
 }
 
 // refuses says whether a workload keeps a ServiceAccount of its own.
-func (m *machine) refuses(w *drawnWorkload, s *drawnService) bool {
+func (w *drawnWorkload) refuses(s *drawnService) bool {
 	return w.account != "" && w.account != s.serviceAccount()
 }
 
@@ -471,12 +471,12 @@ func (m *machine) rolledOut(before map[string]map[string]any) {
 }
 
 // podsStartedAt is the number of reconciles that were done when the oldest pods
-// of a service started; false where it has none.
-func (m *machine) podsStartedAt(s *drawnService) (int, bool) {
+// of a service started that were there before this one; false where it had none.
+func (m *machine) podsStartedAt(s *drawnService, before map[string]map[string]any) (int, bool) {
 	w := m.workloads[s.workload]
 	there := w.exists
 	if w.rendered {
-		there = m.composed[w.key()] != nil
+		there = before[w.key()] != nil
 	}
 	if w.kind == "CronJob" && !w.active {
 		there = false

@@ -194,7 +194,7 @@ func (m *machine) editClaim() {
 	case edit == "account":
 		m.services[i].account = m.drawAccount()
 	case edit == "workload":
-		m.rename(&m.services[i])
+		m.services[i].rename()
 	case edit == "rivals":
 		m.rivals()
 	case edit == "order":
@@ -213,7 +213,7 @@ func (m *machine) editClaim() {
 }
 
 // rename the workload of a service to another that may be there already.
-func (m *machine) rename(s *drawnService) {
+func (s *drawnService) rename() {
 	switch s.workload {
 	case "api":
 		s.workload = "spare"
