@@ -29,14 +29,13 @@ func (c *cluster) render(key, y string) {
 	c.desired.Resources[key] = &fnv1.Resource{Resource: toStruct(c.t, fromYAML(c.t, y)), Ready: fnv1.Ready_READY_TRUE}
 }
 
-func job(image string) string {
-	return `
+const job = `
 apiVersion: batch/v1
 kind: Job
 metadata: {name: api, namespace: team-a}
-spec: {template: {spec: {restartPolicy: Never, containers: [{name: app, image: ` + image + `}]}}}
+spec: {template: {spec: {restartPolicy: Never, containers: [{name: app, image: a}]}}}
 `
-}
+
 
 // pods of the composed workload.
 func (c *cluster) pods() map[string]any {
@@ -64,7 +63,7 @@ func TestRendered(t *testing.T) {
 		"JobWaits": {
 			reason:   "a Job can't change once it runs, so it isn't created before its injection is complete",
 			services: workloadService("batch/v1", "Job", azureConnection),
-			workload: job("a"),
+			workload: job,
 			check: func(t *testing.T, c *cluster) {
 				t.Helper()
 				c.reconcile()
@@ -78,7 +77,7 @@ func TestRendered(t *testing.T) {
 		"JobOfAServiceThatLeft": {
 			reason:   "its pods can't be changed back",
 			services: workloadService("batch/v1", "Job", awsConnection),
-			workload: job("a"),
+			workload: job,
 			check: func(t *testing.T, c *cluster) {
 				t.Helper()
 				c.settle()
@@ -93,7 +92,7 @@ func TestRendered(t *testing.T) {
 		"JobIsRefused": {
 			reason:   "what can't come by itself isn't waited for",
 			services: workloadService("batch/v1", "Job", `{type: awsRole, role: admin}`),
-			workload: job("a"),
+			workload: job,
 			check: func(t *testing.T, c *cluster) {
 				t.Helper()
 				c.settle()
@@ -104,7 +103,7 @@ func TestRendered(t *testing.T) {
 		"JobStays": {
 			reason:   "a changed injection of a Job that runs would be refused by the API server for ever",
 			services: workloadService("batch/v1", "Job", azureConnection),
-			workload: job("a"),
+			workload: job,
 			check: func(t *testing.T, c *cluster) {
 				t.Helper()
 				c.settle()
