@@ -36,7 +36,6 @@ metadata: {name: api, namespace: team-a}
 spec: {template: {spec: {restartPolicy: Never, containers: [{name: app, image: a}]}}}
 `
 
-
 // pods of the composed workload.
 func (c *cluster) pods() map[string]any {
 	spec, _ := c.composed["workload"]["spec"].(map[string]any)
