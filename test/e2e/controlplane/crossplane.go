@@ -151,8 +151,8 @@ func (c *ControlPlane) GrantRoles(ctx context.Context, resources ...string) erro
 		defer manager.stop()
 		err = manager.await(ctx, func(ctx context.Context) error { return c.granted(ctx, resources) })
 		if err != nil && strings.Contains(tail(manager.log), "address already in use") {
-			// Another control plane on this machine grants its roles.
-			return err
+			// That it has ended is no reason to give up.
+			return fmt.Errorf("another control plane on this machine grants its roles: %s", err)
 		}
 		if err != nil {
 			return permanent{err}
