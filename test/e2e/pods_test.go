@@ -28,14 +28,9 @@ const (
 	labelService        = "serviceconnections.io/service"
 )
 
-// run a part of a test as one of its own, with the same team.
-func (t *team) run(name string, test func(*team)) {
-	t.t.Helper()
-	t.t.Run(name, func(tt *testing.T) {
-		part := *t
-		part.t = tt
-		test(&part)
-	})
+// as a part of a test, the same team.
+func (t *team) as(part *testing.T) *team {
+	return &team{cluster: t.cluster, t: part, namespace: t.namespace}
 }
 
 // newTeamAlone has the cluster for itself, with settings that are its own. The
