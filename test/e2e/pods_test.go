@@ -155,7 +155,7 @@ func (t *team) awaitPods(app string, n int) []corev1.Pod {
 	t.t.Helper()
 	pods := &corev1.PodList{}
 	t.eventually(fmt.Sprintf("%d pods of %s", n, app), func(ctx context.Context) error {
-		if err := t.Client.List(ctx, pods, client.InNamespace(t.namespace), client.MatchingLabels{"app": app}); err != nil {
+		if err := t.Client.List(ctx, pods, inTeam(t, app)...); err != nil {
 			return err //nolint:wrapcheck // A test's failure says where.
 		}
 		if len(pods.Items) == n {
@@ -174,6 +174,11 @@ func (t *team) awaitPods(app string, n int) []corev1.Pod {
 		return fmt.Errorf("%d pods; %s", len(pods.Items), strings.Join(warnings, "; "))
 	})
 	return pods.Items
+}
+
+// inTeam are the pods of a workload, by the label app.
+func inTeam(t *team, app string) []client.ListOption {
+	return []client.ListOption{client.InNamespace(t.namespace), client.MatchingLabels{"app": app}}
 }
 
 // wantPod with all that it holds, as view tells it.
