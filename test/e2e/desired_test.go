@@ -58,7 +58,7 @@ var apps = sync.OnceValue(func() error {
         readinessChecks: [{type: MatchCondition, matchCondition: {type: Available, status: "True"}}]
 `
 	return errors.Join(
-		c.StartFunction(ctx, "function-patch-and-transform", "function-patch-and-transform"),
+		c.StartOtherFunction(ctx, "function-patch-and-transform"),
 		c.ApplyYAML(ctx, files[0]),
 		c.ApplyYAML(ctx, composition),
 		c.GrantRoles(ctx, "apps.example.org"),
