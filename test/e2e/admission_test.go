@@ -93,7 +93,7 @@ spec: {schedule: "* * * * *", jobTemplate: {spec: {template: TEMPLATE}}}`,
 		}
 		for name, tc := range cases {
 			team.t.Run(name, func(t *testing.T) {
-				team := team.as(t)
+				team := as(t, team)
 				team.awaitInjecting("shop", name)
 				team.apply(strings.Replace(tc.object, "TEMPLATE", podTemplate(name, tc.object), 1))
 				if name == "cronjob" {
@@ -216,7 +216,7 @@ spec:
         envFrom: [{configMapRef: {name: metrics}}]
       volumes: [{name: tmp, emptyDir: {}}]
 `)
-		const token = `  env AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=/var/run/secrets/pods.eks.amazonaws.com/serviceaccount/eks-pod-identity-token
+		const agent = `  env AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE=/var/run/secrets/pods.eks.amazonaws.com/serviceaccount/eks-pod-identity-token
   env AWS_CONTAINER_CREDENTIALS_FULL_URI=http://169.254.170.23/v1/credentials
 `
 		const mounts = `  mount sc-disk /data/uploads rw
@@ -241,16 +241,16 @@ sidecar sc-cloud-sql-proxy `+proxyImage+`
   args `+proxyArgs+`
 init migrate registry.example.org/migrate:1
   env DB_NAME=orders
-`+token+`  env AWS_DEFAULT_REGION=eu-west-1
+`+agent+`  env AWS_DEFAULT_REGION=eu-west-1
   env AWS_REGION=eu-west-1
 `+database+mounts+`container api registry.example.org/api:1
   env AWS_REGION=us-east-1
   env DB_URL=postgres://$(DB_HOST):$(DB_PORT)
-`+token+`  env AWS_DEFAULT_REGION=eu-west-1
+`+agent+`  env AWS_DEFAULT_REGION=eu-west-1
 `+database+`  mount tmp /tmp rw
 `+mounts+`container metrics registry.example.org/metrics:1
   envFrom metrics
-`+token+`  env AWS_STS_REGIONAL_ENDPOINTS=regional
+`+agent+`  env AWS_STS_REGIONAL_ENDPOINTS=regional
 `+mounts)
 		team.awaitReady()
 	})
@@ -369,7 +369,7 @@ spec:
 		}
 		for name, tc := range cases {
 			team.t.Run(name, func(t *testing.T) {
-				team := team.as(t)
+				team := as(t, team)
 				pod := &team.awaitPods(name, 1)[0]
 				team.wantPlain(pod)
 				if n := len(pod.Spec.InitContainers); n > 0 || strings.Contains(view(pod), " env ") {
@@ -458,7 +458,7 @@ func TestOtherNamespace(t *testing.T) {
 	eachMode(t, func(team *team) {
 		team.connect("- {name: api, connections: [{type: awsRole, role: my-app-s3-access}]}")
 		team.awaitInjecting("shop", "api")
-		other := team.as(team.t)
+		other := as(team.t, team)
 		other.namespace = newNamespace(team.t, team.cluster)
 		other.apply(deployment("api"))
 		pod := &other.awaitPods("api", 1)[0]
@@ -511,7 +511,7 @@ spec: {policyName: `+other+`}
 			pod := team.barePod("try")
 			pod.Labels = map[string]string{labelClaim: "shop", labelService: "api"}
 			if err := team.Client.Create(ctx, pod, client.DryRunAll); err != nil {
-				return err //nolint:wrapcheck // A test's failure says where.
+				return err
 			}
 			if pod.Labels["example.org/after"] == "" {
 				return fmt.Errorf("labels %v", pod.Labels)

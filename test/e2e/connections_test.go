@@ -209,7 +209,7 @@ func TestDiskByReference(t *testing.T) {
 		// The pod stays Pending until the volume claim is there.
 		team.awaitInjecting("shop", "api")
 		team.apply(deployment("api"))
-		team.wantPod(&team.awaitPods("api", 1)[0], `
+		team.wantPod(team.awaitPod("api"), `
 serviceAccount shop-api
 volume sc-disk claim cache-storage readOnly=true
 container api registry.example.org/api:1
@@ -334,7 +334,7 @@ func TestIRSA(t *testing.T) {
 			// Without the role's path the ARN would be wrong, so nothing is
 			// published before the cloud has told it.
 			team.connect("- name: api\n  connections: [{type: awsRole, role: my-app-late}]")
-			team.awaitMessage("api", claim.TypeAWSRole, "RoleNotFound", func(m string) bool { return strings.Contains(m, "my-app-late") })
+			team.awaitReason("api", claim.TypeAWSRole, "RoleNotFound")
 			if s, err := team.service(t.Context(), "shop", "api"); err != nil || s.Injection != nil {
 				t.Errorf("published before the role is known: %v, %v", s, err)
 			}

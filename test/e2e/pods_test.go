@@ -28,9 +28,10 @@ const (
 	labelService        = "serviceconnections.io/service"
 )
 
-// as a part of a test, the same team.
-func (t *team) as(part *testing.T) *team {
-	return &team{cluster: t.cluster, t: part, namespace: t.namespace}
+// as the same team, a part of a test.
+func as(t *testing.T, whole *team) *team {
+	t.Helper()
+	return &team{cluster: whole.cluster, t: t, namespace: whole.namespace}
 }
 
 // newTeamAlone has the cluster for itself, with settings that are its own. The
@@ -44,7 +45,7 @@ func newTeamAlone(t *testing.T, mode controlplane.Mode, own string) *team {
 	c.settings.Lock()
 	t.Cleanup(c.settings.Unlock)
 	t.Cleanup(func() {
-		if err := c.ApplyYAML(context.Background(), settings); err != nil { //nolint:usetesting // The test's own context has ended.
+		if err := c.ApplyYAML(context.Background(), settings); err != nil {
 			t.Error(err)
 		}
 	})
@@ -80,7 +81,7 @@ func (t *team) service(ctx context.Context, name, service string) (*claim.Servic
 		Status claim.Status `json:"status"`
 	}{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &s); err != nil {
-		return nil, err //nolint:wrapcheck // A test's failure says where.
+		return nil, err
 	}
 	for i := range s.Status.Services {
 		if s.Status.Services[i].Name == service {
@@ -129,7 +130,7 @@ func (t *team) awaitInjecting(name, service string) {
 		pod := t.barePod("try")
 		pod.Labels = map[string]string{labelClaim: name, labelService: service}
 		if err := t.Client.Create(ctx, pod, client.DryRunAll); err != nil {
-			return err //nolint:wrapcheck // A test's failure says where.
+			return err
 		}
 		if got := pod.Annotations[annotationInjection]; got != s.Injection.Hash {
 			return fmt.Errorf("pods get %q, and the status publishes %q", got, s.Injection.Hash)
@@ -156,14 +157,14 @@ func (t *team) awaitPods(app string, n int) []corev1.Pod {
 	pods := &corev1.PodList{}
 	t.eventually(fmt.Sprintf("%d pods of %s", n, app), func(ctx context.Context) error {
 		if err := t.Client.List(ctx, pods, inTeam(t, app)...); err != nil {
-			return err //nolint:wrapcheck // A test's failure says where.
+			return err
 		}
 		if len(pods.Items) == n {
 			return nil
 		}
 		events := &corev1.EventList{}
 		if err := t.Client.List(ctx, events, client.InNamespace(t.namespace)); err != nil {
-			return err //nolint:wrapcheck // A test's failure says where.
+			return err
 		}
 		var warnings []string
 		for _, e := range events.Items {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -112,7 +113,7 @@ func (t *team) keepsCreating(name, what string, until func(context.Context) erro
 		pod := t.barePod(fmt.Sprintf("%s-%d", name, n))
 		// As pods that the policy looks at.
 		pod.Labels = map[string]string{labelClaim: "shop", labelService: "api"}
-		if err := t.Client.Create(t.t.Context(), pod); err != nil {
+		if err := t.Client.Create(context.WithoutCancel(ctx), pod); err != nil {
 			t.t.Fatalf("%s: a pod is refused: %v", what, err)
 		}
 		switch {
@@ -394,7 +395,7 @@ func TestStatusByHand(t *testing.T) {
 			tc.change(service, injection)
 			team.applyf("{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: %s, annotations: {crossplane.io/paused: 'true'}}, spec: {services: [{name: api, connections: [{type: awsRole, role: my-app}]}]}}", claimed)
 			team.t.Run(name, func(t *testing.T) {
-				team := team.as(t)
+				team := as(t, team)
 				team.writeStatus(claimed, status)
 				pod := team.podOf(claimed)
 				team.eventually("the API server has seen the status", func(ctx context.Context) error {
@@ -430,7 +431,7 @@ func (t *team) sees(ctx context.Context, name string) error {
 	pod := t.barePod("try")
 	pod.Labels = map[string]string{labelClaim: name, labelService: "witness"}
 	if err := t.Client.Create(ctx, pod, client.DryRunAll); err != nil {
-		return err //nolint:wrapcheck // A test's failure says where.
+		return err
 	}
 	if pod.Annotations[annotationClaim] != name {
 		return fmt.Errorf("annotations %v", pod.Annotations)
@@ -473,10 +474,7 @@ func more(o map[string]any, list string, elements ...any) {
 
 // with a field, a copy.
 func with(o map[string]any, key string, value any) map[string]any {
-	c := map[string]any{}
-	for k, v := range o {
-		c[k] = v
-	}
+	c := maps.Clone(o)
 	c[key] = value
 	return c
 }

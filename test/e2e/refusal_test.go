@@ -315,7 +315,7 @@ func TestRefusal(t *testing.T) {
 	eachMode(t, func(team *team) {
 		for name, tc := range cases {
 			team.t.Run(name, func(t *testing.T) {
-				team := team.as(t)
+				team := as(t, team)
 				err := team.try(tc.services)
 				switch {
 				case tc.want == "" && err != nil:
@@ -353,7 +353,7 @@ func TestRefusalOfClaim(t *testing.T) {
 	eachMode(t, func(team *team) {
 		for name, tc := range cases {
 			team.t.Run(name, func(t *testing.T) {
-				team := team.as(t)
+				team := as(t, team)
 				objects, err := controlplane.Parse("apiVersion: serviceconnections.io/v1alpha1\nkind: ServiceConnection\n" + tc.claim)
 				if err != nil {
 					team.t.Fatal(err)

@@ -59,15 +59,17 @@ func (t *team) wantTokenOfPod(app, volume string) identity {
 	t.t.Helper()
 	pod := &t.awaitPods(app, 1)[0]
 	for i := range pod.Spec.Volumes {
-		if v := &pod.Spec.Volumes[i]; v.Name == volume {
-			audience := v.Projected.Sources[0].ServiceAccountToken.Audience
-			got := t.token(pod.Spec.ServiceAccountName, audience)
-			want := identity{issuer, fmt.Sprintf("system:serviceaccount:%s:%s", t.namespace, pod.Spec.ServiceAccountName), []string{audience}}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.t.Errorf("token in %s: -want +got:\n%s", volume, diff)
-			}
-			return got
+		v := &pod.Spec.Volumes[i]
+		if v.Name != volume {
+			continue
 		}
+		audience := v.Projected.Sources[0].ServiceAccountToken.Audience
+		got := t.token(pod.Spec.ServiceAccountName, audience)
+		want := identity{issuer, fmt.Sprintf("system:serviceaccount:%s:%s", t.namespace, pod.Spec.ServiceAccountName), []string{audience}}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.t.Errorf("token in %s: -want +got:\n%s", volume, diff)
+		}
+		return got
 	}
 	t.t.Fatalf("pod %s has no volume %s:\n%s", pod.Name, volume, view(pod))
 	return identity{}

@@ -50,7 +50,7 @@ func (c *ControlPlane) StartFunction(ctx context.Context, name, binary string, a
 	return c.register(ctx, name, fmt.Sprintf("localhost:%d", free[0]))
 }
 
-// StartOtherFunction, one that isn't ours, by the name of its binary. Other
+// StartOtherFunction runs one that isn't ours, by the name of its binary. Other
 // functions serve metrics on port 8080 whatever they are told, which the RBAC
 // manager needs; they do without where it is taken, so it is while they start.
 func (c *ControlPlane) StartOtherFunction(ctx context.Context, name string) error {
@@ -76,7 +76,7 @@ func (c *ControlPlane) StartOtherFunction(ctx context.Context, name string) erro
 			if err != nil {
 				return fmt.Errorf("cannot reach function: %w", err)
 			}
-			return conn.Close() //nolint:wrapcheck // Nothing was sent.
+			return conn.Close()
 		})
 	})
 }
