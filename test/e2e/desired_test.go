@@ -152,14 +152,11 @@ func TestDesired(t *testing.T) {
 	if got := deployment.GetAnnotations()["example.org/image"]; got != "registry.example.org/shop:1" {
 		t.Errorf("the last step wrote image %q: annotations %v", got, deployment.GetAnnotations())
 	}
-	// A rollout may have come before the last connection: the newest pod counts.
+	// A rollout may have come before the last connection.
 	var pod *corev1.Pod
-	team.eventually("a pod of the connected workload", func(ctx context.Context) error {
-		pod = team.newestPod(ctx, "api")
-		if pod == nil || pod.Annotations[annotationInjection] == "" {
-			return errors.New("no such pod")
-		}
-		return nil
+	team.eventually("a pod of the connected workload", func(ctx context.Context) (err error) {
+		pod, err = team.podOfDesired(ctx, func(p *corev1.Pod) bool { return len(p.Spec.InitContainers) > 0 })
+		return err
 	})
 	team.wantPod(pod, `
 serviceAccount shop-api
@@ -198,15 +195,12 @@ func TestDesiredEdit(t *testing.T) {
 	team.eventually("the workload has one connection", func(ctx context.Context) error {
 		return team.desired(ctx, "", "eks-pod-identity-token")
 	})
-	team.eventually("a pod of the new image", func(ctx context.Context) error {
-		pod := team.newestPod(ctx, "api")
-		if pod == nil || pod.Spec.Containers[0].Image != "registry.example.org/shop:2" || len(pod.Spec.InitContainers) > 0 {
-			return errors.New("no such pod")
-		}
-		if pod.Labels["example.org/app"] != "shop" || pod.Spec.ServiceAccountName != "shop-api" {
-			return fmt.Errorf("the pod lacks what it had:\n%s", view(pod))
-		}
-		return nil
+	team.eventually("a pod of the new image that keeps the rest", func(ctx context.Context) error {
+		_, err := team.podOfDesired(ctx, func(p *corev1.Pod) bool {
+			return p.Spec.Containers[0].Image == "registry.example.org/shop:2" && len(p.Spec.InitContainers) == 0 &&
+				p.Labels["example.org/app"] == "shop" && p.Spec.ServiceAccountName == "shop-api"
+		})
+		return err
 	})
 	if got := team.get("apps/v1", "Deployment", "api").GetUID(); got != uid {
 		t.Errorf("the Deployment was made anew: UID %s, was %s", got, uid)
@@ -237,22 +231,19 @@ func (t *team) desired(ctx context.Context, init, volume string) error {
 	return nil
 }
 
-// newestPod of a workload, by the label app; nil where it has none.
-func (t *team) newestPod(ctx context.Context, app string) *corev1.Pod {
-	t.t.Helper()
+// podOfDesired workload that is as it should be: others of it stay beside, since
+// no kubelet ends a rollout.
+func (t *team) podOfDesired(ctx context.Context, is func(*corev1.Pod) bool) (*corev1.Pod, error) {
 	pods := &corev1.PodList{}
-	if err := t.Client.List(ctx, pods, inTeam(t, app)...); err != nil {
-		t.t.Fatal(err)
+	if err := t.Client.List(ctx, pods, inTeam(t, "api")...); err != nil {
+		return nil, err
 	}
-	var newest *corev1.Pod
+	var views []string
 	for i := range pods.Items {
-		p := &pods.Items[i]
-		if p.DeletionTimestamp != nil {
-			continue
+		if p := &pods.Items[i]; is(p) {
+			return p, nil
 		}
-		if newest == nil || newest.CreationTimestamp.Before(&p.CreationTimestamp) || newest.Annotations[annotationInjection] == "" {
-			newest = p
-		}
+		views = append(views, view(&pods.Items[i]))
 	}
-	return newest
+	return nil, fmt.Errorf("no such pod:\n%s", strings.Join(views, "\n"))
 }
