@@ -99,8 +99,7 @@ func (v *validator) gcp(g *v1beta1.GCP, p *field.Path) {
 	}
 	v.providerConfig(g.ProviderConfigRef, p.Child("providerConfigRef"))
 	v.form(p.Child("proxy", "image"), g.Proxy.Image, imagePattern, "must be an image reference")
-	v.containerResources(p.Child("proxy", "resources", "requests"), g.Proxy.Resources.Requests)
-	v.containerResources(p.Child("proxy", "resources", "limits"), g.Proxy.Resources.Limits)
+	v.containerResources(p.Child("proxy", "resources"), g.Proxy.Resources)
 	if g.ServiceAccounts == nil {
 		return
 	}
@@ -165,8 +164,23 @@ func (v *validator) namespaces(p *field.Path, ns []string) {
 	}
 }
 
-// containerResources of the proxy. The admission policy lets no others through.
-func (v *validator) containerResources(p *field.Path, qs map[string]string) {
+// containerResources of the proxy. The admission policy lets no others through,
+// and the API server would refuse every pod that has them.
+func (v *validator) containerResources(p *field.Path, r *v1beta1.ProxyResources) {
+	v.resourceList(p.Child("requests"), r.Requests)
+	v.resourceList(p.Child("limits"), r.Limits)
+	for _, n := range slices.Sorted(maps.Keys(r.Requests)) {
+		request, err := resource.ParseQuantity(r.Requests[n])
+		if err != nil {
+			continue
+		}
+		if limit, err := resource.ParseQuantity(r.Limits[n]); err == nil && request.Cmp(limit) > 0 {
+			v.errs = append(v.errs, field.Invalid(p.Child("requests", n), r.Requests[n], "must not be more than the limit, "+r.Limits[n]))
+		}
+	}
+}
+
+func (v *validator) resourceList(p *field.Path, qs map[string]string) {
 	v.quantities(p, qs)
 	for _, n := range slices.Sorted(maps.Keys(qs)) {
 		if allowed := []string{"cpu", "ephemeral-storage", "memory"}; !slices.Contains(allowed, n) {

@@ -284,6 +284,75 @@ func TestStatusIsNotTrusted(t *testing.T) {
 			reason: "A group is a number.",
 			tamper: func(in map[string]any) { in["fsGroup"] = "root" },
 		},
+		"InstancePort": {
+			reason: "No port.",
+			tamper: func(in map[string]any) {
+				sidecar(in)["args"].([]any)[0] = "my-project-123456:us-east1:my-instance?port=99999"
+			},
+		},
+		"Quantity": {
+			reason: "The API server would refuse the pod, though the policy may fail.",
+			tamper: func(in map[string]any) {
+				sidecar(in)["resources"].(map[string]any)["limits"].(map[string]any)["cpu"] = "much"
+			},
+		},
+		"QuantityBelowZero": {
+			reason: "The API server would refuse the pod.",
+			tamper: func(in map[string]any) {
+				sidecar(in)["resources"].(map[string]any)["requests"].(map[string]any)["cpu"] = "-1"
+			},
+		},
+		"RequestsAboveLimits": {
+			reason: "The API server would refuse the pod.",
+			tamper: func(in map[string]any) {
+				sidecar(in)["resources"] = map[string]any{"requests": map[string]any{"cpu": "2"}, "limits": map[string]any{"cpu": "1"}}
+			},
+		},
+		"PortName": {
+			reason: "The API server would refuse the pod.",
+			tamper: func(in map[string]any) {
+				sidecar(in)["ports"].([]any)[0].(map[string]any)["name"] = "a-name-of-more-than-15-characters"
+			},
+		},
+		"Port": {
+			reason: "The API server would refuse the pod.",
+			tamper: func(in map[string]any) {
+				sidecar(in)["ports"].([]any)[0].(map[string]any)["containerPort"] = int64(99999)
+			},
+		},
+		"SecondPort": {
+			reason: "The API server would refuse the pod.",
+			tamper: func(in map[string]any) {
+				c := sidecar(in)
+				c["ports"] = append(c["ports"].([]any), c["ports"].([]any)[0])
+			},
+		},
+		"ProbePort": {
+			reason: "The API server would refuse the pod.",
+			tamper: func(in map[string]any) {
+				sidecar(in)["startupProbe"].(map[string]any)["httpGet"].(map[string]any)["port"] = int64(0)
+			},
+		},
+		"ProbePeriod": {
+			reason: "The API server would refuse the pod.",
+			tamper: func(in map[string]any) { sidecar(in)["livenessProbe"].(map[string]any)["periodSeconds"] = int64(-1) },
+		},
+		"TwoVolumesOfOneName": {
+			reason: "The API server would refuse the pod.",
+			tamper: func(in map[string]any) {
+				in["volumes"] = append(in["volumes"].([]any), runtimeCopy(volume(in, "sc-disk")))
+			},
+		},
+		"TwoMountsAtOnePath": {
+			reason: "The API server would refuse the pod.",
+			tamper: func(in map[string]any) {
+				in["volumeMounts"] = append(in["volumeMounts"].([]any), runtimeCopy(mount(in, "sc-disk")))
+			},
+		},
+		"ServiceAccountName": {
+			reason: "The API server would refuse the pod.",
+			tamper: func(in map[string]any) { in["serviceAccountName"] = "a..b" },
+		},
 		"PodFields": {
 			reason: "What isn't named in the policy can't pass.",
 			tamper: func(in map[string]any) {

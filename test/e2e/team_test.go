@@ -29,14 +29,13 @@ type team struct {
 	namespace string
 }
 
+// modes by the name that tests call them.
+var modes = map[string]controlplane.Mode{"Namespaced": controlplane.Namespaced, "Claims": controlplane.Claims}
+
 // eachMode runs a test with a team in both modes, in parallel with others.
 func eachMode(t *testing.T, test func(*team)) {
 	t.Helper()
-	for _, mode := range []controlplane.Mode{controlplane.Namespaced, controlplane.Claims} {
-		name := "Namespaced"
-		if mode == controlplane.Claims {
-			name = "Claims"
-		}
+	for name, mode := range modes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(newTeam(t, mode))

@@ -107,6 +107,17 @@ func (c *Cloud) Hold(kind string) { c.do(func() { c.held[kind] = true }) }
 // Release what Hold held.
 func (c *Cloud) Release(kind string) { c.do(func() { delete(c.held, kind) }) }
 
+// HoldIn a namespace, as Hold does, what its claims ask for.
+func (c *Cloud) HoldIn(namespace, kind string) { c.Hold(namespace + "/" + kind) }
+
+// ReleaseIn a namespace what HoldIn held.
+func (c *Cloud) ReleaseIn(namespace, kind string) { c.Release(namespace + "/" + kind) }
+
+// holds a managed resource back from being ready.
+func (c *Cloud) holds(m *managedResource, kind string) bool {
+	return c.held[kind] || c.held[m.claimNamespace()+"/"+kind]
+}
+
 // Fail every call about a kind, until it is failed with nil.
 func (c *Cloud) Fail(kind string, err error) {
 	c.do(func() {

@@ -192,7 +192,7 @@ func (c connector) Observe(_ context.Context, mg resource.Managed) (managed.Exte
 			return err
 		}
 		m.Status.AtProvider = o.at
-		if c.cloud.held[c.kind] && m.GetCondition(xpv1.TypeReady).Reason != xpv1.ReasonAvailable {
+		if c.cloud.holds(m, c.kind) && m.GetCondition(xpv1.TypeReady).Reason != xpv1.ReasonAvailable {
 			m.SetConditions(xpv1.Creating())
 		} else {
 			m.SetConditions(xpv1.Available())

@@ -31,6 +31,14 @@ func (m *managedResource) text(field string) string {
 	return s
 }
 
+// claimNamespace is where the claim is that composed the resource.
+func (m *managedResource) claimNamespace() string {
+	if m.Namespace != "" {
+		return m.Namespace
+	}
+	return m.Labels["crossplane.io/claim-namespace"]
+}
+
 func (m *managedResource) externalName() string { return meta.GetExternalName(m) }
 
 func (m *managedResource) self() *managedResource { return m }

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
@@ -130,6 +131,9 @@ func (c *ControlPlane) StartCrossplane(ctx context.Context) error {
 // StopCrossplane core. The rest goes on.
 func (c *ControlPlane) StopCrossplane() { c.crossplane.stop() }
 
+// granting is one at a time: each needs the same port.
+var granting sync.Mutex
+
 // GrantRoles runs Crossplane's RBAC manager until Crossplane's role has rights on
 // the supplied resources, each as resource.group. The manager doesn't stay: it
 // insists on port 8080 for its metrics, of which a machine has only one.
@@ -138,6 +142,8 @@ func (c *ControlPlane) GrantRoles(ctx context.Context, resources ...string) erro
 	if err != nil {
 		return err
 	}
+	granting.Lock()
+	defer granting.Unlock()
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not done after %s", startTimeout))
 	defer cancel()
 	return Poll(ctx, func(ctx context.Context) error {
@@ -151,8 +157,8 @@ func (c *ControlPlane) GrantRoles(ctx context.Context, resources ...string) erro
 		defer manager.stop()
 		err = manager.await(ctx, func(ctx context.Context) error { return c.granted(ctx, resources) })
 		if err != nil && strings.Contains(tail(manager.log), "address already in use") {
-			// Another control plane on this machine grants its roles.
-			return err
+			// That it has ended is no reason to give up.
+			return fmt.Errorf("another control plane on this machine grants its roles: %s", strings.TrimSpace(err.Error()))
 		}
 		if err != nil {
 			return permanent{err}

@@ -5,11 +5,14 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -45,6 +48,37 @@ func (c *ControlPlane) StartFunction(ctx context.Context, name, binary string, a
 	// Crossplane waits for a function that isn't there yet, so nothing need be
 	// awaited here.
 	return c.register(ctx, name, fmt.Sprintf("localhost:%d", free[0]))
+}
+
+// StartOtherFunction runs one that isn't ours, by the name of its binary. Other
+// functions serve metrics on port 8080 whatever they are told, which the RBAC
+// manager needs; they do without where it is taken, so it is while they start.
+func (c *ControlPlane) StartOtherFunction(ctx context.Context, name string) error {
+	granting.Lock()
+	defer granting.Unlock()
+	return within(ctx, startTimeout, func(ctx context.Context) error {
+		var taken net.Listener
+		if err := Poll(ctx, func(ctx context.Context) (err error) {
+			taken, err = (&net.ListenConfig{}).Listen(ctx, "tcp", ":8080")
+			return err //nolint:wrapcheck // It names the port.
+		}); err != nil {
+			return err
+		}
+		defer taken.Close() //nolint:errcheck // Nothing was accepted.
+		if err := c.StartFunction(ctx, name, name); err != nil {
+			return err
+		}
+		p := c.functions[name]
+		address := strings.TrimPrefix(p.args[0], "--address=")
+		return p.await(ctx, func(ctx context.Context) error {
+			// It answers once it has tried to serve metrics.
+			conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}}}).DialContext(ctx, "tcp", address) //nolint:gosec // Only whether it answers.
+			if err != nil {
+				return fmt.Errorf("cannot reach function: %w", err)
+			}
+			return conn.Close()
+		})
+	})
 }
 
 // StopFunction of a name, if it runs. Its registration stays.
