@@ -22,8 +22,35 @@ type cluster struct {
 	mode  controlplane.Mode
 	cloud *cloud.Cloud
 
+	// providers that run, by name: how to stop each.
+	providers map[string]func() error
+
 	// settings are shared by all tests but those that change them.
 	settings sync.RWMutex
+}
+
+// runProviders of some names, for the cluster's cloud.
+func (c *cluster) runProviders(ctx context.Context, names ...string) error {
+	for _, name := range names {
+		stop, err := c.cloud.Run(ctx, c.Config, name)
+		if err != nil {
+			return err
+		}
+		c.providers[name] = stop
+	}
+	return nil
+}
+
+// stopProviders of some names, where they run.
+func (c *cluster) stopProviders(names ...string) error {
+	var errs []error
+	for _, name := range names {
+		if stop, ok := c.providers[name]; ok {
+			errs = append(errs, stop())
+		}
+		delete(c.providers, name)
+	}
+	return errors.Join(errs...)
 }
 
 var clusters = map[controlplane.Mode]func() (*cluster, error){
@@ -63,11 +90,10 @@ func startCluster(mode controlplane.Mode) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{ControlPlane: cp, mode: mode, cloud: newCloud()}
-	stopProviders := func() error { return nil }
+	c := &cluster{ControlPlane: cp, mode: mode, cloud: newCloud(), providers: map[string]func() error{}}
 	running.Lock()
 	running.stop = append(running.stop, func(failed bool) error {
-		err := stopProviders()
+		err := c.stopProviders(controlplane.AllProviders()...)
 		cp.Stop()
 		if err != nil || failed {
 			fmt.Fprintln(os.Stderr, "logs of the control plane are in", dir)
@@ -84,8 +110,7 @@ func startCluster(mode controlplane.Mode) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	stopProviders, err = c.cloud.Run(ctx, cp.Config, controlplane.AllProviders()...)
-	return c, err
+	return c, c.runProviders(ctx, controlplane.AllProviders()...)
 }
 
 // newCloud that has what the tests' claims ask for.

@@ -78,7 +78,7 @@ func (t *team) apply(y string) {
 // connect services by the team's claim.
 func (t *team) connect(services string) {
 	t.t.Helper()
-	t.apply("apiVersion: serviceconnections.io/v1alpha1\nkind: ServiceConnection\nmetadata: {name: shop}\nspec:\n  services:\n" + indent(services))
+	t.apply(claimOf(services))
 }
 
 func indent(s string) string {

@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -129,6 +130,17 @@ func (c *ControlPlane) StartCrossplane(ctx context.Context) error {
 
 // StopCrossplane core. The rest goes on.
 func (c *ControlPlane) StopCrossplane() { c.crossplane.stop() }
+
+// CrossplaneMetrics of the core that runs, in Prometheus' format.
+func (c *ControlPlane) CrossplaneMetrics(ctx context.Context) (string, error) {
+	return read(ctx, http.DefaultClient, fmt.Sprintf("http://127.0.0.1:%d/metrics", c.ports.crossplaneMetrics))
+}
+
+// FunctionMetrics of a function that runs with --metrics-address, in Prometheus'
+// format.
+func (c *ControlPlane) FunctionMetrics(ctx context.Context, address string) (string, error) {
+	return read(ctx, http.DefaultClient, "http://"+address+"/metrics")
+}
 
 // GrantRoles runs Crossplane's RBAC manager until Crossplane's role has rights on
 // the supplied resources, each as resource.group. The manager doesn't stay: it

@@ -66,6 +66,26 @@ func (c *ControlPlane) UninstallProvider(ctx context.Context, name string) error
 	return nil
 }
 
+// Uninstalled returns nil once nothing is left of a provider's
+// CustomResourceDefinitions.
+func (c *ControlPlane) Uninstalled(ctx context.Context, name string) error {
+	crds, err := definitions(ctx, name)
+	if err != nil {
+		return err
+	}
+	for _, crd := range crds {
+		u, err := c.Get(ctx, "apiextensions.k8s.io/v1", "CustomResourceDefinition", "", crd.Name)
+		if err != nil {
+			return err
+		}
+		if u != nil {
+			conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+			return fmt.Errorf("CustomResourceDefinition %s is there: %v", crd.Name, conditions)
+		}
+	}
+	return nil
+}
+
 // definitions of a provider.
 func definitions(ctx context.Context, name string) ([]*apiextensionsv1.CustomResourceDefinition, error) {
 	all, err := schema.ProviderDefinitions(ctx)
