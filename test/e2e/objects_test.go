@@ -505,3 +505,15 @@ func (c *cluster) reinstall(ctx context.Context, provider string) error {
 	}
 	return c.runProviders(ctx, provider)
 }
+
+// awaitConnectedCount in the status, such as 3/4.
+func (t *team) awaitConnectedCount(want string) {
+	t.t.Helper()
+	t.eventually(want+" are connected", func(ctx context.Context) error {
+		s, err := t.status(ctx)
+		if err == nil && s.Connected != want {
+			err = fmt.Errorf("%s are", s.Connected)
+		}
+		return err
+	})
+}
