@@ -10,6 +10,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
 	"github.com/serviceconnections/function-service-connections/test/e2e/cloud"
 	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
 	"github.com/serviceconnections/function-service-connections/test/modules"
@@ -65,6 +68,8 @@ var running struct {
 }
 
 func TestMain(m *testing.M) {
+	// What providers log of a cluster that is disturbed says nothing.
+	log.SetLogger(logr.Discard())
 	code := m.Run()
 	for _, stop := range running.stop {
 		if err := stop(code != 0); err != nil {

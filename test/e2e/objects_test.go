@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	kerrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -318,11 +319,16 @@ func (t *team) kubectl(line string) {
 	if len(words) == 0 || words[0] != "kubectl" {
 		t.t.Fatalf("%q is no command of kubectl", line)
 	}
-	cmd := exec.CommandContext(t.t.Context(), filepath.Join(t.Root, ".cache", "bin", "kubectl"), words[1:]...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+t.Kubeconfig)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.t.Fatalf("%s: %v: %s", line, err, out)
-	}
+	// It restarts a workload once in a second.
+	t.eventually(line, func(ctx context.Context) error {
+		cmd := exec.CommandContext(ctx, filepath.Join(t.Root, ".cache", "bin", "kubectl"), words[1:]...)
+		cmd.Env = append(os.Environ(), "KUBECONFIG="+t.Kubeconfig)
+		out, err := cmd.CombinedOutput()
+		if err != nil && !strings.Contains(string(out), "within the past second") {
+			t.t.Fatalf("%s: %v: %s", line, err, out)
+		}
+		return err
+	})
 }
 
 // await a condition of the claim with a status, and a message that holds a text.
@@ -516,4 +522,138 @@ func (t *team) awaitConnectedCount(want string) {
 		}
 		return err
 	})
+}
+
+// without the one line of services that holds a text.
+func without(services, text string) string {
+	lines := strings.Split(services, "\n")
+	return strings.Join(slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, text) }), "\n")
+}
+
+// deleteNow the team's claim, without waiting.
+func (t *team) deleteNow() {
+	t.t.Helper()
+	u, err := t.claim(t.t.Context())
+	if err != nil {
+		t.t.Fatal(err)
+	}
+	if err := t.Client.Delete(t.t.Context(), u); err != nil {
+		t.t.Fatal(err)
+	}
+}
+
+// noClaim returns nil once the team's claim is gone.
+func (t *team) noClaim(ctx context.Context) error {
+	u, err := t.Get(ctx, claimVersion, claimKind, t.namespace, "shop")
+	if err == nil && u != nil {
+		err = fmt.Errorf("it is there, deleted at %v", u.GetDeletionTimestamp())
+	}
+	return err
+}
+
+// pod of a workload that runs as a ServiceAccount.
+func (t *team) pod(app, serviceAccount string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		pods := &corev1.PodList{}
+		if err := t.Client.List(ctx, pods, client.InNamespace(t.namespace), client.MatchingLabels{"app": app}); err != nil {
+			return fmt.Errorf("cannot list pods: %w", err)
+		}
+		var seen []string
+		for i := range pods.Items {
+			if seen = append(seen, pods.Items[i].Spec.ServiceAccountName); seen[i] == serviceAccount {
+				return nil
+			}
+		}
+		return fmt.Errorf("pods run as %v", seen)
+	}
+}
+
+// awaitNotReady claim, or one that Crossplane can't reconcile.
+func (t *team) awaitNotReady() {
+	t.t.Helper()
+	t.eventually("claim isn't Ready and Synced", func(ctx context.Context) error {
+		for _, condition := range []string{"Ready", "Synced"} {
+			if t.HasCondition(ctx, claimVersion, claimKind, t.namespace, "shop", condition) != nil {
+				return nil
+			}
+		}
+		return fmt.Errorf("it is")
+	})
+}
+
+// mayCrossplane use a verb on a core resource in the team's namespace, by the
+// API server's own word.
+func (t *team) mayCrossplane(verb, resource string, want bool) func(context.Context) error {
+	return func(ctx context.Context) error {
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User:               "system:serviceaccount:" + controlplane.Namespace + ":crossplane",
+			Groups:             []string{"system:serviceaccounts", "system:serviceaccounts:" + controlplane.Namespace, "system:authenticated"},
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: t.namespace, Verb: verb, Resource: resource},
+		}}
+		if err := t.Client.Create(ctx, review); err != nil {
+			return fmt.Errorf("cannot ask: %w", err)
+		}
+		if review.Status.Allowed != want {
+			return fmt.Errorf("allowed: %v, %s", review.Status.Allowed, review.Status.Reason)
+		}
+		return nil
+	}
+}
+
+// settledObject is an object once Kubernetes' own controllers have done with
+// it: a volume claim has its finalizer.
+func (t *team) settledObject(apiVersion, kind, name string) *unstructured.Unstructured {
+	t.t.Helper()
+	var u *unstructured.Unstructured
+	t.eventually(kind+" "+name+" has settled", func(ctx context.Context) (err error) {
+		u, err = t.Get(ctx, apiVersion, kind, t.namespace, name)
+		if err == nil && kind == "PersistentVolumeClaim" && len(u.GetFinalizers()) == 0 {
+			err = fmt.Errorf("it has no finalizer yet")
+		}
+		return err
+	})
+	return u
+}
+
+// injectionNow that is published for a service, as JSON.
+func (t *team) injectionNow(ctx context.Context, service string) string {
+	s, err := t.service(ctx, service)
+	if err != nil {
+		return err.Error()
+	}
+	b, err := json.Marshal(s.Injection)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+// awaitInjection that is complete, as JSON.
+func (t *team) awaitInjection(service string) string {
+	t.t.Helper()
+	var injection string
+	t.eventually("a complete injection", func(ctx context.Context) error {
+		if injection = t.injectionNow(ctx, service); !strings.Contains(injection, `"complete":true`) {
+			return fmt.Errorf("it is %s", injection)
+		}
+		return nil
+	})
+	return injection
+}
+
+// scope of an object as kubectl takes it.
+func (t *team) scope(o *unstructured.Unstructured) string {
+	if o.GetNamespace() == "" {
+		return ""
+	}
+	return "-n " + o.GetNamespace()
+}
+
+// resource of an object as kubectl takes it: kind.version.group/name.
+func (t *team) resource(o *unstructured.Unstructured) string {
+	gvk := o.GroupVersionKind()
+	if gvk.Group == "" {
+		return gvk.Kind + "/" + o.GetName()
+	}
+	return gvk.Kind + "." + gvk.Version + "." + gvk.Group + "/" + o.GetName()
 }

@@ -27,6 +27,9 @@ type team struct {
 
 	t         *testing.T
 	namespace string
+
+	// touched counts the reconciles that the test has caused.
+	touched int
 }
 
 // eachMode runs a test with a team in both modes, in parallel with others.
