@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -163,8 +164,9 @@ func (c *ControlPlane) GrantRoles(ctx context.Context, resources ...string) erro
 		defer manager.stop()
 		err = manager.await(ctx, func(ctx context.Context) error { return c.granted(ctx, resources) })
 		if err != nil && strings.Contains(tail(manager.log), "address already in use") {
-			// Another control plane on this machine grants its roles.
-			return err
+			// Another control plane on this machine grants its roles, and will
+			// be done: not an error that is permanent.
+			return errors.New(err.Error())
 		}
 		if err != nil {
 			return permanent{err}
