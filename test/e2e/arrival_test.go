@@ -144,7 +144,7 @@ func TestArrivalOfProvider(t *testing.T) {
 				}
 			},
 			arrive: func(t *team) {
-				if err := t.runProviders(t.t.Context(), controlplane.ProviderAWS); err != nil {
+				if err := t.runProviders(controlplane.ProviderAWS); err != nil {
 					t.t.Fatal(err)
 				}
 			},

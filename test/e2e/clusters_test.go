@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -72,7 +71,7 @@ func (c *cluster) shareCloud(t *testing.T, shared *cloud.Cloud) {
 			t.Error(err)
 		}
 		c.cloud = cl
-		if err := c.runProviders(context.Background(), controlplane.AllProviders()...); err != nil {
+		if err := c.runProviders(controlplane.AllProviders()...); err != nil {
 			t.Error(err)
 		}
 	}

@@ -32,10 +32,11 @@ type cluster struct {
 	settings sync.RWMutex
 }
 
-// runProviders of some names, for the cluster's cloud.
-func (c *cluster) runProviders(ctx context.Context, names ...string) error {
+// runProviders of some names, for the cluster's cloud, until they are stopped:
+// they outlive the test that starts them.
+func (c *cluster) runProviders(names ...string) error {
 	for _, name := range names {
-		stop, err := c.cloud.Run(ctx, c.Config, name)
+		stop, err := c.cloud.Run(context.Background(), c.Config, name)
 		if err != nil {
 			return err
 		}
@@ -115,7 +116,7 @@ func startCluster(mode controlplane.Mode) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c, c.runProviders(ctx, controlplane.AllProviders()...)
+	return c, c.runProviders(controlplane.AllProviders()...)
 }
 
 // newCloud that has what the tests' claims ask for.

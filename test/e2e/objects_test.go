@@ -509,7 +509,7 @@ func (c *cluster) reinstall(ctx context.Context, provider string) error {
 	if err := c.InstallProviders(ctx, provider); err != nil {
 		return fmt.Errorf("cannot install %s: %w", provider, err)
 	}
-	return c.runProviders(ctx, provider)
+	return c.runProviders(provider)
 }
 
 // awaitConnectedCount in the status, such as 3/4.

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -242,9 +243,8 @@ func TestSafetyOfRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		// After the test's own context.
-		if err := tm.ApplyFiles(t.Context(), "package/cluster/rbac.yaml"); err != nil {
-			t.Log(err)
+		if err := tm.ApplyFiles(context.Background(), "package/cluster/rbac.yaml"); err != nil {
+			t.Error(err)
 		}
 	})
 	tm.eventually("Crossplane has lost the right", tm.mayCrossplane("patch", "persistentvolumeclaims", false))
