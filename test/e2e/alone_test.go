@@ -87,10 +87,6 @@ func lonely(t *testing.T, c *cluster, namespace string) *team {
 		if err := c.ApplyYAML(ctx, settings); err != nil {
 			t.Errorf("cannot restore the settings: %v", err)
 		}
-		if t.Failed() {
-			// What is left tells why.
-			return
-		}
 		if err := tm.deleteClaim(ctx); err != nil {
 			t.Errorf("cannot delete the claim: %v", err)
 		}

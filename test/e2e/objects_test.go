@@ -568,19 +568,6 @@ func (t *team) pod(app, serviceAccount string) func(context.Context) error {
 	}
 }
 
-// awaitNotReady claim, or one that Crossplane can't reconcile.
-func (t *team) awaitNotReady() {
-	t.t.Helper()
-	t.eventually("claim isn't Ready and Synced", func(ctx context.Context) error {
-		for _, condition := range []string{"Ready", "Synced"} {
-			if t.HasCondition(ctx, claimVersion, claimKind, t.namespace, "shop", condition) != nil {
-				return nil
-			}
-		}
-		return fmt.Errorf("it is")
-	})
-}
-
 // mayCrossplane use a verb on a core resource in the team's namespace, by the
 // API server's own word.
 func (t *team) mayCrossplane(verb, resource string, want bool) func(context.Context) error {

@@ -121,8 +121,9 @@ func TestSafetyOfEdits(t *testing.T) {
 			reason: "a renamed service is another one, whose pods come by the restart that the status asks for",
 			edit: func(s settled) {
 				s.connect(strings.Replace(everything, "name: api", "name: backend\n  workload: {name: api}", 1))
-				s.awaitConnectedCount("5/5")
-				s.awaitReady()
+				s.awaitInjection("backend")
+				s.awaitReason("backend", claim.TypeAzureManagedIdentity, "Connected")
+				s.awaitReason("backend", claim.TypeCloudSQL, "Connected")
 				s.restart("backend")
 				s.eventually("pods run as the new ServiceAccount", s.pod("api", "shop-backend"))
 			},
@@ -202,14 +203,15 @@ func TestSafetyOfProviders(t *testing.T) {
 		reason, provider string
 		typ              claim.ConnectionType
 		kinds            []string
+		as               string
 	}{
 		"Kubernetes": {
-			reason: "the volume claim that an Object made is retained", provider: controlplane.ProviderKubernetes,
-			typ: claim.TypeDisk, kinds: []string{"Object"},
+			reason: "the volume claim that an Object made is retained, and used as it is", provider: controlplane.ProviderKubernetes,
+			typ: claim.TypeDisk, kinds: []string{"Object"}, as: "Connected",
 		},
 		"AWS": {
 			reason: "the others stay", provider: controlplane.ProviderAWS,
-			typ: claim.TypeAWSRole, kinds: []string{"Role", "PodIdentityAssociation"},
+			typ: claim.TypeAWSRole, kinds: []string{"Role", "PodIdentityAssociation"}, as: "ProviderNotInstalled",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -217,7 +219,8 @@ func TestSafetyOfProviders(t *testing.T) {
 			tm := disturb(t)
 			s := settle(tm)
 			tm.uninstall(tc.provider)
-			tm.awaitNotReady()
+			tm.awaitReason("api", tc.typ, tc.as)
+			tm.awaitReason("api", claim.TypeGCPServiceAccount, "Connected")
 			s.intact(tc.reason)
 			s.all(tc.reason, tc.kinds...)
 			tm.install(tc.provider)
