@@ -29,6 +29,14 @@ const (
 	annotationInjection = "serviceconnections.io/injection"
 )
 
+// volumeClaim of a name, which somebody made.
+const volumeClaim = `
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: %s, labels: {made-by: hand}}
+spec: {accessModes: [ReadWriteMany], resources: {requests: {storage: 3Gi}}}
+`
+
 // everything is a service that has a connection of each type.
 const everything = `
 - name: api
@@ -41,7 +49,7 @@ const everything = `
   - {type: gcpServiceAccount, serviceAccountEmail: sql-client@my-project-123456.iam.gserviceaccount.com}
 `
 
-// claimKey of the team's claim.
+// claim of the team, which must be there.
 func (t *team) claim(ctx context.Context) (*unstructured.Unstructured, error) {
 	u, err := t.Get(ctx, claimVersion, claimKind, t.namespace, "shop")
 	if err == nil && u == nil {
@@ -108,7 +116,7 @@ func (t *team) objects() map[string]*unstructured.Unstructured {
 	return all
 }
 
-// the only composed object of a kind.
+// the is the only composed object of a kind.
 func (t *team) the(kind string) *unstructured.Unstructured {
 	t.t.Helper()
 	var found []*unstructured.Unstructured
@@ -123,7 +131,7 @@ func (t *team) the(kind string) *unstructured.Unstructured {
 	return found[0]
 }
 
-// await that the number of composed objects of a kind is n.
+// awaitNumber of composed objects of a kind.
 func (t *team) awaitNumber(kind string, n int) {
 	t.t.Helper()
 	t.eventually(fmt.Sprintf("%d of kind %s", n, kind), func(ctx context.Context) error {
@@ -331,7 +339,7 @@ func (t *team) kubectl(line string) {
 	})
 }
 
-// await a condition of the claim with a status, and a message that holds a text.
+// awaitCondition of the claim with a status, and a message that holds a text.
 func (t *team) awaitCondition(condition, status, message string) {
 	t.t.Helper()
 	t.eventually(condition+"="+status, func(ctx context.Context) error {

@@ -47,9 +47,16 @@ func TestRestart(t *testing.T) {
 			tm.connect(services)
 			tm.awaitReady()
 			want, lines := slices.Sorted(maps.Keys(tm.objects())), tm.contents()
+			volume, scratch := tm.get("v1", "PersistentVolumeClaim", "uploads"), tm.the("PersistentVolumeClaim")
 			if err := tm.deleteClaim(t.Context()); err != nil {
 				t.Fatal(err)
 			}
+			// It is retained, and would only be referenced the next time.
+			if err := tm.Client.Delete(t.Context(), volume); err != nil {
+				t.Fatal(err)
+			}
+			tm.awaitGone(volume)
+			tm.awaitGone(scratch)
 			tm.awaitContents("nothing")
 
 			tm.connect(services)

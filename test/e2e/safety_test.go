@@ -275,12 +275,6 @@ func TestSafetyOfRights(t *testing.T) {
 // TestForeign holds that what exists already is never adopted or changed.
 func TestForeign(t *testing.T) {
 	t.Parallel()
-	const volumeClaim = `
-apiVersion: v1
-kind: PersistentVolumeClaim
-metadata: {name: %s, labels: {made-by: hand}}
-spec: {accessModes: [ReadWriteMany], resources: {requests: {storage: 3Gi}}}
-`
 	for name, tc := range map[string]struct {
 		reason   string
 		exists   func(*team)

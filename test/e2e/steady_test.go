@@ -66,8 +66,8 @@ func TestEditSettles(t *testing.T) {
 	}{
 		"Mount": {
 			reason: "an edit that composes nothing: the status is written, and that is looked at once more",
-			was:    "- name: api\n  connections: [{type: disk, config: {diskName: uploads}}]",
-			is:     "- name: api\n  connections: [{type: disk, config: {diskName: uploads, mountPath: /srv}}]",
+			was:    "- name: api\n  connections: [{type: disk, config: {diskName: cache-storage}}]",
+			is:     "- name: api\n  connections: [{type: disk, config: {diskName: cache-storage, mountPath: /srv}}]",
 			most:   3, injected: "/srv",
 		},
 		"Containers": {
@@ -81,6 +81,9 @@ func TestEditSettles(t *testing.T) {
 			t.Parallel()
 			tm := disturb(t)
 			m := measure(tm)
+			// Theirs, and settled: no provider tells later how it is.
+			tm.apply(fmt.Sprintf(volumeClaim, "cache-storage"))
+			tm.settledObject("v1", "PersistentVolumeClaim", "cache-storage")
 			tm.connect(tc.was)
 			tm.awaitReady()
 			m.awaitRest()
