@@ -330,12 +330,15 @@ func TestIRSA(t *testing.T) {
 	for name, mode := range modes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			team := newTeamAlone(t, mode, irsaSettings())
+			team := withSettings(t, mode)
+			if err := team.ApplyYAML(t.Context(), irsaSettings()); err != nil {
+				t.Fatal(err)
+			}
 			// Without the role's path the ARN would be wrong, so nothing is
 			// published before the cloud has told it.
 			team.connect("- name: api\n  connections: [{type: awsRole, role: my-app-late}]")
 			team.awaitReason("api", claim.TypeAWSRole, "RoleNotFound")
-			if s, err := team.service(t.Context(), "shop", "api"); err != nil || s.Injection != nil {
+			if s, err := team.serviceOf(t.Context(), "shop", "api"); err != nil || s.Injection != nil {
 				t.Errorf("published before the role is known: %v, %v", s, err)
 			}
 			team.cloud.AddRole("/apps/", "my-app-late")

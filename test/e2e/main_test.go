@@ -10,6 +10,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
 	"github.com/serviceconnections/function-service-connections/test/e2e/cloud"
 	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
 	"github.com/serviceconnections/function-service-connections/test/modules"
@@ -22,8 +25,36 @@ type cluster struct {
 	mode  controlplane.Mode
 	cloud *cloud.Cloud
 
+	// providers that run, by name: how to stop each.
+	providers map[string]func() error
+
 	// settings are shared by all tests but those that change them.
 	settings sync.RWMutex
+}
+
+// runProviders of some names, for the cluster's cloud, until they are stopped:
+// they outlive the test that starts them.
+func (c *cluster) runProviders(names ...string) error {
+	for _, name := range names {
+		stop, err := c.cloud.Run(context.Background(), c.Config, name)
+		if err != nil {
+			return err
+		}
+		c.providers[name] = stop
+	}
+	return nil
+}
+
+// stopProviders of some names, where they run.
+func (c *cluster) stopProviders(names ...string) error {
+	var errs []error
+	for _, name := range names {
+		if stop, ok := c.providers[name]; ok {
+			errs = append(errs, stop())
+		}
+		delete(c.providers, name)
+	}
+	return errors.Join(errs...)
 }
 
 var clusters = map[controlplane.Mode]func() (*cluster, error){
@@ -38,6 +69,8 @@ var running struct {
 }
 
 func TestMain(m *testing.M) {
+	// What providers log of a cluster that is disturbed says nothing.
+	log.SetLogger(logr.Discard())
 	code := m.Run()
 	for _, stop := range running.stop {
 		if err := stop(code != 0); err != nil {
@@ -63,11 +96,10 @@ func startCluster(mode controlplane.Mode) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{ControlPlane: cp, mode: mode, cloud: newCloud()}
-	stopProviders := func() error { return nil }
+	c := &cluster{ControlPlane: cp, mode: mode, cloud: newCloud(), providers: map[string]func() error{}}
 	running.Lock()
 	running.stop = append(running.stop, func(failed bool) error {
-		err := stopProviders()
+		err := c.stopProviders(controlplane.AllProviders()...)
 		cp.Stop()
 		if err != nil || failed {
 			fmt.Fprintln(os.Stderr, "logs of the control plane are in", dir)
@@ -84,7 +116,7 @@ func startCluster(mode controlplane.Mode) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	stopProviders, err = c.cloud.Run(ctx, cp.Config, controlplane.AllProviders()...)
+	err = c.runProviders(controlplane.AllProviders()...)
 	return c, err
 }
 

@@ -17,7 +17,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
-	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
 )
 
 // What an injected pod carries, and the labels that name its service.
@@ -32,27 +31,6 @@ const (
 func as(t *testing.T, whole *team) *team {
 	t.Helper()
 	return &team{cluster: whole.cluster, t: t, namespace: whole.namespace}
-}
-
-// newTeamAlone has the cluster for itself, with settings that are its own. The
-// usual ones return at the end.
-func newTeamAlone(t *testing.T, mode controlplane.Mode, own string) *team {
-	t.Helper()
-	c, err := clusters[mode]()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.settings.Lock()
-	t.Cleanup(c.settings.Unlock)
-	t.Cleanup(func() {
-		if err := c.ApplyYAML(context.Background(), settings); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := c.ApplyYAML(t.Context(), own); err != nil {
-		t.Fatal(err)
-	}
-	return &team{cluster: c, t: t, namespace: newNamespace(t, c)}
 }
 
 // newNamespace in a cluster.
@@ -71,8 +49,8 @@ func (t *team) applyf(format string, a ...any) {
 	t.apply(fmt.Sprintf(format, a...))
 }
 
-// service of a claim as the claim's status tells it, nil where it doesn't.
-func (t *team) service(ctx context.Context, name, service string) (*claim.ServiceStatus, error) {
+// serviceOf a claim as the claim's status tells it, nil where it doesn't.
+func (t *team) serviceOf(ctx context.Context, name, service string) (*claim.ServiceStatus, error) {
 	u, err := t.Get(ctx, "serviceconnections.io/v1alpha1", "ServiceConnection", t.namespace, name)
 	if err != nil || u == nil {
 		return nil, err
@@ -96,7 +74,7 @@ func (t *team) awaitMessage(service string, typ claim.ConnectionType, reason str
 	t.t.Helper()
 	var found claim.ConnectionStatus
 	t.eventually(fmt.Sprintf("%s/%s: %s", service, typ, reason), func(ctx context.Context) error {
-		s, err := t.service(ctx, "shop", service)
+		s, err := t.serviceOf(ctx, "shop", service)
 		if err != nil {
 			return err
 		}
@@ -115,12 +93,17 @@ func (t *team) awaitMessage(service string, typ claim.ConnectionType, reason str
 	return found
 }
 
+// says whether a message holds a text.
+func says(text string) func(string) bool {
+	return func(message string) bool { return strings.Contains(message, text) }
+}
+
 // awaitInjecting until the API server gives pods of a service what the claim's
 // status publishes now.
 func (t *team) awaitInjecting(name, service string) {
 	t.t.Helper()
 	t.eventually("injection of "+name+"/"+service, func(ctx context.Context) error {
-		s, err := t.service(ctx, name, service)
+		s, err := t.serviceOf(ctx, name, service)
 		if err != nil {
 			return err
 		}
@@ -193,7 +176,7 @@ func (t *team) wantPod(pod *corev1.Pod, want string) {
 // wantInjected checks who injected a pod, and that it is what was published.
 func (t *team) wantInjected(pod *corev1.Pod, name, service string) {
 	t.t.Helper()
-	s, err := t.service(t.t.Context(), name, service)
+	s, err := t.serviceOf(t.t.Context(), name, service)
 	if err != nil {
 		t.t.Fatal(err)
 	}

@@ -27,6 +27,9 @@ type team struct {
 
 	t         *testing.T
 	namespace string
+
+	// touched counts the reconciles that the test has caused.
+	touched int
 }
 
 // modes by the name that tests call them.
@@ -77,7 +80,7 @@ func (t *team) apply(y string) {
 // connect services by the team's claim.
 func (t *team) connect(services string) {
 	t.t.Helper()
-	t.apply("apiVersion: serviceconnections.io/v1alpha1\nkind: ServiceConnection\nmetadata: {name: shop}\nspec:\n  services:\n" + indent(services))
+	t.apply(claimOf(services))
 }
 
 func indent(s string) string {

@@ -15,8 +15,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// startTimeout bounds each step of the start, on a machine that is busy.
-const startTimeout = time.Minute
+// startTimeout bounds each step of the start. Crossplane waits up to a minute
+// before it tries again what has failed often.
+const startTimeout = 2 * time.Minute
 
 // Options of a ControlPlane.
 type Options struct {
@@ -80,7 +81,7 @@ func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 		{"Crossplane", c.installCrossplane},
 	} {
 		begin := time.Now()
-		if err := within(ctx, startTimeout, step.run); err != nil {
+		if err := inTime(ctx, step.run); err != nil {
 			c.Stop()
 			return nil, fmt.Errorf("cannot start control plane: %s: %w", step.name, err)
 		}
@@ -101,9 +102,9 @@ func (c *ControlPlane) Stop() {
 	c.etcd.stop()
 }
 
-// within a time.
-func within(ctx context.Context, d time.Duration, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("not done after %s", d))
+// inTime or not at all.
+func inTime(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not done after %s", startTimeout))
 	defer cancel()
 	return f(ctx)
 }

@@ -3,6 +3,7 @@ package controlplane
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -130,6 +131,17 @@ func (c *ControlPlane) StartCrossplane(ctx context.Context) error {
 
 // StopCrossplane core. The rest goes on.
 func (c *ControlPlane) StopCrossplane() { c.crossplane.stop() }
+
+// CrossplaneMetrics of the core that runs, in Prometheus' format.
+func (c *ControlPlane) CrossplaneMetrics(ctx context.Context) (string, error) {
+	return read(ctx, http.DefaultClient, fmt.Sprintf("http://127.0.0.1:%d/metrics", c.ports.crossplaneMetrics))
+}
+
+// FunctionMetrics of a function that runs with --metrics-address, in Prometheus'
+// format.
+func (*ControlPlane) FunctionMetrics(ctx context.Context, address string) (string, error) {
+	return read(ctx, http.DefaultClient, "http://"+address+"/metrics")
+}
 
 // granting is one at a time: each needs the same port.
 var granting sync.Mutex

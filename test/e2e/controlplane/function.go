@@ -56,7 +56,7 @@ func (c *ControlPlane) StartFunction(ctx context.Context, name, binary string, a
 func (c *ControlPlane) StartOtherFunction(ctx context.Context, name string) error {
 	granting.Lock()
 	defer granting.Unlock()
-	return within(ctx, startTimeout, func(ctx context.Context) error {
+	return inTime(ctx, func(ctx context.Context) error {
 		var taken net.Listener
 		if err := Poll(ctx, func(ctx context.Context) (err error) {
 			taken, err = (&net.ListenConfig{}).Listen(ctx, "tcp", ":8080")

@@ -95,6 +95,13 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) (err error) {
 	return nil
 }
 
+// RestartAPIServer kills the API server without warning and starts it anew. The
+// rest goes on, and must find it again.
+func (c *ControlPlane) RestartAPIServer(ctx context.Context) error {
+	c.apiServer.kill()
+	return inTime(ctx, c.startAPIServer)
+}
+
 func (c *ControlPlane) apiServerReady(ctx context.Context) error {
 	h, err := rest.HTTPClientFor(c.Config)
 	if err != nil {
@@ -129,20 +136,29 @@ func get(ctx context.Context, url string) error { return getWith(ctx, http.Defau
 
 // getWith a client a URL that must answer 200.
 func getWith(ctx context.Context, c *http.Client, url string) error {
+	_, err := read(ctx, c, url)
+	return err
+}
+
+// maxResponse is more than any metrics.
+const maxResponse = 16 << 20
+
+// read a URL that must answer 200.
+func read(ctx context.Context, c *http.Client, url string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
-		return permanent{fmt.Errorf("cannot make request: %w", err)}
+		return "", permanent{fmt.Errorf("cannot make request: %w", err)}
 	}
 	rsp, err := c.Do(req)
 	if err != nil {
-		return fmt.Errorf("cannot get %s: %w", url, err)
+		return "", fmt.Errorf("cannot get %s: %w", url, err)
 	}
-	b, err := io.ReadAll(io.LimitReader(rsp.Body, 4096))
+	b, err := io.ReadAll(io.LimitReader(rsp.Body, maxResponse))
 	if err = errors.Join(err, rsp.Body.Close()); err != nil {
-		return fmt.Errorf("cannot read %s: %w", url, err)
+		return "", fmt.Errorf("cannot read %s: %w", url, err)
 	}
 	if rsp.StatusCode != http.StatusOK {
-		return fmt.Errorf("cannot get %s: %s: %s", url, rsp.Status, b)
+		return "", fmt.Errorf("cannot get %s: %s: %s", url, rsp.Status, b)
 	}
-	return nil
+	return string(b), nil
 }

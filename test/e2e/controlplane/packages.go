@@ -59,8 +59,49 @@ func (c *ControlPlane) UninstallProvider(ctx context.Context, name string) error
 		return err
 	}
 	for _, crd := range crds {
+		if err := c.warmUp(ctx, crd); err != nil {
+			return err
+		}
 		if err := c.Client.Delete(ctx, object("apiextensions.k8s.io/v1", "CustomResourceDefinition", crd.Name)); err != nil {
 			return fmt.Errorf("cannot delete CustomResourceDefinition %s: %w", crd.Name, err)
+		}
+	}
+	return nil
+}
+
+// warmUp the API server's storage of a kind. Otherwise it fails to list what it
+// must delete with the CustomResourceDefinition (storage is (re)initializing), and
+// its next try may be lost to a conflict with what it wrote about the first
+// (apiextensions-apiserver, crd_finalizer.go, updateCustomResourceDefinition).
+func (c *ControlPlane) warmUp(ctx context.Context, crd *apiextensionsv1.CustomResourceDefinition) error {
+	list := &unstructured.UnstructuredList{}
+	list.SetAPIVersion(crd.Spec.Group + "/" + crd.Spec.Versions[0].Name)
+	list.SetKind(crd.Spec.Names.ListKind)
+	return inTime(ctx, func(ctx context.Context) error {
+		return Poll(ctx, func(ctx context.Context) error {
+			if err := c.Client.List(ctx, list); err != nil {
+				return fmt.Errorf("cannot list %s: %w", crd.Name, err)
+			}
+			return nil
+		})
+	})
+}
+
+// Uninstalled returns nil once nothing is left of a provider's
+// CustomResourceDefinitions.
+func (c *ControlPlane) Uninstalled(ctx context.Context, name string) error {
+	crds, err := definitions(ctx, name)
+	if err != nil {
+		return err
+	}
+	for _, crd := range crds {
+		u, err := c.Get(ctx, "apiextensions.k8s.io/v1", "CustomResourceDefinition", "", crd.Name)
+		if err != nil {
+			return err
+		}
+		if u != nil {
+			conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+			return fmt.Errorf("CustomResourceDefinition %s is there: %v", crd.Name, conditions)
 		}
 	}
 	return nil
@@ -151,7 +192,7 @@ func (c *ControlPlane) Install(ctx context.Context, mode Mode) error {
 	if err := c.ApplyFiles(ctx, "package/cluster/rbac.yaml", "package/cluster/mutatingadmissionpolicy.yaml"); err != nil {
 		return err
 	}
-	return within(ctx, startTimeout, c.awaitPolicy)
+	return inTime(ctx, c.awaitPolicy)
 }
 
 // InstallConfiguration of a mode: XRD and Composition.

@@ -1,0 +1,91 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
+)
+
+// alone runs a test in both modes with a team that has the shared cluster to
+// itself: it may change the settings, and hold or fail what the cloud does. The
+// next test finds them as they were.
+func alone(t *testing.T, test func(*team)) {
+	t.Helper()
+	for name, mode := range modes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(withSettings(t, mode))
+		})
+	}
+}
+
+// withSettings of its own: a team that no other test runs beside.
+func withSettings(t *testing.T, mode controlplane.Mode) *team {
+	t.Helper()
+	c, err := clusters[mode]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.settings.Lock()
+	t.Cleanup(c.settings.Unlock)
+	return lonely(t, c, "")
+}
+
+// disturbed is a cluster whose tests stop and uninstall parts of it, one after
+// another.
+var disturbed = sync.OnceValues(func() (*cluster, error) { return startCluster(controlplane.Namespaced) })
+
+// disturb returns a team in the disturbed cluster, which the test has to
+// itself. It must leave everything running and installed.
+func disturb(t *testing.T) *team {
+	t.Helper()
+	c := disturbedCluster(t)
+	return lonely(t, c, "")
+}
+
+func disturbedCluster(t *testing.T) *cluster {
+	t.Helper()
+	c, err := disturbed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.settings.Lock()
+	t.Cleanup(c.settings.Unlock)
+	return c
+}
+
+// lonely team in a cluster that is locked for it. Its claim is deleted in the
+// end, so that it costs nothing while others disturb the cluster, and everything
+// is as it was.
+func lonely(t *testing.T, c *cluster, namespace string) *team {
+	t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
+	if namespace == "" {
+		ns.GenerateName = "team-"
+	}
+	if err := c.Client.Create(t.Context(), ns); err != nil {
+		t.Fatal(err)
+	}
+	tm := &team{cluster: c, t: t, namespace: ns.Name}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeoutCause(context.Background(), deadline, fmt.Errorf("not within %s", deadline))
+		defer cancel()
+		for _, kind := range []string{"PodIdentityAssociation", "Role", "UserAssignedIdentity", "FederatedIdentityCredential", "ServiceAccountIAMMember", "Object"} {
+			c.cloud.Release(kind)
+			c.cloud.Fail(kind, nil)
+		}
+		if err := c.ApplyYAML(ctx, settings); err != nil {
+			t.Errorf("cannot restore the settings: %v", err)
+		}
+		if err := tm.deleteClaim(ctx); err != nil {
+			t.Errorf("cannot delete the claim: %v", err)
+		}
+	})
+	return tm
+}

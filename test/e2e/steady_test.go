@@ -1,0 +1,232 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
+)
+
+// TestSteady holds that a claim at rest costs one call of the function a
+// reconcile, and that nothing is written for it.
+func TestSteady(t *testing.T) {
+	t.Parallel()
+	tm := disturb(t)
+	m := measure(tm)
+	tm.apply(deployment("api"))
+	tm.connect(everything)
+	tm.awaitReady()
+	tm.restartIfAsked("api")
+	m.awaitRest()
+
+	was, calls, reconciles := m.versions(), m.calls(), m.reconciles()
+	before := m.describe()
+	const times = 5
+	for range times {
+		tm.awaitReconcile()
+	}
+	if got := m.calls() - calls; got != times {
+		t.Errorf("%d reconciles without a change called the function %d times", times, got)
+	}
+	if got := m.reconciles() - reconciles; got != times {
+		t.Errorf("%d reconciles were caused, Crossplane made %d: one caused another", times, got)
+	}
+	if now := m.versions(); !maps.Equal(was, now) {
+		t.Errorf("reconciles without a change wrote: resource versions were\n%v\nand are\n%v\nand the claim's status was\n%s", was, now, before)
+	}
+
+	// Crossplane that starts looks at everything anew, with empty caches.
+	tm.StopCrossplane()
+	if err := tm.StartCrossplane(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tm.awaitReconcile()
+	tm.awaitReady()
+	if now := m.versions(); !maps.Equal(was, now) {
+		t.Errorf("Crossplane's start wrote: resource versions were\n%v\nand are\n%v", was, now)
+	}
+}
+
+// TestEditSettles holds that an edit comes to rest in few reconciles.
+func TestEditSettles(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason   string
+		was, is  string
+		most     int
+		injected string
+	}{
+		"Mount": {
+			reason: "an edit that composes nothing: the status is written, and that is looked at once more",
+			was:    "- name: api\n  connections: [{type: disk, config: {diskName: cache-storage}}]",
+			is:     "- name: api\n  connections: [{type: disk, config: {diskName: cache-storage, mountPath: /srv}}]",
+			most:   3, injected: "/srv",
+		},
+		"Containers": {
+			reason: "an edit of who gets it",
+			was:    "- name: api\n  connections: [{type: awsRole, role: my-app-s3-access}]",
+			is:     "- name: api\n  containers: [api]\n  connections: [{type: awsRole, role: my-app-s3-access}]",
+			most:   3, injected: `"containers":["api"]`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tm := disturb(t)
+			m := measure(tm)
+			// Theirs, and settled: no provider tells later how it is.
+			tm.apply(fmt.Sprintf(foreignVolumeClaim, "cache-storage"))
+			tm.settledObject("v1", "PersistentVolumeClaim", "cache-storage")
+			tm.connect(tc.was)
+			tm.awaitReady()
+			m.awaitRest()
+
+			reconciles, asked := m.reconciles(), tm.touched
+			tm.connect(tc.is)
+			tm.eventually("the edit is in the injection", func(ctx context.Context) error {
+				if i := tm.injectionNow(ctx, "api"); !strings.Contains(i, tc.injected) {
+					return fmt.Errorf("the injection is %s", i)
+				}
+				return nil
+			})
+			m.awaitRest()
+			// Those that find out that it rests are ours.
+			if got := m.reconciles() - reconciles - (tm.touched - asked); got > tc.most {
+				t.Errorf("%s: it took %d reconciles, want at most %d", tc.reason, got, tc.most)
+			} else {
+				t.Logf("it took %d reconciles", got)
+			}
+		})
+	}
+}
+
+// A meter of the function and of Crossplane, in a cluster that one test has to
+// itself.
+type meter struct {
+	*team
+
+	address string
+}
+
+// measure from now on: the function starts anew, with its metrics.
+func measure(tm *team) *meter {
+	tm.t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(tm.t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		tm.t.Fatal(err)
+	}
+	m := &meter{team: tm, address: l.Addr().String()}
+	if err := l.Close(); err != nil {
+		tm.t.Fatal(err)
+	}
+	if err := tm.StartFunction(tm.t.Context(), controlplane.FunctionName, controlplane.FunctionName, "--metrics-address="+m.address, "--debug"); err != nil {
+		tm.t.Fatal(err)
+	}
+	return m
+}
+
+// calls of the function since it started.
+func (m *meter) calls() int {
+	m.t.Helper()
+	text, err := m.FunctionMetrics(m.t.Context(), m.address)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return sum(text, "grpc_server_handled_total{", `grpc_method="RunFunction"`)
+}
+
+// reconciles of composite resources since Crossplane started.
+func (m *meter) reconciles() int {
+	m.t.Helper()
+	text, err := m.CrossplaneMetrics(m.t.Context())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return sum(text, "controller_runtime_reconcile_total{", `controller="composite/`)
+}
+
+// sum of the series of a metric that hold a label.
+func sum(text, metric, label string) (n int) {
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, metric) || !strings.Contains(line, label) {
+			continue
+		}
+		value := strings.TrimSpace(line[strings.LastIndexByte(strings.TrimSpace(line), ' '):])
+		if f, err := strconv.ParseFloat(value, 64); err == nil {
+			n += int(f)
+		}
+	}
+	return n
+}
+
+// versions of everything that is composed, and of the claim.
+func (m *meter) versions() map[string]string {
+	m.t.Helper()
+	versions := map[string]string{}
+	for key, o := range m.objects() {
+		versions[key] = o.GetResourceVersion()
+	}
+	u, err := m.claim(m.t.Context())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	versions["claim"] = u.GetResourceVersion()
+	return versions
+}
+
+// awaitRest until a reconcile that the test causes is the only one, and changes
+// nothing.
+func (m *meter) awaitRest() {
+	m.t.Helper()
+	m.eventually("the claim rests", func(context.Context) error {
+		was, before := m.versions(), m.reconciles()
+		m.awaitReconcile()
+		if now := m.versions(); !maps.Equal(was, now) {
+			return fmt.Errorf("resource versions were %v and are %v", was, now)
+		}
+		if got := m.reconciles() - before; got != 1 {
+			return fmt.Errorf("%d reconciles, want the one that was caused", got)
+		}
+		return nil
+	})
+}
+
+// awaitReconcile of the team's claim that a label on the settings causes:
+// Crossplane watches them, and neither the claim nor anything composed changes
+// by it.
+func (t *team) awaitReconcile() {
+	t.t.Helper()
+	before, err := t.reconciled(t.t.Context())
+	if err != nil {
+		t.t.Fatal(err)
+	}
+	u := &unstructured.Unstructured{}
+	u.SetAPIVersion("apiextensions.crossplane.io/v1beta1")
+	u.SetKind("EnvironmentConfig")
+	u.SetName("cluster-settings")
+	t.touched++
+	patch := fmt.Sprintf(`{"metadata":{"labels":{"touched":"%s-%d"}}}`, t.namespace, t.touched)
+	if err := t.Client.Patch(t.t.Context(), u, client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
+		t.t.Fatal(err)
+	}
+	t.eventually("a reconcile", func(ctx context.Context) error {
+		now, err := t.reconciled(ctx)
+		if err == nil && now <= before {
+			err = fmt.Errorf("there have been %d", now)
+		}
+		return err
+	})
+}
+
+// reconciled says how many reconciles of composite resources have ended.
+func (t *team) reconciled(ctx context.Context) (int, error) {
+	text, err := t.CrossplaneMetrics(ctx)
+	return sum(text, "controller_runtime_reconcile_total{", `controller="composite/`), err
+}
