@@ -623,8 +623,8 @@ func scope(o *unstructured.Unstructured) string {
 	return "-n " + o.GetNamespace()
 }
 
-// resource of an object as kubectl takes it: kind.version.group/name.
-func resource(o *unstructured.Unstructured) string {
+// kubectlName of an object, as kubectl takes it: kind.version.group/name.
+func kubectlName(o *unstructured.Unstructured) string {
 	gvk := o.GroupVersionKind()
 	if gvk.Group == "" {
 		return gvk.Kind + "/" + o.GetName()
