@@ -56,7 +56,7 @@ func TestKept(t *testing.T) {
 func (t *team) ownFields() {
 	t.t.Helper()
 	for _, o := range t.objects() {
-		t.kubectl("kubectl " + t.scope(o) + " label --field-manager=somebody " + t.resource(o) + " theirs=kept")
-		t.kubectl("kubectl " + t.scope(o) + " annotate --field-manager=somebody " + t.resource(o) + " example.org/theirs=kept")
+		t.kubectl("kubectl " + scope(o) + " label --field-manager=somebody " + kubectlName(o) + " theirs=kept")
+		t.kubectl("kubectl " + scope(o) + " annotate --field-manager=somebody " + kubectlName(o) + " example.org/theirs=kept")
 	}
 }
