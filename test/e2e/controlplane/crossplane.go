@@ -119,6 +119,10 @@ func (c *ControlPlane) StartCrossplane(ctx context.Context) error {
 			"--cache-dir=" + c.path("packages"), "--xfn-cache-dir=" + c.path("responses"),
 			fmt.Sprintf("--metrics-port=%d", c.ports.crossplaneMetrics), fmt.Sprintf("--health-probe-port=%d", c.ports.crossplaneHealth),
 			"--debug",
+			// By default Crossplane pauses a composite resource for minutes after
+			// 100 events that come faster than one a second. What the clouds take
+			// minutes for, which spreads the events, takes a second here.
+			"--circuit-breaker-burst=10000", "--circuit-breaker-refill-rate=100",
 		},
 	})
 	if err != nil {
