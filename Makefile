@@ -58,9 +58,18 @@ test: lint vet check-generate test-race cover fuzz ## Run everything that contin
 test-race: build render-tools controlplane-tools ## Run the tests of every module with the race detector.
 	@[ -n "$(RACE)" ] || { echo "no C compiler: the race detector is off"; [ -z "$(REQUIRE_RACE)" ] || { \
 		echo "REQUIRE_RACE=$(REQUIRE_RACE) demands it: install a C compiler, or set CC"; exit 1; }; }
-	@set -e; for m in $(MODULES); do \
+	@set -e; for m in $(filter-out test/e2e,$(MODULES)); do \
 		CGO_ENABLED=$(if $(RACE),1,0) go -C $$m test $(RACE) ./...; \
 	done
+	@$(E2E) -short ./...
+
+# Most of these tests wait for a control plane, so there are more of them than
+# cores.
+E2E := go -C test/e2e test -count=1 -parallel=12 -timeout=20m
+
+.PHONY: e2e
+e2e: build controlplane-tools ## Run all tests on a control plane, also those that take minutes.
+	@$(E2E) ./...
 
 .PHONY: lint
 lint: ## Lint every module.

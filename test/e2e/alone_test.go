@@ -51,6 +51,7 @@ func disturb(t *testing.T) *team {
 
 func disturbedCluster(t *testing.T) *cluster {
 	t.Helper()
+	long(t)
 	c, err := disturbed()
 	if err != nil {
 		t.Fatal(err)
@@ -58,6 +59,15 @@ func disturbedCluster(t *testing.T) *cluster {
 	c.settings.Lock()
 	t.Cleanup(c.settings.Unlock)
 	return c
+}
+
+// long tests are left out with -short: they wait until Crossplane, which steps
+// back for up to a minute, has tried again.
+func long(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes minutes: make e2e runs it")
+	}
 }
 
 // lonely team in a cluster that is locked for it. Its claim is deleted in the

@@ -23,6 +23,7 @@ import (
 // has a cluster of its own.
 func TestPolicyWithoutDefinition(t *testing.T) {
 	t.Parallel()
+	long(t)
 	root, err := modules.Root()
 	if err != nil {
 		t.Fatal(err)
