@@ -73,6 +73,7 @@ func newApps(t *testing.T) *team {
 	if err := apps(); err != nil {
 		t.Fatal(err)
 	}
+	team.leave("example.org/v1alpha1", "App")
 	return team
 }
 

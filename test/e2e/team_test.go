@@ -59,7 +59,22 @@ func newTeam(t *testing.T, mode controlplane.Mode) *team {
 	if err := c.Client.Create(t.Context(), ns); err != nil {
 		t.Fatal(err)
 	}
-	return &team{cluster: c, t: t, namespace: ns.Name}
+	tm := &team{cluster: c, t: t, namespace: ns.Name}
+	tm.leave(claimVersion, claimKind)
+	return tm
+}
+
+// leave nothing of a kind behind: providers look at each managed resource every
+// other second, also when its test is over.
+func (t *team) leave(apiVersion, kind string) {
+	t.t.Cleanup(func() {
+		u := &unstructured.Unstructured{}
+		u.SetAPIVersion(apiVersion)
+		u.SetKind(kind)
+		if err := t.Client.DeleteAllOf(context.Background(), u, client.InNamespace(t.namespace)); err != nil {
+			t.t.Errorf("cannot delete each %s: %v", kind, err)
+		}
+	})
 }
 
 // apply YAML in the team's namespace.
