@@ -45,13 +45,13 @@ var disturbed = sync.OnceValues(func() (*cluster, error) { return startCluster(c
 // itself. It must leave everything running and installed.
 func disturb(t *testing.T) *team {
 	t.Helper()
-	c := disturbedCluster(t)
-	return lonely(t, c, "")
+	tm := lonely(t, disturbedCluster(t), "")
+	tm.deadline = disturbedDeadline
+	return tm
 }
 
 func disturbedCluster(t *testing.T) *cluster {
 	t.Helper()
-	long(t)
 	c, err := disturbed()
 	if err != nil {
 		t.Fatal(err)
@@ -82,9 +82,9 @@ func lonely(t *testing.T, c *cluster, namespace string) *team {
 	if err := c.Client.Create(t.Context(), ns); err != nil {
 		t.Fatal(err)
 	}
-	tm := &team{cluster: c, t: t, namespace: ns.Name}
+	tm := &team{cluster: c, t: t, namespace: ns.Name, deadline: deadline}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeoutCause(context.Background(), deadline, fmt.Errorf("not within %s", deadline))
+		ctx, cancel := context.WithTimeoutCause(context.Background(), tm.deadline, fmt.Errorf("not within %s", tm.deadline))
 		defer cancel()
 		for _, kind := range []string{"PodIdentityAssociation", "Role", "UserAssignedIdentity", "FederatedIdentityCredential", "ServiceAccountIAMMember", "Object"} {
 			c.cloud.Release(kind)

@@ -19,6 +19,7 @@ func TestTwoClusters(t *testing.T) {
 	c := disturbedCluster(t)
 	c.shareCloud(t, one.cloud)
 	two := lonely(t, c, one.namespace)
+	two.deadline = disturbedDeadline
 
 	shared := func(data map[string]any) { section(data, "gcp")["sharedWorkloadPool"] = true }
 	one.changeSettings(shared)

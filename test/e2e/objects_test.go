@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -467,15 +468,19 @@ func (t *team) restartIfAsked(service string) {
 // after they have seen to what the API server deletes. It is back in the end.
 func (t *team) uninstall(provider string) {
 	t.t.Helper()
-	ctx := t.t.Context()
+	t.away = true
 	t.t.Cleanup(func() {
-		if _, ok := t.providers[provider]; !ok {
-			if err := t.reinstall(context.Background(), provider); err != nil {
-				t.t.Error(err)
-			}
+		if !t.away {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), t.deadline)
+		defer cancel()
+		err := controlplane.Poll(ctx, func(ctx context.Context) error { return t.Uninstalled(ctx, provider) })
+		if err := errors.Join(err, t.stopProviders(provider), t.reinstall(ctx, provider)); err != nil {
+			t.t.Error(err)
 		}
 	})
-	if err := t.UninstallProvider(ctx, provider); err != nil {
+	if err := t.UninstallProvider(t.t.Context(), provider); err != nil {
 		t.t.Fatal(err)
 	}
 	t.eventually(provider+" is uninstalled", func(ctx context.Context) error { return t.Uninstalled(ctx, provider) })
@@ -490,6 +495,7 @@ func (t *team) install(provider string) {
 	if err := t.reinstall(t.t.Context(), provider); err != nil {
 		t.t.Fatal(err)
 	}
+	t.away = false
 }
 
 func (c *cluster) reinstall(ctx context.Context, provider string) error {

@@ -30,7 +30,7 @@ const (
 // as the same team, a part of a test.
 func as(t *testing.T, whole *team) *team {
 	t.Helper()
-	return &team{cluster: whole.cluster, t: t, namespace: whole.namespace}
+	return &team{cluster: whole.cluster, t: t, namespace: whole.namespace, deadline: deadline}
 }
 
 // newNamespace in a cluster.

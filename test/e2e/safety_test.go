@@ -216,6 +216,7 @@ func TestSafetyOfProviders(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			long(t)
 			tm := disturb(t)
 			s := settle(tm)
 			tm.uninstall(tc.provider)

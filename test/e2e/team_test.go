@@ -18,8 +18,13 @@ import (
 	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
 )
 
-// deadline of everything that is awaited. Most takes less than a second.
+// deadline of what is awaited. Most takes less than a second.
 const deadline = 90 * time.Second
+
+// disturbedDeadline of what is awaited in a cluster of which a part was away:
+// Crossplane steps back for up to a minute after an error, and takes up to a
+// minute until it no longer reads a kind from its cache that is gone.
+const disturbedDeadline = 4 * time.Minute
 
 // A team that a test plays: its namespace in a cluster, and its claim, shop.
 type team struct {
@@ -27,6 +32,12 @@ type team struct {
 
 	t         *testing.T
 	namespace string
+
+	// deadline of what the test awaits.
+	deadline time.Duration
+
+	// away says that the test has uninstalled a provider.
+	away bool
 
 	// touched counts the reconciles that the test has caused.
 	touched int
@@ -59,7 +70,7 @@ func newTeam(t *testing.T, mode controlplane.Mode) *team {
 	if err := c.Client.Create(t.Context(), ns); err != nil {
 		t.Fatal(err)
 	}
-	tm := &team{cluster: c, t: t, namespace: ns.Name}
+	tm := &team{cluster: c, t: t, namespace: ns.Name, deadline: deadline}
 	tm.leave(claimVersion, claimKind)
 	return tm
 }
@@ -105,7 +116,7 @@ func indent(s string) string {
 // eventually f returns nil.
 func (t *team) eventually(what string, f func(context.Context) error) {
 	t.t.Helper()
-	ctx, cancel := context.WithTimeoutCause(t.t.Context(), deadline, fmt.Errorf("not within %s", deadline))
+	ctx, cancel := context.WithTimeoutCause(t.t.Context(), t.deadline, fmt.Errorf("not within %s", t.deadline))
 	defer cancel()
 	if err := controlplane.Poll(ctx, f); err != nil {
 		t.t.Fatalf("%s: %v\nthe claim: %s", what, err, t.describe())
