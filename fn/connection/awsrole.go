@@ -196,7 +196,7 @@ const associationExists = "ResourceInUseException"
 
 func (c Context) associationState(g Grant, arn roleARN) Verdict {
 	v := c.state(g)
-	if v.Reason == ProviderError && strings.Contains(v.Message, associationExists) {
+	if v.Reason == ProviderError && c.failedWith(g, associationExists) {
 		return Verdictf(AssociationExists, "EKS cluster %q has another pod identity association for ServiceAccount %q in namespace %q; delete it, so that %q can be associated", c.Settings.AWS.ClusterName, c.ServiceAccount, c.Claim.Namespace, arn.arn)
 	}
 	return v

@@ -1,6 +1,8 @@
 package connection
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 
 	azure "github.com/upbound/provider-azure/v2/apis/namespaced/managedidentity/v1beta1"
@@ -59,7 +61,7 @@ func azureManagedIdentity(c Context) Expansion {
 	}
 	credential := c.credential(id)
 	e.Grants = append(e.Grants, credential)
-	e.Verdict = First(state, c.state(credential))
+	e.Verdict = First(state, c.wrongTenant(observed), c.credentialState(credential, id))
 
 	clientID, tenantID := text(observed, "status", "atProvider", "clientId"), az.TenantID
 	if clientID == "" {
@@ -74,6 +76,63 @@ func azureManagedIdentity(c Context) Expansion {
 	e.Annotations = map[string]string{annotationClientID: clientID, annotationTenantID: tenantID}
 	e.Injection = claim.Injection{Labels: map[string]string{labelUseWorkloadIdentity: "true"}}
 	return e
+}
+
+// wrongTenant says that tokens would be asked of another tenant than the
+// identity's.
+func (c Context) wrongTenant(identity map[string]any) Verdict {
+	tenant := text(identity, "status", "atProvider", "tenantId")
+	if tenant == "" || strings.EqualFold(tenant, c.Settings.Azure.TenantID) {
+		return Verdict{}
+	}
+	return Verdictf(IdentityMismatch, "managed identity %q is in tenant %q, and the cluster settings say tenant %q; ask the platform team to correct azure.tenantId", c.Connection.IdentityName, tenant, c.Settings.Azure.TenantID)
+}
+
+// The errors of Azure's API about a federated credential. It says of the limit
+// what Microsoft Entra's documentation does ("Important considerations and
+// restrictions for federated identity credentials"), in words that have changed.
+const (
+	credentialExists   = "Issuer and subject combination already exists"
+	tooManyCredentials = "Too many Federated Identity Credentials"
+	credentialLimit    = "FederatedIdentityCredentialsLimitExceeded"
+)
+
+func (c Context) credentialState(g Grant, id string) Verdict {
+	v := c.state(g)
+	if v.Reason != ProviderError {
+		return v
+	}
+	az := c.Settings.Azure
+	switch {
+	case c.failedWith(g, credentialExists):
+		return Verdictf(CredentialExists, "managed identity %q has another federated credential for issuer %q and subject %q; delete that one, so that it can be made anew", c.Connection.IdentityName, az.OIDCIssuer, text(g.Object, "spec", "forProvider", "subject"))
+	case c.failedWith(g, tooManyCredentials), c.failedWith(g, credentialLimit):
+		which := "one that nothing uses"
+		if old := c.formerCredential(g.Key, id); old != "" {
+			// It stays until its successor is ready, which waits for it.
+			which = strconv.Quote(old) + ", which the new one replaces"
+		}
+		return Verdictf(TooManyCredentials, "managed identity %q has all the federated credentials that Azure allows on one; delete %s, or use another identity", c.Connection.IdentityName, which)
+	}
+	return v
+}
+
+// formerCredential is the name of another credential of the claim on the same
+// identity for the same ServiceAccount, empty where there is none.
+func (c Context) formerCredential(key, id string) string {
+	var names []string
+	for k, o := range c.Observed.Composed {
+		if k == key || !strings.HasPrefix(k, c.ServiceAccount+".credential.") || !credentialKind.is(o.Object) {
+			continue
+		}
+		if strings.EqualFold(text(o.Object, "spec", "forProvider", "parentId"), id) {
+			names = append(names, Annotation(o.Object, externalName))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return slices.Min(names)
 }
 
 // armID of the identity. The provider compares it with Azure's answer, so the

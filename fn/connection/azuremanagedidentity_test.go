@@ -96,6 +96,45 @@ injection: {labels: {azure.workload.identity/use: "true"}, env: null, volumes: n
 			},
 			want: `{published: true, verdict: ProviderError, message: "` + strings.Repeat("x", 300) + `…"}`,
 		},
+		"WrongTenant": {
+			reason:     "a token would be asked of a tenant that doesn't know the identity",
+			connection: connection,
+			observed:   map[string]string{"identity": `{status: {atProvider: {id: ` + apiIdentity + `, clientId: c-1, tenantId: 99999999-9999-9999-9999-999999999999}, conditions: [{type: Synced, status: "True"}, {type: Ready, status: "True"}]}}`},
+			want:       `{published: true, verdict: IdentityMismatch, message: 'is in tenant "99999999-9999-9999-9999-999999999999", and the cluster settings say tenant'}`,
+		},
+		"CredentialExists": {
+			reason:     "somebody made a credential for the same pods by hand, which Azure takes one of",
+			connection: connection,
+			observed: map[string]string{
+				"identity":   identityObserved(apiIdentity),
+				"credential": failedCredential("409 (409 Conflict) with error: Conflict: Issuer and subject combination already exists for this Managed Identity"),
+			},
+			want: `{published: true, verdict: CredentialExists, message: 'subject "system:serviceaccount:team-a:shop-api"'}`,
+		},
+		"TooManyCredentials": {
+			reason:     "Azure allows 20 on one identity; the error may stand beyond what a status has room for",
+			connection: connection,
+			observed: map[string]string{
+				"identity":   identityObserved(apiIdentity),
+				"credential": failedCredential(strings.Repeat("x", 300) + " Too many Federated Identity Credentials for managed identity"),
+			},
+			want: `{published: true, verdict: TooManyCredentials, message: 'managed identity "api" has all the federated credentials that Azure allows on one; delete one that nothing uses'}`,
+		},
+		"TooManyCredentialsForSuccessor": {
+			reason:     "the old one stays until the new one is ready, which can't be made before the old one goes",
+			connection: connection,
+			context: func(c *Context) {
+				old := apiCredential("old", apiIdentity)
+				other := apiCredential("other", strings.ReplaceAll(apiIdentity, "/api", "/web"))
+				c.Observed.Composed["shop-api.credential.0000000000"] = Composed{Object: old}
+				c.Observed.Composed["shop-api.credential.1111111111"] = Composed{Object: other}
+			},
+			observed: map[string]string{
+				"identity":   identityObserved(apiIdentity),
+				"credential": failedCredential("FederatedIdentityCredentialsLimitExceeded"),
+			},
+			want: `{verdict: TooManyCredentials, message: 'delete "old", which the new one replaces'}`,
+		},
 		"Annotated": {
 			reason:     "a client id that was known stays while the provider is silent",
 			connection: connection,
@@ -174,5 +213,18 @@ func TestCredentialName(t *testing.T) {
 				t.Errorf("%s: %q has %d characters", tc.reason, got, len(got))
 			}
 		})
+	}
+}
+
+func failedCredential(message string) string {
+	return `{status: {conditions: [{type: Synced, status: "False", message: "create failed: ` + message + `"}]}}`
+}
+
+// apiCredential is an observed credential of a name on an identity.
+func apiCredential(name, id string) map[string]any {
+	return map[string]any{
+		"apiVersion": credentialKind.namespaced.APIVersion, "kind": credentialKind.namespaced.Kind,
+		"metadata": map[string]any{"annotations": map[string]any{externalName: name}},
+		"spec":     map[string]any{"forProvider": map[string]any{"parentId": id}},
 	}
 }

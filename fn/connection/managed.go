@@ -1,8 +1,10 @@
 package connection
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -181,11 +183,11 @@ func (c Context) state(g Grant) Verdict {
 	if deleting(o) {
 		return Verdictf(Creating, "%s %q is being deleted, and is made anew once it is gone", g.Kind.Kind, name)
 	}
-	if s := condition(o, "Synced"); s.status == "False" {
-		if strings.Contains(s.message, errNotExist) {
-			return Verdict{Reason: notExist, Message: s.message}
-		}
-		return Verdictf(ProviderError, "%s %q: %s", g.Kind.Kind, name, cut(s.message))
+	switch failure := providerError(o); {
+	case strings.Contains(failure, errNotExist):
+		return Verdict{Reason: notExist, Message: failure}
+	case failure != "":
+		return Verdictf(ProviderError, "%s %q: %s", g.Kind.Kind, name, cut(failure))
 	}
 	if r := condition(o, "Ready"); !Ready(o) {
 		if r.message != "" {
@@ -194,6 +196,30 @@ func (c Context) state(g Grant) Verdict {
 		return Verdictf(Creating, "%s %q is being created", g.Kind.Kind, name)
 	}
 	return Verdict{}
+}
+
+// lastAsyncOperation is the condition in which the providers that are made with
+// upjet say how a create or update ended that they didn't wait for (upjet,
+// pkg/resource/conditions.go, TypeLastAsyncOperation). An object that is ready
+// all the same works as it was.
+const lastAsyncOperation = "LastAsyncOperation"
+
+// providerError of a managed resource, empty where there is none.
+func providerError(object map[string]any) string {
+	failed := condition(object, "Synced")
+	if failed.status != "False" && condition(object, "Ready").status != "True" {
+		failed = condition(object, lastAsyncOperation)
+	}
+	if failed.status != "False" {
+		return ""
+	}
+	return cmp.Or(strings.TrimSpace(failed.message), "the provider reports an error without a message")
+}
+
+// failedWith says whether a provider's error about a grant has a text in it,
+// which may be beyond what is cut from it for the status.
+func (c Context) failedWith(g Grant, text string) bool {
+	return strings.Contains(strings.ToLower(providerError(c.Observed.Object(g.Key))), strings.ToLower(text))
 }
 
 // Ready says whether an observed object is: a managed resource by its
@@ -212,8 +238,19 @@ func Ready(object map[string]any) bool {
 // notExist is internal: each connection says what it is that doesn't exist.
 const notExist Reason = "NotExist"
 
+// passing matches what clouds put into an error anew on every try: ids of
+// requests, times, and what AWS encodes of a refusal. In a status it would be a
+// change, and so an event, each time that the provider tries again.
+var passing = regexp.MustCompile(`(?i)[,;]?\s*"?(` +
+	`((x-ms-|x-amz-|x-amzn-)?(client[- ]?)?(request|correlation|trace|activity|transaction|operation|tracking)[-_ ]?(request[-_ ]?)?id(-2)?|host ?id)"?\s*[:=]\s*"?[0-9a-z][0-9a-z_/+=.-]*"?` +
+	`|(time ?stamp|time|date)"?\s*[:=]\s*"?\d{4}-\d{2}-\d{2}[t ][0-9:.]+(z|[+-]\d{2}:?\d{2})?"?` +
+	`|encoded authorization failure message: \S+` +
+	`)`)
+
+// cut a provider's message to one line, without what changes by itself, of a
+// length that can be read in a status.
 func cut(s string) string {
-	s = strings.TrimSpace(s)
+	s = strings.Join(strings.Fields(passing.ReplaceAllString(s, "")), " ")
 	if len(s) <= providerMessage {
 		return s
 	}
