@@ -21,6 +21,7 @@ var (
 	partitionPattern   = regexp.MustCompile(`^aws(-[a-z]+)*$`)
 	uuidPattern        = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 	projectPattern     = regexp.MustCompile(`^([a-z0-9][a-z0-9.-]*:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$`)
+	aksPattern         = regexp.MustCompile(`^https://([a-z0-9-]+\.)?(oic|oidc)\.prod-aks\.azure\.com/.*[^/]$`)
 	poolPattern        = regexp.MustCompile(`^[a-z0-9.:-]+\.svc\.id\.goog$`)
 	accountNamePattern = regexp.MustCompile(`^([a-z][a-z0-9-]{4,28}[a-z0-9]|[a-z0-9][a-z0-9-]{4,62}@[a-z0-9.-]+\.gserviceaccount\.com)$`)
 	imagePattern       = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/:@-]*$`)
@@ -73,6 +74,10 @@ func (v *validator) azure(a *v1beta1.Azure, p *field.Path) {
 	v.form(p.Child("subscriptionId"), a.SubscriptionID, uuidPattern, "must be a UUID")
 	v.form(p.Child("tenantId"), a.TenantID, uuidPattern, "must be a UUID")
 	v.issuer(p.Child("oidcIssuer"), a.OIDCIssuer)
+	if aksPattern.MatchString(a.OIDCIssuer) {
+		// Without it every credential would be for an issuer that no token has.
+		v.errs = append(v.errs, field.Invalid(p.Child("oidcIssuer"), a.OIDCIssuer, "must end with a slash, as AKS's issuers do; copy it verbatim from az aks show --query oidcIssuerProfile.issuerUrl"))
+	}
 	v.oneOf(p.Child("environment"), a.Environment, azurePublicCloud, "AzureUSGovernment", "AzureChinaCloud")
 	v.providerConfig(a.ProviderConfigRef, p.Child("providerConfigRef"))
 	if a.AllowedIdentities == nil {
