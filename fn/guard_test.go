@@ -383,6 +383,28 @@ status: {conditions: [{type: Established, status: "True"}]}
 				want(t, any(true), rollout["current"], "current")
 			},
 		},
+		"CronJobThatChanges": {
+			reason:   "a run goes on with the pods that it has, whatever becomes of the template",
+			services: workloadService("batch/v1", "CronJob", gcpConnection),
+			check: func(t *testing.T, c *cluster) {
+				t.Helper()
+				cron := func(image, active string) {
+					c.add(`{apiVersion: batch/v1, kind: CronJob, metadata: {name: api, namespace: team-a}, spec: {jobTemplate: {spec: {template: {spec: {containers: [{name: a, image: ` + image + `}]}}}}}, status: {active: ` + active + `}}`)
+				}
+				cron("v1", "[]")
+				c.settle()
+				old := c.keys("ServiceAccountIAMMember")
+				cron("v1", "[{name: api-1}]")
+				c.setServices(workloadService("batch/v1", "CronJob", `{type: gcpServiceAccount, serviceAccountEmail: other-client@my-project-123456.iam.gserviceaccount.com}`))
+				c.settle()
+				cron("v2", "[{name: api-1}]")
+				c.settle()
+				want(t, true, slices.Contains(c.keys("ServiceAccountIAMMember"), old[0]), "the run still has its binding")
+				cron("v2", "[]")
+				c.settle()
+				want(t, false, slices.Contains(c.keys("ServiceAccountIAMMember"), old[0]), "it still has it after the run")
+			},
+		},
 		"NoMoreInspecting": {
 			reason:   "what was remembered while workloads were read is still so when they are read again",
 			services: service("api", awsConnection),

@@ -31,16 +31,28 @@ func (p *planner) rollout(s *Service) *claim.Rollout {
 	if !w.readable {
 		return unread(p.remembered(s), s.hash())
 	}
+	if w.kind.Runs() {
+		return runs(p.remembered(s), s, w)
+	}
 	if s.Rendered != nil && (w.object == nil || w.kind.Rolls(w.object) || w.kind.Fixed) {
 		return rendered(w, s.hash())
 	}
-	r := advance(p.remembered(s), s.hash(), w)
-	if r != nil && !r.Current && w.kind.Restart("", "", nil) == "" {
-		// The next run of a CronJob has new pods; only jobs that run now can have
-		// older ones.
-		r.Current = !w.running()
+	return advance(p.remembered(s), s.hash(), w)
+}
+
+// runs of a CronJob have new pods each time, so once no job runs, no pod can be
+// older. Until then, a job's pods are what they were made from, whatever became of
+// the template.
+func runs(was *claim.Rollout, s *Service, w workloadState) *claim.Rollout {
+	hash := s.hash()
+	if was == nil && hash == "" {
+		return nil
 	}
-	return r
+	now := &claim.Rollout{Injection: hash, Current: was != nil && was.Injection == hash && was.Current}
+	if !w.running() {
+		now.Current = now.Current || s.Rendered == nil || rendered(w, hash).Current
+	}
+	return now
 }
 
 // refusedAny says whether a connection is refused for now. A restart would take

@@ -123,6 +123,10 @@ func (k Kind) Rolls(obj map[string]any) bool {
 	}
 }
 
+// Runs says whether the workload makes new pods each time that it runs, and
+// replaces none.
+func (k Kind) Runs() bool { return k.Kind == "CronJob" }
+
 // onDelete says whether somebody must delete a StatefulSet's or DaemonSet's pods
 // to have them made anew.
 func onDelete(obj map[string]any) bool {
