@@ -41,7 +41,7 @@ func TestClusterRole(t *testing.T) {
 	irsa := strings.Replace(allSettings, "  clusterName: prod-eu", "  mode: IRSA\n  oidcIssuer: https://oidc.eks.eu-west-1.amazonaws.com/id/ABC", 1)
 	for _, settings := range []string{allSettings, irsa} {
 		for _, claimed := range []bool{false, true} {
-			c := everything(t, settings)
+			c := everything(t, settings+"- {name: archive, namespaces: [team-a]}\n")
 			if claimed {
 				c.claimMode()
 			}
@@ -85,7 +85,7 @@ func TestClusterRole(t *testing.T) {
 func everything(t *testing.T, settings string) *cluster {
 	t.Helper()
 	services := &strings.Builder{}
-	disks := []string{"cache-storage", "uploads", "scratch"}
+	disks := []string{"cache-storage", "uploads", "scratch", "archive"}
 	for i, k := range workloadKinds(t) {
 		fmt.Fprintf(services, "- {name: s%d, workload: {apiVersion: %s, kind: %s, name: w%d}, connections: [%s]}\n",
 			i, k.APIVersion, k.Kind, i, strings.Join([]string{
@@ -97,6 +97,7 @@ func everything(t *testing.T, settings string) *cluster {
 	c := newCluster(t, services.String(), settings)
 	c.input["settingsFrom"] = map[string]any{"environmentConfig": map[string]any{"name": "cluster-settings"}}
 	for _, o := range []string{
+		`{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: archive, namespace: team-a}, spec: {storageClassName: slow}, status: {phase: Pending}}`,
 		`{apiVersion: apiextensions.crossplane.io/v1beta1, kind: EnvironmentConfig, metadata: {name: cluster-settings}, data: {}}`,
 		`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: rollouts.argoproj.io}, status: {conditions: [{type: Established, status: "True"}]}}`,
 		`{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: cache-storage, namespace: team-a}, spec: {accessModes: [ReadWriteMany], volumeName: v}, status: {phase: Bound}}`,

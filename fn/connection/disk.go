@@ -208,8 +208,29 @@ func (c Context) volumeClaim(e Expansion, observed map[string]any) Expansion {
 		e.Verdict = First(e.Verdict, Verdictf(Creating, "PersistentVolumeClaim %q is being deleted, with what it holds, once no pod uses it; a new one is made after that", name))
 	case text(pvc, "status", "phase") == "Lost":
 		e.Verdict = Verdictf(VolumeClaimLost, "PersistentVolumeClaim %q has lost its volume %q; restore the volume, or use another disk", name, text(pvc, "spec", "volumeName"))
+	case text(pvc, "status", "phase") == "Pending":
+		e = c.pendingVolumeClaim(e, text(pvc, "spec", "storageClassName"))
 	}
 	return c.boundVolume(e, pvc)
+}
+
+// pendingVolumeClaim is waiting for its first consumer, unless its class says
+// otherwise. One that names no class is bound by hand.
+func (c Context) pendingVolumeClaim(e Expansion, class string) Expansion {
+	if class == "" {
+		return e
+	}
+	name, r := c.Connection.Config.DiskName, Requirement{APIVersion: "storage.k8s.io/v1", Kind: "StorageClass", Name: class}
+	e.Requires = append(e.Requires, r)
+	storageClass, known := c.Observed.Lookup(r)
+	switch {
+	case !known:
+	case storageClass == nil:
+		e.Verdict = First(e.Verdict, Verdictf(StorageClassNotFound, "PersistentVolumeClaim %q is Pending, because StorageClass %q does not exist; create the class, or a disk of another class", name, class))
+	case text(storageClass, "volumeBindingMode") != "WaitForFirstConsumer":
+		e.Verdict = First(e.Verdict, Verdictf(Creating, "PersistentVolumeClaim %q is Pending until StorageClass %q has made its volume; if that takes minutes, run: kubectl -n %s describe pvc %s", name, class, c.Claim.Namespace, name))
+	}
+	return e
 }
 
 func list(ss []string) []any {

@@ -41,6 +41,23 @@ func inZone(t *testing.T, terms, pods string) func(*Context) {
 	}
 }
 
+// pendingIn a StorageClass is the context of a volume claim. An empty class is
+// none of its name; without one, Crossplane hasn't answered.
+func pendingIn(t *testing.T, class ...string) func(*Context) {
+	t.Helper()
+	f := found(t, `{kind: PersistentVolumeClaim, spec: {storageClassName: slow}, status: {phase: Pending}}`)
+	return func(c *Context) {
+		f(c)
+		for _, y := range class {
+			var o map[string]any
+			if y != "" {
+				o = decode(t, y)
+			}
+			c.Observed.Required[Requirement{APIVersion: "storage.k8s.io/v1", Kind: "StorageClass", Name: "slow"}.Key()] = o
+		}
+	}
+}
+
 // running adds the workload as it runs.
 func running(t *testing.T, volumeClaim, workload string) func(*Context) {
 	t.Helper()
@@ -61,6 +78,30 @@ func TestDisk(t *testing.T) {
 
 	const bound = `{kind: PersistentVolumeClaim, spec: {accessModes: [ReadWriteOnce]}, status: {phase: Bound}}`
 	expandCases(t, diskSettings, map[string]expandCase{
+		"PendingFirstConsumer": {
+			reason:     "pods and claim would wait for each other",
+			connection: `{type: disk, config: {diskName: shared}}`,
+			context:    pendingIn(t, `{volumeBindingMode: WaitForFirstConsumer}`),
+			want:       `{published: true, verdict: ""}`,
+		},
+		"PendingImmediate": {
+			reason:     "a volume that should be there by now isn't; the pods get the mount all the same, and start when it is",
+			connection: `{type: disk, config: {diskName: shared}}`,
+			context:    pendingIn(t, `{volumeBindingMode: Immediate}`),
+			want:       `{published: true, verdict: Creating, message: 'run: kubectl -n team-a describe pvc shared'}`,
+		},
+		"PendingNoClass": {
+			reason:     "nothing will ever make the volume",
+			connection: `{type: disk, config: {diskName: shared}}`,
+			context:    pendingIn(t, ""),
+			want:       `{published: true, verdict: StorageClassNotFound, message: 'StorageClass "slow" does not exist'}`,
+		},
+		"PendingUnknown": {
+			reason:     "what isn't known yet accuses nobody",
+			connection: `{type: disk, config: {diskName: shared}}`,
+			context:    pendingIn(t),
+			want:       `{published: true, verdict: ""}`,
+		},
 		"Referenced": {
 			reason:     "a volume claim that exists is mounted, at a path that follows from its name",
 			connection: `{type: disk, config: {diskName: shared}}`,

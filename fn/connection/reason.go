@@ -41,6 +41,7 @@ const (
 	ServiceAccountInUse        Reason = "ServiceAccountInUse"
 	VolumeClaimNotFound        Reason = "VolumeClaimNotFound"
 	VolumeClaimLost            Reason = "VolumeClaimLost"
+	StorageClassNotFound       Reason = "StorageClassNotFound"
 	PortConflict               Reason = "PortConflict"
 	NameConflict               Reason = "NameConflict"
 
