@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 
+	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
 )
 
 // proxyImage and proxyArgs of the Cloud SQL Auth Proxy in these tests.
@@ -221,6 +224,82 @@ container api registry.example.org/api:1
 		team.awaitReady()
 		if pvc := team.get("v1", "PersistentVolumeClaim", "cache-storage"); len(pvc.GetOwnerReferences()) > 0 {
 			team.t.Errorf("the team's volume claim has owners %v", pvc.GetOwnerReferences())
+		}
+	})
+}
+
+// TestDiskPending tells a volume claim that waits for its first pod from one that
+// waits in vain, by its StorageClass.
+func TestDiskPending(t *testing.T) {
+	t.Parallel()
+	eachMode(t, func(team *team) {
+		class := "of-" + team.namespace
+		team.apply(strings.Replace(volumeClaim("cache-storage"), "spec: {", "spec: {storageClassName: "+class+", ", 1))
+		team.connect("- name: api\n  connections: [{type: disk, config: {diskName: cache-storage}}]")
+		team.awaitMessage("api", claim.TypeDisk, "StorageClassNotFound", says(fmt.Sprintf("StorageClass %q does not exist", class)))
+
+		create := func(mode storagev1.VolumeBindingMode) *storagev1.StorageClass {
+			sc := &storagev1.StorageClass{
+				ObjectMeta: metav1.ObjectMeta{Name: class}, Provisioner: "example.org/disks", VolumeBindingMode: &mode,
+			}
+			if err := team.Client.Create(team.t.Context(), sc); err != nil {
+				team.t.Fatal(err)
+			}
+			return sc
+		}
+		sc := create(storagev1.VolumeBindingImmediate)
+		team.awaitMessage("api", claim.TypeDisk, "Creating", says("run: kubectl -n "+team.namespace+" describe pvc cache-storage"))
+		if err := team.Client.Delete(team.t.Context(), sc); err != nil {
+			team.t.Fatal(err)
+		}
+		create(storagev1.VolumeBindingWaitForFirstConsumer)
+		team.awaitReason("api", claim.TypeDisk, "Connected")
+		team.awaitReady()
+	})
+}
+
+// TestTooManyCredentials names the way out of Azure's limit.
+func TestTooManyCredentials(t *testing.T) {
+	t.Parallel()
+	eachMode(t, func(team *team) {
+		name := "crowded-" + team.namespace
+		team.cloud.AddIdentity(armID(name))
+		for i := range 20 {
+			team.cloud.AddCredential(armID(name), fmt.Sprint("c", i), controlplane.Issuer, fmt.Sprint("system:serviceaccount:other:", i))
+		}
+		team.connect("- name: api\n  connections: [{type: azureManagedIdentity, identityName: " + name + ", resourceGroup: rg-shop}]")
+		team.awaitMessage("api", claim.TypeAzureManagedIdentity, "TooManyCredentials", says("delete one that nothing uses"))
+	})
+}
+
+// restless is an error of a cloud that puts the id of the request into it.
+type restless struct{ requests atomic.Int64 }
+
+func (r *restless) Error() string {
+	return fmt.Sprintf("operation error EKS: CreatePodIdentityAssociation, https response error StatusCode: 403, RequestID: 00000000-0000-4000-8000-%012d, AccessDeniedException: no", r.requests.Add(1))
+}
+
+// TestErrorsAreStable holds that a claim isn't written again and again because a
+// provider tries again and again.
+func TestErrorsAreStable(t *testing.T) {
+	t.Parallel()
+	alone(t, func(team *team) {
+		failure := &restless{}
+		team.cloud.Fail("PodIdentityAssociation", failure)
+		team.connect("- name: api\n  connections: [{type: awsRole, role: my-app-s3-access}]")
+		team.awaitMessage("api", claim.TypeAWSRole, "ProviderError", says("StatusCode: 403, AccessDeniedException: no"))
+		team.awaitReconcile()
+		was := team.get(claimVersion, claimKind, "shop")
+		tried := failure.requests.Load()
+		team.eventually("the provider tries again", func(context.Context) error {
+			if n := failure.requests.Load(); n < tried+3 {
+				return fmt.Errorf("%d tries", n)
+			}
+			return nil
+		})
+		team.awaitReconcile()
+		if now := team.get(claimVersion, claimKind, "shop"); now.GetResourceVersion() != was.GetResourceVersion() {
+			team.t.Errorf("the claim was written: its status was\n%v\nand is\n%v", was.Object["status"], now.Object["status"])
 		}
 	})
 }

@@ -324,7 +324,7 @@ func TestForeign(t *testing.T) {
 				t.cloud.AddCredential(armID("shop"), "by-hand-"+t.namespace, controlplane.Issuer, "system:serviceaccount:"+t.namespace+":shop-api")
 			},
 			services: "- name: api\n  connections: [{type: azureManagedIdentity, identityName: shop, resourceGroup: rg-shop}]",
-			typ:      claim.TypeAzureManagedIdentity, as: "ProviderError", message: "Issuer and subject combination already exists",
+			typ:      claim.TypeAzureManagedIdentity, as: "CredentialExists", message: `has another federated credential for issuer "https://oidc.example.org/clusters/one/"`,
 			lines: func(*team) []string { return []string{"credential by-hand-"} },
 		},
 	} {
