@@ -96,7 +96,7 @@ func (e evaluation) principalOf(s *statement) answer {
 			if v == wildcard && (typ == typeAWS || typ == e.typ) {
 				return yes
 			}
-			if typ == e.typ && e.request.principal != "" && strings.TrimSuffix(v, "/") == e.request.principal {
+			if typ == e.typ && e.caller != "" && strings.TrimSuffix(v, "/") == e.caller {
 				return yes
 			}
 		}
@@ -133,6 +133,11 @@ type operator struct {
 	// set is the prefix for keys with several values, empty for none ("Set
 	// operators for multivalued context keys").
 	set string
+}
+
+// literal says whether the operator requires one of its values as it is.
+func (o operator) literal() bool {
+	return !o.negated && (o.compares == exact || o.compares == folded)
 }
 
 type comparison int

@@ -88,13 +88,13 @@ func (c check) missing(action string) Finding {
 	case nearness == otherAction:
 		return c.findingf(ReasonMissingPrincipal, j.statement, "allows %s to %s, and not %s; add that action", some(j.actions()), c.wanted(), action)
 	case nearness == otherIssuer:
-		return c.findingf(ReasonWrongIssuer, j.statement, "trusts the OIDC provider %q, and the cluster's is %q; add a statement for that one", c.issuerOf(j.statement), c.request.principal)
+		return c.findingf(ReasonWrongIssuer, j.statement, "trusts the OIDC provider %q, and the cluster's is %q; add a statement for that one", c.issuerOf(j.statement), c.caller)
 	}
 	return Finding{ReasonMissingPrincipal, fmt.Sprintf("the trust policy of IAM role %q lets %s in, and not %s; add a statement that allows %s to that principal", c.role.ARN, some(c.principals()), c.wanted(), strings.Join(c.actions, " and "))}
 }
 
 // wanted principal.
-func (c check) wanted() string { return fmt.Sprintf("%s %q", c.typ, c.request.principal) }
+func (c check) wanted() string { return fmt.Sprintf("%s %q", c.typ, c.caller) }
 
 // actions that a statement names.
 func (s *statement) actions() []string {
@@ -157,11 +157,11 @@ func (c check) cause(d condition) int {
 	f, key := c.fact(d.key), strings.ToLower(d.key)
 	_, claim, web := webIdentityKey(key)
 	switch {
-	case f.present == no && web && c.who.Mode == IRSA && op.compares != presence:
+	case f.present == no && web && c.issuer != "" && op.compares != presence:
 		return byIssuer
 	case f.present == no && c.who.NoSessionTags && strings.HasPrefix(key, keyRequestTag):
 		return byTags
-	case f.known && (op.compares == exact || op.compares == folded) && !op.negated && c.meansWildcard(d, f.value):
+	case op.literal() && c.meansWildcard(d, f):
 		return byWildcard
 	case web && claim == "aud":
 		return byAudience
@@ -171,8 +171,8 @@ func (c check) cause(d condition) int {
 }
 
 // meansWildcard says whether a condition would hold if its wildcards were any.
-func (c check) meansWildcard(d condition, got string) bool {
-	return slices.ContainsFunc(d.values, func(v string) bool { return c.compare(like, v, got) == yes })
+func (c check) meansWildcard(d condition, f fact) bool {
+	return f.known && slices.ContainsFunc(d.values, func(v string) bool { return c.compare(like, v, f.value) == yes })
 }
 
 // unverifiable statement of an effect.
@@ -193,7 +193,7 @@ func (c check) unscoped() Finding {
 	if c.who.Mode != IRSA {
 		return c.findingf(ReasonUnscoped, s, "lets everybody in by the principal %q; replace it with %s", wildcard, c.wanted())
 	}
-	_, issuer, _ := strings.Cut(c.request.principal, ":oidc-provider/")
+	_, issuer, _ := strings.Cut(c.caller, ":oidc-provider/")
 	sub := issuer + ":sub"
 	return c.findingf(ReasonUnscoped, s, "lets every service account of the cluster in; add the condition %s", describe(condition{"StringEquals", sub, list{c.fact(sub).value}}))
 }

@@ -92,16 +92,10 @@ func parse(document string) (*policy, error) {
 		}
 		s.name = fmt.Sprintf("statement %d", i+1)
 		if s.Sid != "" {
-			s.name = fmt.Sprintf("statement %q", s.Sid)
+			s.name = fmt.Sprintf("statement %q", short(s.Sid))
 		}
-		if s.Effect != allow && s.Effect != deny {
-			return nil, fmt.Errorf("%s has the effect %q", s.name, s.Effect)
-		}
-		if (s.Principal == nil) == (s.NotPrincipal == nil) {
-			return nil, fmt.Errorf("%s needs one of Principal and NotPrincipal", s.name)
-		}
-		if (len(s.Action) == 0) == (len(s.NotAction) == 0) {
-			return nil, fmt.Errorf("%s needs one of Action and NotAction", s.name)
+		if err := s.validate(); err != nil {
+			return nil, err
 		}
 		for _, operator := range slices.Sorted(maps.Keys(s.Condition)) {
 			for _, key := range slices.Sorted(maps.Keys(s.Condition[operator])) {
@@ -110,6 +104,19 @@ func parse(document string) (*policy, error) {
 		}
 	}
 	return p, nil
+}
+
+func (s *statement) validate() error {
+	if s.Effect != allow && s.Effect != deny {
+		return fmt.Errorf("%s has the effect %q", s.name, s.Effect)
+	}
+	if (s.Principal == nil) == (s.NotPrincipal == nil) {
+		return fmt.Errorf("%s needs one of Principal and NotPrincipal", s.name)
+	}
+	if (len(s.Action) == 0) == (len(s.NotAction) == 0) {
+		return fmt.Errorf("%s needs one of Action and NotAction", s.name)
+	}
+	return nil
 }
 
 // decode JSON, without fields that aren't known or are there twice.

@@ -10,9 +10,9 @@ type request struct {
 	// actions that all must be allowed.
 	actions []string
 
-	// typ and principal that asks. An empty one is nobody, whom only a wildcard
-	// lets in.
-	typ, principal string
+	// typ of principal that asks, and its name. An empty one is nobody, whom
+	// only a wildcard lets in.
+	typ, caller string
 
 	// issuer without its scheme, in lower case, of a web identity.
 	issuer string
@@ -69,7 +69,7 @@ func (s Subject) request() request {
 func (s Subject) podIdentity() request {
 	arn := "arn:" + s.Partition + ":eks:" + s.Region + ":" + s.AccountID + ":cluster/" + s.ClusterName
 	r := request{
-		actions: []string{assumeRole}, typ: typeService, principal: servicePodIdentity,
+		actions: []string{assumeRole}, typ: typeService, caller: servicePodIdentity,
 		facts: map[string]fact{
 			keySecureTransport: value("true"),
 			keySourceAccount:   value(s.AccountID),
@@ -102,9 +102,9 @@ func (s Subject) webIdentity() request {
 	issuer := strings.TrimSuffix(strings.TrimPrefix(s.OIDCIssuer, "https://"), "/")
 	r := request{
 		actions: []string{assumeRoleWeb}, typ: typeFederated,
-		principal: "arn:" + s.Partition + ":iam::" + s.AccountID + ":oidc-provider/" + issuer,
-		issuer:    strings.ToLower(issuer),
-		absent:    []string{keySourceAccount, keySourceARN, keyRequestTag},
+		caller: "arn:" + s.Partition + ":iam::" + s.AccountID + ":oidc-provider/" + issuer,
+		issuer: strings.ToLower(issuer),
+		absent: []string{keySourceAccount, keySourceARN, keyRequestTag},
 	}
 	r.facts = map[string]fact{
 		keySecureTransport: value("true"),
@@ -119,13 +119,15 @@ func (s Subject) webIdentity() request {
 // an association, so in mode PodIdentity it is a principal of any account, who
 // can send what session tags it likes.
 func (s Subject) stranger() request {
-	const nobody = "nobody-7c1f0b5e"
 	if s.Mode == IRSA {
-		s.Namespace, s.ServiceAccount = nobody, nobody
-		return s.webIdentity()
+		const nobody = "nobody-7c1f0b5e"
+		return Subject{
+			Partition: s.Partition, AccountID: s.AccountID, OIDCIssuer: s.OIDCIssuer,
+			Namespace: nobody, ServiceAccount: nobody,
+		}.webIdentity()
 	}
 	r := s.podIdentity()
-	r.principal = ""
+	r.caller = ""
 	r.facts[keySourceAccount], r.facts[keySourceARN] = fact{present: no}, fact{present: no}
 	return r
 }
