@@ -84,11 +84,11 @@ func (c check) missing(action string) Finding {
 		return c.failed(j)
 	case action == tagSession:
 		j, _ := c.nearest(assumeRole)
-		return c.findingf(ReasonMissingTagSession, j.statement, "lets EKS Pod Identity assume it, and no statement allows %s, without which the session tags that it sends are refused; add %s to the actions of %s", tagSession, tagSession, j.name)
+		return c.findingf(ReasonMissingTagSession, j.statement, "lets EKS Pod Identity assume it, and no statement allows it %s, without which the session tags that it sends are refused; add %s to the actions of %s", tagSession, tagSession, j.name)
 	case nearness == otherAction:
 		return c.findingf(ReasonMissingPrincipal, j.statement, "allows %s to %s, and not %s; add that action", some(j.actions()), c.wanted(), action)
 	case nearness == otherIssuer:
-		return c.findingf(ReasonWrongIssuer, j.statement, "trusts the OIDC provider %q, and the cluster's is %q; add a statement for that one", c.issuerOf(j.statement), c.caller)
+		return c.findingf(ReasonWrongIssuer, j.statement, "trusts the OIDC provider %q, and the cluster's is %q; add a statement for that one", short(c.issuerOf(j.statement)), c.caller)
 	}
 	return Finding{ReasonMissingPrincipal, fmt.Sprintf("the trust policy of IAM role %q lets %s in, and not %s; add a statement that allows %s to that principal", c.role.ARN, some(c.principals()), c.wanted(), strings.Join(c.actions, " and "))}
 }
@@ -113,7 +113,7 @@ func (c check) principals() []string {
 		}
 		for _, typ := range slices.Sorted(maps.Keys(*s.Principal)) {
 			for _, v := range (*s.Principal)[typ] {
-				all = append(all, typ+" "+short(v))
+				all = append(all, typ+" "+v)
 			}
 		}
 	}
@@ -129,7 +129,7 @@ func (c check) failed(j *judgement) Finding {
 	case byTags:
 		return c.findingf(ReasonMissingTagSession, j.statement, "requires %s, and the pod identity association disables session tags, so that no request has any; remove the condition, or let the association send them", describe(worst))
 	case byWildcard:
-		return c.findingf(ReasonWildcardWithStringEquals, j.statement, "requires %s, and %s takes wildcards literally; use StringLike", describe(worst), worst.operator)
+		return c.findingf(ReasonWildcardWithStringEquals, j.statement, "requires %s, and %s takes wildcards literally; use StringLike", describe(worst), short(worst.operator))
 	case byAudience:
 		return c.findingf(ReasonAudienceMismatch, j.statement, "requires %s, and the pods' tokens are for %q; correct the condition", describe(worst), audience)
 	default:
@@ -200,13 +200,13 @@ func (c check) unscoped() Finding {
 
 // describe a condition as its JSON reads.
 func describe(d condition) string {
-	return fmt.Sprintf("%s %q: %s", d.operator, short(d.key), some(quoted(d.values)))
+	return fmt.Sprintf("%s %q: %s", short(d.operator), short(d.key), some(quoted(d.values)))
 }
 
 func quoted(values []string) []string {
 	q := make([]string, len(values))
 	for i, v := range values {
-		q[i] = strconv.Quote(short(v))
+		q[i] = strconv.Quote(v)
 	}
 	return q
 }
@@ -222,10 +222,15 @@ func some(values []string) string {
 	if len(values) == 0 {
 		return "none"
 	}
-	if more := len(values) - someValues; more > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(values[:someValues], ", "), more)
+	shown := make([]string, min(len(values), someValues))
+	for i := range shown {
+		shown[i] = short(values[i])
 	}
-	return strings.Join(values, ", ")
+	text := strings.Join(shown, ", ")
+	if more := len(values) - len(shown); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 func short(s string) string {

@@ -14,6 +14,9 @@ var documented = map[Mode]string{
 	IRSA:        `{"Effect": "Allow", "Principal": {"Federated": "arn:aws:iam::111122223333:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/ABC"}, "Action": "sts:AssumeRoleWithWebIdentity"}`,
 }
 
+// longest message in bytes.
+const longest = 3000
+
 // FuzzCheck gives whatever an API may return for a trust policy. None of it may
 // panic, what isn't a policy blocks nothing, and one that has the documented
 // statement too blocks only by what it denies.
@@ -34,6 +37,9 @@ func FuzzCheck(f *testing.F) {
 			}
 			if (got.Reason == "") != (got.Message == "") {
 				t.Errorf("a reason and a message go together: %v", got)
+			}
+			if len(got.Message) > longest {
+				t.Errorf("a message of %d bytes is too long to read", len(got.Message))
 			}
 			if _, err := parse(document); (err != nil || !json.Valid([]byte(document))) && got.Reason != ReasonUnverifiable {
 				t.Errorf("what can't be read gives %v", got)
