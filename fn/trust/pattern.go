@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -58,7 +59,7 @@ func (p pattern) matches(text string) bool {
 func (p pattern) split() (parts []pattern, ok bool) {
 	rest := p
 	for len(parts) < arnParts-1 {
-		i := indexRune(rest, ':')
+		i := slices.Index(rest, ':')
 		if i < 0 {
 			return nil, false
 		}
@@ -66,15 +67,6 @@ func (p pattern) split() (parts []pattern, ok bool) {
 		rest = rest[i+1:]
 	}
 	return append(parts, rest), true
-}
-
-func indexRune(p pattern, r rune) int {
-	for i := range p {
-		if p[i] == r {
-			return i
-		}
-	}
-	return -1
 }
 
 // arnParts of arn:partition:service:region:account:resource.
