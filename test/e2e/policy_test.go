@@ -174,7 +174,7 @@ container main registry.example.org/main:1
 `
 
 // TestStatusByHand writes what the function never would into a claim's status, as
-// an attacker or a mistake. The pod is created all the same, and has nothing of
+// an attacker who has become Crossplane, or a mistake. The pod is created all the same, and has nothing of
 // it. Crossplane leaves the claim alone, so that the status stays.
 func TestStatusByHand(t *testing.T) {
 	t.Parallel()
@@ -440,7 +440,8 @@ func (t *team) sees(ctx context.Context, name string) error {
 	return nil
 }
 
-// writeStatus of a claim by hand, with a witness.
+// writeStatus of a claim as Crossplane, whom alone the API server lets write it,
+// but with what the function never would. With a witness.
 func (t *team) writeStatus(name string, status map[string]any) {
 	t.t.Helper()
 	more(status, "services", map[string]any{
@@ -455,7 +456,7 @@ func (t *team) writeStatus(name string, status map[string]any) {
 	if err != nil {
 		t.t.Fatal(err)
 	}
-	if err := t.ApplyStatus(t.t.Context(), string(y)); err != nil {
+	if err := controlplane.ApplyStatus(t.t.Context(), t.Crossplane, string(y)); err != nil {
 		t.t.Fatal(err)
 	}
 }
