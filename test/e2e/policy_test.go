@@ -38,7 +38,7 @@ func TestPolicyWithoutDefinition(t *testing.T) {
 	team := &team{cluster: c, t: t, namespace: newNamespace(t, c)}
 
 	// The policy comes first, as the order of a folder's files may be.
-	if err := cp.ApplyFiles(t.Context(), "package/cluster/rbac.yaml", "package/cluster/mutatingadmissionpolicy.yaml"); err != nil {
+	if err := cp.ApplyFiles(t.Context(), "package/cluster/rbac.yaml", "package/cluster/mutatingadmissionpolicy.yaml", requireInjection); err != nil {
 		t.Fatal(err)
 	}
 	team.keepsCreating("plain", "policy before the definition", nil, 20)
@@ -62,7 +62,7 @@ func TestPolicyWithoutDefinition(t *testing.T) {
 	if err := cp.Install(t.Context(), controlplane.Namespaced); err != nil {
 		t.Fatal(err)
 	}
-	const services = "- {name: api, connections: [{type: awsRole, role: my-app-s3-access}]}"
+	const services = "- {name: api, requireInjection: true, connections: [{type: awsRole, role: my-app-s3-access}]}"
 	team.connect(services)
 	team.awaitReady()
 	team.awaitInjecting("shop", "api")
