@@ -217,8 +217,28 @@ func (c Context) podIdentity(e Expansion, role roleState) Expansion {
 		claim.EnvVar{Name: "AWS_CONTAINER_CREDENTIALS_FULL_URI", Value: url},
 		claim.EnvVar{Name: "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", Value: podIdentityMount + "/" + podIdentityVolume},
 	)
-	e.Verdict = First(role.verdict, c.associationState(association, role.roleARN))
+	e.Verdict = First(role.verdict, c.associationState(association, role.roleARN), c.associationChanges(association))
 	return e
+}
+
+// roleInUse by an observed association, as EKS says, or else the object. Empty
+// where it isn't observed.
+func (c Context) roleInUse(association Grant) string {
+	o := c.Observed.Object(association.Key)
+	if arn := text(o, "status", "atProvider", "roleArn"); arn != "" {
+		return arn
+	}
+	return text(o, "spec", "forProvider", "roleArn")
+}
+
+// associationChanges says that an association still gives another role. Until it
+// doesn't, that role is needed.
+func (c Context) associationChanges(association Grant) Verdict {
+	was, arn := c.roleInUse(association), text(association.Object, "spec", "forProvider", "roleArn")
+	if was == "" || was == arn {
+		return Verdict{}
+	}
+	return Verdictf(Creating, "PodIdentityAssociation %q still gives %q, and is being changed to %q", text(association.Object, "metadata", "name"), was, arn)
 }
 
 // associationExists is the EKS API's error for a ServiceAccount that has an

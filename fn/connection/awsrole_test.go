@@ -161,6 +161,15 @@ grants: {association: {spec: {forProvider: {targetRoleArn: "arn:aws:iam::4444555
 			},
 			want: `{published: true, verdict: ProviderError, message: "` + strings.Repeat("x", 300) + `…"}`,
 		},
+		"AssociationChanges": {
+			reason:     "EKS still gives the role that was asked for before, which must stay until it doesn't",
+			connection: `{type: awsRole, role: api}`,
+			observed: map[string]string{
+				"role":        roleObserved("arn:aws:iam::111122223333:role/team/api"),
+				"association": `{spec: {forProvider: {roleArn: "arn:aws:iam::111122223333:role/team/api"}}, status: {atProvider: {roleArn: "arn:aws:iam::111122223333:role/old"}, ` + strings.TrimPrefix(ready, "{") + `}`,
+			},
+			want: `{published: true, verdict: Creating, message: 'still gives "arn:aws:iam::111122223333:role/old", and is being changed to "arn:aws:iam::111122223333:role/team/api"'}`,
+		},
 		"AssociationExists": {
 			reason:     "an association that somebody else made is told with what to delete",
 			connection: `{type: awsRole, role: api}`,
