@@ -17,7 +17,7 @@ func TestCreate(t *testing.T) {
 	)
 
 	arns := make([]string, 0, 11)
-	for _, name := range strings.Split("abcdefghijk", "") {
+	for name := range strings.SplitSeq("abcdefghijk", "") {
 		arns = append(arns, "arn:aws:iam::aws:policy/"+name)
 	}
 

@@ -165,12 +165,13 @@ func validateConnection(c Connection, r reader) field.ErrorList {
 	cfg := r.path.Child("config")
 	switch c.Type {
 	case TypeAWSRole:
-		if c.Create != nil {
+		switch {
+		case c.Create != nil:
 			v.required(r.path, "role", c.Role, baseNamePattern, "must be a base name of at most 64 letters, digits and +=.@-_ where the role is created, not an ARN; leave create out to use a role that exists")
-		} else if !strings.HasPrefix(c.Role, "arn:") {
-			v.required(r.path, "role", c.Role, rolePattern, "must be a role name of at most 64 letters, digits and +=,.@-_, or a role ARN")
-		} else {
+		case strings.HasPrefix(c.Role, "arn:"):
 			v.required(r.path, "role", c.Role, roleARNPattern, "must be a role ARN such as arn:aws:iam::123456789012:role/name")
+		default:
+			v.required(r.path, "role", c.Role, rolePattern, "must be a role name of at most 64 letters, digits and +=,.@-_, or a role ARN")
 		}
 		v.optional(r.path, "targetRoleArn", c.TargetRoleARN, roleARNPattern, "must be a role ARN such as arn:aws:iam::123456789012:role/name")
 	case TypeAzureManagedIdentity:
