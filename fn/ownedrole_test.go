@@ -325,6 +325,21 @@ func TestOwnedRole(t *testing.T) {
 				want(t, []string{"uploads"}, c.created(), "roles")
 			},
 		},
+		"ListGoesAbsentAfterASwitch": {
+			reason: "with no list, a role that is only kept for running pods isn't given anew",
+			before: service("api", createdRole),
+			check: func(t *testing.T, c *cluster) {
+				t.Helper()
+				c.setServices(service("api", awsConnection))
+				c.settle()
+				c.setSettings(allSettings)
+				c.setServices(service("api", createdRole))
+				c.settle()
+				want(t, "NotAllowed", c.reason("api", "awsRole"), "reason")
+				want(t, plainARN, c.roleArn(), "role")
+				want(t, []string{"uploads"}, c.created(), "roles")
+			},
+		},
 		"PolicyListGoesAbsent": {
 			reason: "so does an absent list of policies",
 			before: service("api", strings.Replace(inline("s3:*"), "create: {", `create: {policyArns: ["`+readOnlyARN+`"], `, 1)),
