@@ -188,8 +188,10 @@ func (o owned) role() Grant {
 	return o.part(roleKind, ownedRoleGrant, o.name, forProvider, o.arn())
 }
 
-// part of an owned role. Its name doesn't hold the claim's, so that another claim
-// that asks for the same meets it.
+// part of an owned role. What provider-aws calls a role or policy by is its IAM
+// name, from which and the path it makes the policy's ARN; an attachment's name it
+// chooses itself (provider-aws, config/externalname.go). The name of the object
+// doesn't hold the claim's, so that another claim that asks for the same meets it.
 func (o owned) part(kind managedKind, grant, external string, forProvider map[string]any, identity ...string) Grant {
 	key := o.key(grant, identity...)
 	grant, _, _ = strings.Cut(grant, "-")
