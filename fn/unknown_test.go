@@ -18,7 +18,7 @@ func TestUnknownFields(t *testing.T) {
 	}{
 		"Service": {
 			reason:   "what a service asks for in vain says nothing of its connections, which go on",
-			services: `[{name: api, requireInjection: true, connections: [` + awsConnection + `]}]`,
+			services: `[{name: api, holdPods: true, connections: [` + awsConnection + `]}]`,
 			want:     "Connected",
 		},
 		"Connection": {

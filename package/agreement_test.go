@@ -124,6 +124,7 @@ func TestAgreesWithSchema(t *testing.T) {
 	}{
 		"name":                   {build: service("name"), values: text(near("api"))},
 		"serviceAccountName":     {build: service("serviceAccountName"), values: text(near("api", "api.sa", strings.Repeat("s", 250)))},
+		"requireInjection":       {build: service("requireInjection"), values: rapid.SampledFrom([]any{true, false, "true", nil, float64(1)}), stricter: isNull},
 		"containers":             {build: func(v any) []any { return service("containers")([]any{v, "api"}) }, values: text(near("api"))},
 		"workload.name":          {build: func(v any) []any { return service("workload")(map[string]any{"name": v}) }, values: text(near("api", "api.v2"))},
 		"workload":               {build: service("workload"), values: workloads()},

@@ -111,6 +111,7 @@ services:
   workload: {apiVersion: apps/v1, kind: StatefulSet, name: api.v2}
   containers: [api, migrate]
   serviceAccountName: api-sa
+  requireInjection: true
   connections:
   - type: awsRole
     role: arn:aws:iam::123456789012:role/teams/a/my-app-s3-access

@@ -96,6 +96,7 @@ func (r *reader) service(m map[string]any) ServiceEntry {
 	s := ServiceEntry{Service: Service{
 		Name:               str[string](r, "name"),
 		ServiceAccountName: str[string](r, "serviceAccountName"),
+		RequireInjection:   r.boolean("requireInjection"),
 	}}
 	for i, v := range r.list("containers") {
 		name, ok := v.(string)
@@ -182,7 +183,7 @@ func (r *reader) connection(m map[string]any) Connection {
 
 // The fields of objects, in the order of the README.
 var (
-	serviceFields  = []string{"name", "workload", "containers", "serviceAccountName", "connections"}
+	serviceFields  = []string{"name", "workload", "containers", "serviceAccountName", "requireInjection", "connections"}
 	workloadFields = []string{"apiVersion", "kind", "name"}
 )
 

@@ -51,6 +51,7 @@ func TestRead(t *testing.T) {
   workload: {kind: StatefulSet, name: api.v2}
   containers: [api, migrate]
   serviceAccountName: api-sa
+  requireInjection: true
   connections:
   - type: awsRole
     role: my-app
@@ -88,8 +89,8 @@ func TestRead(t *testing.T) {
 	want := []claim.Service{
 		{
 			Name: "api", ServiceAccountName: "api-sa", Containers: []string{"api", "migrate"},
-			Workload:    &claim.Workload{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "api.v2"},
-			Connections: all,
+			Workload:         &claim.Workload{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "api.v2"},
+			RequireInjection: new(true), Connections: all,
 		},
 		{
 			Name: "web", Workload: &claim.Workload{APIVersion: "apps/v1", Kind: "Deployment", Name: "web"},
@@ -191,6 +192,7 @@ func TestReadMistakes(t *testing.T) {
 		"ContainersText":     {reason: "Containers are a list.", services: `[{name: api, containers: api, connections: [` + good + `]}]`, want: []string{"FieldValueTypeInvalid " + first + ".containers"}},
 		"ServiceAccount":     {reason: "It must be able to exist.", services: `[{name: api, serviceAccountName: A_B, connections: [` + good + `]}]`, want: []string{"FieldValueInvalid " + first + ".serviceAccountName"}},
 		"ServiceAccountNone": {reason: "An empty name would quietly mean another account.", services: `[{name: api, serviceAccountName: "", connections: [` + good + `]}]`, want: []string{"FieldValueRequired " + first + ".serviceAccountName"}},
+		"Requirement":        {reason: "A word in quotes isn't true, and must not pass for false.", services: `[{name: api, requireInjection: "true", connections: [` + good + `]}]`, want: []string{"FieldValueTypeInvalid " + first + ".requireInjection"}},
 		"WorkloadText":       {reason: "A workload is an object.", services: `[{name: api, workload: api, connections: [` + good + `]}]`, want: []string{"FieldValueTypeInvalid " + first + ".workload"}},
 		"WorkloadNoName":     {reason: "A workload has a name.", services: `[{name: api, workload: {kind: Job, apiVersion: batch/v1}, connections: [` + good + `]}]`, want: []string{"FieldValueRequired " + first + ".workload.name"}},
 		"WorkloadName":       {reason: "It must be able to exist.", services: `[{name: api, workload: {name: A}, connections: [` + good + `]}]`, want: []string{"FieldValueInvalid " + first + ".workload.name"}},
@@ -200,8 +202,8 @@ func TestReadMistakes(t *testing.T) {
 		// Unknown fields.
 		"UnknownInService": {
 			reason:   "A service-level field that isn't known is told, and its connections go on.",
-			services: `[{name: api, containres: [api], requireInjection: true, connections: [` + good + `]}]`,
-			want:     []string{"FieldValueForbidden " + first + ".containres", "FieldValueForbidden " + first + ".requireInjection"}, usable: []string{"api/awsRole"},
+			services: `[{name: api, containres: [api], requireInjections: true, connections: [` + good + `]}]`,
+			want:     []string{"FieldValueForbidden " + first + ".containres", "FieldValueForbidden " + first + ".requireInjections"}, usable: []string{"api/awsRole"},
 		},
 		"UnknownInWorkload": {
 			reason:   "A workload is of the service.",
@@ -287,7 +289,7 @@ func TestUnknownFieldMessages(t *testing.T) {
 
 	c := read(parse(t, `[{name: api, containres: [], workload: {name: api, knd: Job}, connections: [{type: awsRole, role: r, creates: {}}, {type: disk, config: {diskName: d, readonly: true}}]}]`))
 	want := []string{
-		"spec.services[0].containres: Forbidden: unknown field; the fields here are name, workload, containers, serviceAccountName, connections",
+		"spec.services[0].containres: Forbidden: unknown field; the fields here are name, workload, containers, serviceAccountName, requireInjection, connections",
 		"spec.services[0].workload.knd: Forbidden: unknown field; the fields here are apiVersion, kind, name",
 		"spec.services[0].connections[0].creates: Forbidden: unknown field; the fields here are type, role, create, targetRoleArn",
 		"spec.services[0].connections[1].config.readonly: Forbidden: unknown field; the fields here are diskName, mountPath, readOnly, subPath, fsGroup",

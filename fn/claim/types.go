@@ -78,6 +78,13 @@ type Service struct {
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	ServiceAccountName string `json:"serviceAccountName,omitempty"`
 
+	// RequireInjection holds back the service's pods until they get all of their
+	// injection, where the cluster has the admission policy for it. Pods that are
+	// older than this stay.
+	//
+	// +optional
+	RequireInjection *bool `json:"requireInjection,omitempty"`
+
 	// Connections of this service, at most one of each type.
 	//
 	// +listType=map

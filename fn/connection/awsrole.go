@@ -3,8 +3,11 @@ package connection
 import (
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/settings"
+	"github.com/serviceconnections/function-service-connections/fn/trust"
 )
 
 var (
@@ -94,7 +97,9 @@ func awsRole(c Context) Expansion {
 	}
 	e.Target = AWSTarget(role.arn, c.Connection.TargetRoleARN)
 	e.Decision = AllowsAWS(c.Settings, c.Claim.Namespace, c.ServiceAccount, role.arn, c.Connection.TargetRoleARN)
-	e.Verdict = role.verdict
+	finding, warnings := c.trusts(role)
+	role.verdict = First(role.verdict, finding)
+	e.Verdict, e.Warnings = role.verdict, warnings
 	switch {
 	case e.Verdict.Reason == IdentityMismatch:
 		return e
@@ -112,6 +117,9 @@ type roleState struct {
 
 	known   bool
 	verdict Verdict
+
+	// policy is the role's trust policy, empty where it isn't observed.
+	policy string
 }
 
 // observedRole is the role as AWS has it, read only: its path is in the ARN,
@@ -131,7 +139,8 @@ func (c Context) roleState(g Grant, asked roleState) roleState {
 	if asked.verdict.Reason == notExist {
 		asked.verdict = Verdictf(RoleNotFound, "IAM role %q does not exist in account %s; create it, or correct the name", asked.name, asked.account)
 	}
-	arn := text(c.Observed.Object(g.Key), "status", "atProvider", "arn")
+	o := c.Observed.Object(g.Key)
+	arn := text(o, "status", "atProvider", "arn")
 	if arn == "" {
 		return asked
 	}
@@ -140,7 +149,29 @@ func (c Context) roleState(g Grant, asked roleState) roleState {
 		asked.verdict = Verdictf(IdentityMismatch, "Role %q observes %q, not the role %q that was asked for; the provider's credentials are of another account, or somebody changed the object", text(g.Object, "metadata", "name"), arn, asked.arn)
 		return asked
 	}
-	return roleState{roleARN: observed, known: true, verdict: asked.verdict}
+	return roleState{roleARN: observed, known: true, verdict: asked.verdict, policy: text(o, "status", "atProvider", "assumeRolePolicy")}
+}
+
+// trusts says whether the role's trust policy lets the ServiceAccount in. A
+// finding names the cause of what the cloud would say later, or only the pods
+// would. It takes nothing away: the policy may have changed since, and is
+// evaluated here, not by AWS.
+func (c Context) trusts(role roleState) (finding Verdict, warnings []Verdict) {
+	if role.policy == "" || role.verdict.Reason == RoleNotFound {
+		return Verdict{}, nil
+	}
+	aws := c.Settings.AWS
+	noTags, _, _ := unstructured.NestedBool(c.Observed.Object(c.associationKey()), "spec", "forProvider", "disableSessionTags")
+	f := trust.Check(trust.Role{ARN: role.arn, Policy: role.policy}, trust.Subject{
+		Mode: trust.Mode(aws.Mode), Partition: aws.Partition, AccountID: aws.AccountID, Region: aws.Region,
+		ClusterName: aws.ClusterName, OIDCIssuer: aws.OIDCIssuer,
+		Namespace: c.Claim.Namespace, ServiceAccount: c.ServiceAccount, NoSessionTags: noTags,
+	})
+	v := Verdict{Reason: Reason(f.Reason), Message: f.Message}
+	if v.Reason != "" && !v.Blocks() {
+		return Verdict{}, []Verdict{v}
+	}
+	return v, nil
 }
 
 // lastObserved ARN of a role, by what was made with it: the association, or in

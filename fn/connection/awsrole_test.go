@@ -19,8 +19,24 @@ const irsaSettings = `{aws: {mode: IRSA, oidcIssuer: "https://oidc.example.com/i
 // notThere is what a provider says of an object that it may only observe.
 const notThere = `{status: {conditions: [{type: Synced, status: "False", message: "observe failed: external resource does not exist"}]}}`
 
-func roleObserved(arn string) string {
-	return `{status: {atProvider: {arn: "` + arn + `"}, conditions: [{type: Synced, status: "True"}, {type: Ready, status: "True"}]}}`
+func roleObserved(arn string) string { return roleTrusting(arn, "") }
+
+// roleTrusting is a role as it is observed, with its trust policy.
+func roleTrusting(arn, policy string) string {
+	return `{status: {atProvider: {arn: "` + arn + `", assumeRolePolicy: '` + policy + `'}, conditions: [{type: Synced, status: "True"}, {type: Ready, status: "True"}]}}`
+}
+
+// Trust policies: that of the EKS user guide, one that lacks an action, and one
+// that is open to all.
+const (
+	trustsPods      = `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"}, "Action": ["sts:AssumeRole", "sts:TagSession"]}]}`
+	trustsNoTags    = `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"}, "Action": "sts:AssumeRole"}]}`
+	trustsEverybody = `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sts:*"}]}`
+)
+
+// trustsSubject is a policy for one subject of the tests' OIDC provider.
+func trustsSubject(sub string) string {
+	return `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Federated": "arn:aws:iam::111122223333:oidc-provider/oidc.example.com/id/1"}, "Action": "sts:AssumeRoleWithWebIdentity", "Condition": {"StringLike": {"oidc.example.com/id/1:sub": "` + sub + `"}}}]}`
 }
 
 func TestAWSRole(t *testing.T) {
@@ -176,6 +192,91 @@ grants:
 			connection: `{type: awsRole, role: api}`,
 			context:    func(c *Context) { c.ServiceAccount = strings.Repeat("long-name.", 25) + "a" },
 			want:       `{keys: [role, association]}`,
+		},
+	})
+}
+
+func TestAWSRoleTrust(t *testing.T) {
+	t.Parallel()
+
+	const arn = "arn:aws:iam::111122223333:role/api"
+	expandCases(t, awsSettings, map[string]expandCase{
+		"Trusted": {
+			reason:     "a policy that lets the pods in is no finding",
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"role": roleTrusting(arn, trustsPods), "association": `{status: ` + ready + `}`},
+			want:       `{verdict: "", warnings: []}`,
+		},
+		"BeforeAssociation": {
+			reason:     "the policy is the cause, and the association would only be said to be on its way",
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"role": roleTrusting(arn, trustsNoTags)},
+			want:       `{keys: [role, association], published: true, verdict: TrustMissingTagSession, message: 'IAM role "arn:aws:iam::111122223333:role/api"', warnings: []}`,
+		},
+		"InUse": {
+			reason:     "what is granted and injected stays, since the finding is no more than that",
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"role": roleTrusting(arn, trustsNoTags), "association": `{status: ` + ready + `}`},
+			want:       `{keys: [role, association], published: true, verdict: TrustMissingTagSession, env: {AWS_REGION: eu-west-1}}`,
+		},
+		"NoSessionTags": {
+			reason:     "an association that sends no session tags needs no right to",
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"role": roleTrusting(arn, trustsNoTags), "association": `{spec: {forProvider: {disableSessionTags: true}}, status: ` + ready + `}`},
+			want:       `{verdict: "", warnings: []}`,
+		},
+		"Warning": {
+			reason:     "what is only dangerous doesn't block",
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"role": roleTrusting(arn, trustsEverybody), "association": `{status: ` + ready + `}`},
+			want:       `{verdict: "", warnings: [TrustUnscoped]}`,
+		},
+		"Unreadable": {
+			reason:     "nor does what can't be read",
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"role": roleTrusting(arn, "?"), "association": `{status: ` + ready + `}`},
+			want:       `{verdict: "", warnings: [TrustUnverifiable]}`,
+		},
+		"RoleNotFound": {
+			reason:     "the policy of a role that is gone is of no interest",
+			connection: `{type: awsRole, role: api}`,
+			observed: map[string]string{
+				"role": `{status: {atProvider: {arn: "` + arn + `", assumeRolePolicy: '` + trustsEverybody + `'}, conditions: [{type: Synced, status: "False", message: "observe failed: external resource does not exist"}]}}`,
+			},
+			want: `{verdict: RoleNotFound, warnings: []}`,
+		},
+		"IdentityMismatch": {
+			reason:     "nor is that of another role",
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"role": roleTrusting("arn:aws:iam::444455556666:role/api", trustsNoTags)},
+			want:       `{verdict: IdentityMismatch, warnings: []}`,
+		},
+		"IRSA": {
+			reason:     "in mode IRSA only the policy says what the pods would meet",
+			settings:   irsaSettings,
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"role": roleTrusting(arn, trustsSubject("system:serviceaccount:team-b:shop-api"))},
+			want:       `{keys: [role], published: true, verdict: TrustSubjectMismatch, message: '"system:serviceaccount:team-a:shop-api"', warnings: [RevocationExternal], env: {AWS_ROLE_ARN: "arn:aws:iam::111122223333:role/api"}}`,
+		},
+		"IRSATrusted": {
+			reason:     "a policy for the ServiceAccount",
+			settings:   irsaSettings,
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"role": roleTrusting(arn, trustsSubject("system:serviceaccount:team-a:shop-api"))},
+			want:       `{verdict: "", warnings: [RevocationExternal]}`,
+		},
+		"IRSAUnscoped": {
+			reason:     "a policy for the whole cluster",
+			settings:   irsaSettings,
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"role": roleTrusting(arn, trustsSubject("*"))},
+			want:       `{verdict: "", warnings: [TrustUnscoped, RevocationExternal]}`,
+		},
+		"OtherAccount": {
+			reason:     "a role of another account isn't observed, so nothing is said of its policy",
+			settings:   irsaSettings,
+			connection: `{type: awsRole, role: "arn:aws:iam::444455556666:role/x"}`,
+			want:       `{verdict: "", warnings: [RevocationExternal]}`,
 		},
 	})
 }

@@ -54,6 +54,16 @@ const (
 	ProviderError      Reason = "ProviderError"
 	Creating           Reason = "Creating"
 
+	TrustDenied                   Reason = "TrustDenied"
+	TrustMissingPrincipal         Reason = "TrustMissingPrincipal"
+	TrustMissingTagSession        Reason = "TrustMissingTagSession"
+	TrustWrongIssuer              Reason = "TrustWrongIssuer"
+	TrustSubjectMismatch          Reason = "TrustSubjectMismatch"
+	TrustAudienceMismatch         Reason = "TrustAudienceMismatch"
+	TrustWildcardWithStringEquals Reason = "TrustWildcardWithStringEquals"
+
+	TrustUnscoped      Reason = "TrustUnscoped"
+	TrustUnverifiable  Reason = "TrustUnverifiable"
 	RevocationExternal Reason = "RevocationExternal"
 	ReplicasUnsafe     Reason = "ReplicasUnsafe"
 	RolloutBlocks      Reason = "RolloutBlocks"
@@ -70,6 +80,8 @@ const (
 
 // severities of the reasons that don't block.
 var severities = map[Reason]Severity{
+	TrustUnscoped:      Warns,
+	TrustUnverifiable:  Warns,
 	RevocationExternal: Warns,
 	ReplicasUnsafe:     Warns,
 	RolloutBlocks:      Warns,

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/serviceconnections/function-service-connections/fn/trust"
 )
 
 func TestSeverity(t *testing.T) {
@@ -27,6 +29,29 @@ func TestSeverity(t *testing.T) {
 				t.Errorf("%s: -want, +got:\n%s", tc.reason, diff)
 			}
 		})
+	}
+}
+
+// Package trust knows no severities, so its reasons must be the ones that have
+// them here.
+func TestTrustReasons(t *testing.T) {
+	t.Parallel()
+
+	want := map[Reason]Severity{
+		TrustMissingPrincipal: Blocks, TrustMissingTagSession: Blocks, TrustWrongIssuer: Blocks,
+		TrustSubjectMismatch: Blocks, TrustAudienceMismatch: Blocks, TrustWildcardWithStringEquals: Blocks,
+		TrustDenied: Blocks, TrustUnscoped: Warns, TrustUnverifiable: Warns,
+	}
+	got := map[Reason]Severity{}
+	for _, r := range []Reason{
+		trust.ReasonMissingPrincipal, trust.ReasonMissingTagSession, trust.ReasonWrongIssuer,
+		trust.ReasonSubjectMismatch, trust.ReasonAudienceMismatch, trust.ReasonWildcardWithStringEquals,
+		trust.ReasonDenied, trust.ReasonUnscoped, trust.ReasonUnverifiable,
+	} {
+		got[r] = r.Severity()
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want, +got:\n%s", diff)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/test/e2e/cloud"
 	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
 )
 
@@ -358,6 +359,52 @@ func TestNotThereYet(t *testing.T) {
 	})
 }
 
+// TestTrust says what the trust policy of a role lacks, and takes nothing away
+// for it: the association and the injection stay as they are.
+func TestTrust(t *testing.T) {
+	t.Parallel()
+	eachMode(t, func(team *team) {
+		role := "my-app-" + team.namespace
+		team.cloud.AddRole("/", role)
+		team.cloud.SetTrust(role, trustsPods(`"sts:AssumeRole"`, "{}"))
+		team.connect("- name: api\n  connections: [{type: awsRole, role: " + role + "}]")
+		team.awaitReason("api", claim.TypeAWSRole, "TrustMissingTagSession")
+		team.awaitInjecting("shop", "api")
+		team.awaitContents("the association all the same", role)
+
+		team.cloud.SetTrust(role, trustsPods(`"sts:*"`, "{}"))
+		team.awaitReason("api", claim.TypeAWSRole, "Connected")
+		team.awaitReady()
+
+		team.cloud.SetTrust(role, trustsPods(`"sts:*"`, forNamespace("someone")))
+		team.awaitMessage("api", claim.TypeAWSRole, "TrustSubjectMismatch", says(team.namespace))
+		team.cloud.SetTrust(role, trustsPods(`"sts:*"`, forNamespace("team-*")))
+		team.awaitReason("api", claim.TypeAWSRole, "TrustWildcardWithStringEquals")
+		team.awaitInjecting("shop", "api")
+		team.awaitContents("the association still", role)
+
+		team.cloud.SetTrust(role, trustsPods(`"sts:*"`, forNamespace(team.namespace)))
+		team.awaitReason("api", claim.TypeAWSRole, "Connected")
+		team.awaitReady()
+	})
+}
+
+// trustsPods is a trust policy for EKS Pod Identity.
+func trustsPods(action, condition string) string {
+	return `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"}, "Action": ` + action + `, "Condition": ` + condition + `}]}`
+}
+
+// forNamespace is the condition that EKS asks for pods of one.
+func forNamespace(namespace string) string {
+	return `{"StringEquals": {"aws:RequestTag/kubernetes-namespace": "` + namespace + `"}}`
+}
+
+// trustsSubject is a trust policy for a subject of the API server's tokens.
+func trustsSubject(sub string) string {
+	provider := strings.TrimPrefix(issuer, "https://")
+	return `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Federated": "arn:aws:iam::` + cloud.AccountID + `:oidc-provider/` + provider + `"}, "Action": "sts:AssumeRoleWithWebIdentity", "Condition": {"StringEquals": {"` + provider + `:sub": "` + sub + `", "` + provider + `:aud": "sts.amazonaws.com"}}}]}`
+}
+
 // TestAllConnections of one service: one pod has them all.
 func TestAllConnections(t *testing.T) {
 	t.Parallel()
@@ -420,8 +467,15 @@ func TestIRSA(t *testing.T) {
 			if s, err := team.serviceOf(t.Context(), "shop", "api"); err != nil || s.Injection != nil {
 				t.Errorf("published before the role is known: %v, %v", s, err)
 			}
+			// A role that was made for Pod Identity is told what it lacks, and
+			// what it has that is another team's.
 			team.cloud.AddRole("/apps/", "my-app-late")
 			t.Cleanup(func() { team.cloud.RemoveRole("my-app-late") })
+			team.awaitReason("api", claim.TypeAWSRole, "TrustMissingPrincipal")
+			team.cloud.SetTrust("my-app-late", trustsSubject("system:serviceaccount:someone:shop-api"))
+			subject := "system:serviceaccount:" + team.namespace + ":shop-api"
+			team.awaitMessage("api", claim.TypeAWSRole, "TrustSubjectMismatch", says(subject))
+			team.cloud.SetTrust("my-app-late", trustsSubject(subject))
 			c := team.awaitMessage("api", claim.TypeAWSRole, "Connected", func(string) bool { return true })
 			if want := "arn:aws:iam::123456789012:role/apps/my-app-late"; c.Identity != want {
 				t.Errorf("identity %q, want %q", c.Identity, want)

@@ -38,7 +38,7 @@ func TestPolicyWithoutDefinition(t *testing.T) {
 	team := &team{cluster: c, t: t, namespace: newNamespace(t, c), deadline: disturbedDeadline}
 
 	// The policy comes first, as the order of a folder's files may be.
-	if err := cp.ApplyFiles(t.Context(), "package/cluster/rbac.yaml", "package/cluster/mutatingadmissionpolicy.yaml"); err != nil {
+	if err := cp.ApplyFiles(t.Context(), "package/cluster/rbac.yaml", "package/cluster/mutatingadmissionpolicy.yaml", requireInjection); err != nil {
 		t.Fatal(err)
 	}
 	team.keepsCreating("plain", "policy before the definition", nil, 20)
@@ -62,7 +62,7 @@ func TestPolicyWithoutDefinition(t *testing.T) {
 	if err := cp.Install(t.Context(), controlplane.Namespaced); err != nil {
 		t.Fatal(err)
 	}
-	const services = "- {name: api, connections: [{type: awsRole, role: my-app-s3-access}]}"
+	const services = "- {name: api, requireInjection: true, connections: [{type: awsRole, role: my-app-s3-access}]}"
 	team.connect(services)
 	team.awaitReady()
 	team.awaitInjecting("shop", "api")
@@ -174,7 +174,7 @@ container main registry.example.org/main:1
 `
 
 // TestStatusByHand writes what the function never would into a claim's status, as
-// an attacker or a mistake. The pod is created all the same, and has nothing of
+// an attacker who has become Crossplane, or a mistake. The pod is created all the same, and has nothing of
 // it. Crossplane leaves the claim alone, so that the status stays.
 func TestStatusByHand(t *testing.T) {
 	t.Parallel()
@@ -440,7 +440,8 @@ func (t *team) sees(ctx context.Context, name string) error {
 	return nil
 }
 
-// writeStatus of a claim by hand, with a witness.
+// writeStatus of a claim as Crossplane, whom alone the API server lets write it,
+// but with what the function never would. With a witness.
 func (t *team) writeStatus(name string, status map[string]any) {
 	t.t.Helper()
 	more(status, "services", map[string]any{
@@ -455,7 +456,7 @@ func (t *team) writeStatus(name string, status map[string]any) {
 	if err != nil {
 		t.t.Fatal(err)
 	}
-	if err := t.ApplyStatus(t.t.Context(), string(y)); err != nil {
+	if err := controlplane.ApplyStatus(t.t.Context(), t.Crossplane, string(y)); err != nil {
 		t.t.Fatal(err)
 	}
 }

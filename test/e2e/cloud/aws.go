@@ -6,17 +6,23 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
 )
 
+// A role of IAM, with its trust policy.
+type role struct{ arn, trust string }
+
+// trustsPods is the trust policy of the EKS user guide, "Create IAM role with trust
+// policy required by EKS Pod Identity".
+const trustsPods = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}`
+
 // roles of IAM, which the function only observes.
 type roles struct{ *Cloud }
 
 func (c roles) observe(m *managedResource) (observation, error) {
-	arn, ok := c.roles[m.externalName()]
+	r, ok := c.roles[m.externalName()]
 	if !ok {
 		return observation{}, nil
 	}
 	return observation{exists: true, upToDate: true, at: map[string]any{
-		"arn": arn, "id": m.externalName(),
-		"assumeRolePolicy": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}`,
+		"arn": r.arn, "id": m.externalName(), "assumeRolePolicy": r.trust,
 	}}, nil
 }
 

@@ -19,8 +19,8 @@ const AccountID = "123456789012"
 type Cloud struct {
 	mu sync.Mutex
 
-	// roles of IAM: ARNs by name.
-	roles map[string]string
+	// roles of IAM by name.
+	roles map[string]role
 
 	// associations of EKS by their id.
 	associations map[string]association
@@ -54,7 +54,7 @@ type credential struct{ issuer, subject, audience string }
 // New returns a Cloud in which nothing exists.
 func New() *Cloud {
 	return &Cloud{
-		roles:        map[string]string{},
+		roles:        map[string]role{},
 		associations: map[string]association{},
 		identities:   map[string]*identity{},
 		accounts:     map[string]map[string]bool{},
@@ -63,9 +63,17 @@ func New() *Cloud {
 	}
 }
 
-// AddRole of a name, with a path such as /apps/.
+// AddRole of a name, with a path such as /apps/. It trusts EKS Pod Identity, as
+// the EKS user guide has it, until SetTrust.
 func (c *Cloud) AddRole(path, name string) {
-	c.do(func() { c.roles[name] = "arn:aws:iam::" + AccountID + ":role" + path + name })
+	c.do(func() {
+		c.roles[name] = role{arn: "arn:aws:iam::" + AccountID + ":role" + path + name, trust: trustsPods}
+	})
+}
+
+// SetTrust policy of a role.
+func (c *Cloud) SetTrust(name, policy string) {
+	c.do(func() { c.roles[name] = role{arn: c.roles[name].arn, trust: policy} })
 }
 
 // RemoveRole of a name.

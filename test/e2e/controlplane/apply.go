@@ -79,8 +79,8 @@ func (c *ControlPlane) Apply(ctx context.Context, o *unstructured.Unstructured) 
 	return nil
 }
 
-// ApplyStatus merges the status of one object.
-func (c *ControlPlane) ApplyStatus(ctx context.Context, y string) error {
+// ApplyStatus merges the status of one object, as a client that may write it.
+func ApplyStatus(ctx context.Context, as client.Client, y string) error {
 	objects, err := Parse(y)
 	if err != nil {
 		return err
@@ -90,7 +90,7 @@ func (c *ControlPlane) ApplyStatus(ctx context.Context, y string) error {
 		if err != nil {
 			return fmt.Errorf("cannot encode status: %w", err)
 		}
-		if err := c.Client.Status().Patch(ctx, o, client.RawPatch("application/merge-patch+json", patch)); err != nil {
+		if err := as.Status().Patch(ctx, o, client.RawPatch("application/merge-patch+json", patch)); err != nil {
 			return fmt.Errorf("cannot write status of %s %q: %w", o.GetKind(), o.GetName(), err)
 		}
 	}

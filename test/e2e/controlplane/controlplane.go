@@ -42,7 +42,11 @@ type ControlPlane struct {
 	// cache.
 	Client client.Client
 
-	// Kubeconfig is the file of the same client, for kubectl.
+	// Crossplane is a client with the name and rights of Crossplane, which alone
+	// may write the status of a ServiceConnection.
+	Crossplane client.Client
+
+	// Kubeconfig is the file of the client that may do everything, for kubectl.
 	Kubeconfig string
 
 	credentials credentials

@@ -104,7 +104,7 @@ spec:
 `, name)); err != nil {
 		return err
 	}
-	return c.ApplyStatus(ctx, fmt.Sprintf(`
+	return ApplyStatus(ctx, c.Client, fmt.Sprintf(`
 apiVersion: pkg.crossplane.io/v1
 kind: FunctionRevision
 metadata: {name: %s-1}

@@ -88,8 +88,10 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) (err error) {
 	if err := c.apiServer.await(ctx, c.apiServerReady); err != nil {
 		return err
 	}
-	c.Client, err = client.New(c.Config, client.Options{})
-	if err != nil {
+	if c.Client, err = client.New(c.Config, client.Options{}); err != nil {
+		return fmt.Errorf("cannot make client: %w", err)
+	}
+	if c.Crossplane, err = client.New(c.config(crossplane), client.Options{}); err != nil {
 		return fmt.Errorf("cannot make client: %w", err)
 	}
 	return nil

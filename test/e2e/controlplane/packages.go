@@ -159,7 +159,7 @@ spec:
 	for i, crd := range crds {
 		refs[i] = fmt.Sprintf("{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, name: %s}", crd.Name)
 	}
-	return c.ApplyStatus(ctx, fmt.Sprintf(`
+	return ApplyStatus(ctx, c.Client, fmt.Sprintf(`
 apiVersion: pkg.crossplane.io/v1
 kind: ProviderRevision
 metadata: {name: %s-1}
@@ -180,7 +180,7 @@ const (
 const FunctionName = "function-service-connections"
 
 // Install everything of this project, as the README says: the function, the
-// rights and the admission policy of package/cluster, and one of the two
+// rights and the admission policies of package/cluster, and one of the two
 // configurations.
 func (c *ControlPlane) Install(ctx context.Context, mode Mode) error {
 	if err := c.StartFunction(ctx, FunctionName, FunctionName, "--metrics-address=", "--debug"); err != nil {
@@ -189,7 +189,10 @@ func (c *ControlPlane) Install(ctx context.Context, mode Mode) error {
 	if err := c.InstallConfiguration(ctx, mode); err != nil {
 		return err
 	}
-	if err := c.ApplyFiles(ctx, "package/cluster/rbac.yaml", "package/cluster/mutatingadmissionpolicy.yaml"); err != nil {
+	if err := c.ApplyFiles(ctx,
+		"package/cluster/rbac.yaml", "package/cluster/teams.yaml",
+		"package/cluster/mutatingadmissionpolicy.yaml", "package/cluster/validatingadmissionpolicy.yaml",
+	); err != nil {
 		return err
 	}
 	return inTime(ctx, c.awaitPolicy)
