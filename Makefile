@@ -23,6 +23,9 @@ RACE := $(shell command -v $$(go env CC) >/dev/null 2>&1 && echo -race)
 # How long each fuzz target runs.
 FUZZTIME ?= 5s
 
+# How many histories of each kind the property tests draw.
+CHECKS ?= 1000
+
 # Statement coverage in percent that fn must not fall below.
 COVERAGE ?= 90
 
@@ -90,6 +93,10 @@ fuzz: ## Run each fuzz target for FUZZTIME.
 			go -C "$$(dirname "$$f")" test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) . || exit 1; \
 		done; \
 	done
+
+.PHONY: property
+property: ## Try the invariants on CHECKS random histories of each kind.
+	@go test ./fn -run Invariants -rapid.checks=$(CHECKS) -timeout=2h
 
 .PHONY: bench
 bench: ## Measure time and memory of a call.

@@ -1,6 +1,7 @@
 package fn
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -12,7 +13,7 @@ import (
 	"github.com/crossplane/function-sdk-go/logging"
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
 	"github.com/crossplane/function-sdk-go/resource"
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -85,6 +86,8 @@ spec: {}
 	c.setServices(services)
 	c.setSettings(settings)
 	for _, crd := range []string{
+		"policies.iam.aws.m.upbound.io", "rolepolicyattachments.iam.aws.m.upbound.io",
+		"policies.iam.aws.upbound.io", "rolepolicyattachments.iam.aws.upbound.io",
 		"roles.iam.aws.m.upbound.io", "podidentityassociations.eks.aws.m.upbound.io",
 		"userassignedidentities.managedidentity.azure.m.upbound.io", "federatedidentitycredentials.managedidentity.azure.m.upbound.io",
 		"serviceaccountiammembers.cloudplatform.gcp.m.upbound.io", "objects.kubernetes.m.crossplane.io",
@@ -276,8 +279,8 @@ func (c *cluster) apply(key string, desired map[string]any) {
 	} else {
 		metadata["uid"] = str(was, "metadata", "uid")
 		metadata["name"] = str(was, "metadata", "name")
-		if path := immutable(o); path != nil && !cmp.Equal(fieldAt(was, path), fieldAt(o, path)) {
-			c.errorf("the API server would refuse to change %v of %q, which is immutable: %s", path, key, cmp.Diff(fieldAt(was, path), fieldAt(o, path)))
+		if path := immutable(o); path != nil && !gocmp.Equal(fieldAt(was, path), fieldAt(o, path)) {
+			c.errorf("the API server would refuse to change %v of %q, which is immutable: %s", path, key, gocmp.Diff(fieldAt(was, path), fieldAt(o, path)))
 			return
 		}
 	}
@@ -361,7 +364,9 @@ func (c *cluster) provide() {
 			set(c.t, o, "pv-"+str(o, "metadata", "name"), written[1])
 			continue
 		case "Role":
-			at["arn"] = "arn:aws:iam::123456789012:role/" + external
+			at["arn"] = "arn:aws:iam::123456789012:role" + cmp.Or(str(o, "spec", "forProvider", "path"), "/") + external
+		case "PodIdentityAssociation":
+			at["roleArn"] = fp["roleArn"]
 		case "UserAssignedIdentity":
 			at["id"] = external
 			at["clientId"] = "client-of-" + external[strings.LastIndexByte(external, '/')+1:]

@@ -482,7 +482,8 @@ func (m *machine) podsStartedAt(s *drawnService, before map[string]map[string]an
 	w := m.workloads[s.workload]
 	there := w.exists
 	if w.rendered {
-		there = before[w.key()] != nil
+		// One that no step renders any more goes in this very reconcile.
+		there = there && before[w.key()] != nil
 	}
 	if w.kind == "CronJob" && !w.active {
 		there = false

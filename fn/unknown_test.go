@@ -23,7 +23,7 @@ func TestUnknownFields(t *testing.T) {
 		},
 		"Connection": {
 			reason:   "what a connection asks for in vain it doesn't have, and keeps what it had",
-			services: `[{name: api, connections: [{type: awsRole, role: my-app-s3, create: {}}]}]`,
+			services: `[{name: api, connections: [{type: awsRole, role: my-app-s3, creates: {}}]}]`,
 			want:     "InvalidField",
 		},
 	}

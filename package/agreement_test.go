@@ -97,6 +97,12 @@ func TestAgreesWithSchema(t *testing.T) {
 		return func(value any) []any { return with(typ, path, value) }
 	}
 
+	create := func(name string) func(any) []any {
+		return func(value any) []any {
+			return with(claim.TypeAWSRole, "create", map[string]any{name: value})
+		}
+	}
+
 	text := func(g *rapid.Generator[string]) *rapid.Generator[any] {
 		return rapid.Map(g, func(s string) any { return s })
 	}
@@ -125,6 +131,10 @@ func TestAgreesWithSchema(t *testing.T) {
 		"type":                   {build: connection(claim.TypeAWSRole, "type"), values: rapid.SampledFrom([]any{"awsRole", "", "awsrole", nil, float64(1)})},
 		"role":                   {build: connection(claim.TypeAWSRole, "role"), values: text(arn)},
 		"targetRoleArn":          {build: connection(claim.TypeAWSRole, "targetRoleArn"), values: text(arn)},
+		"create":                 {build: connection(claim.TypeAWSRole, "create"), values: rapid.SampledFrom([]any{map[string]any{}, nil, "x", []any{}, map[string]any{"policies": "x"}}), stricter: isNull},
+		"create role":            {build: createdRole, values: text(arn)},
+		"policyArns":             {build: create("policyArns"), values: policyARNs()},
+		"policy":                 {build: create("policy"), values: documents()},
 		"identityName":           {build: connection(claim.TypeAzureManagedIdentity, "identityName"), values: text(near("my-identity", "ab"))},
 		"resourceGroup":          {build: connection(claim.TypeAzureManagedIdentity, "resourceGroup"), values: text(near("rg-(a)", "()"))},
 		"subscriptionId":         {build: connection(claim.TypeAzureManagedIdentity, "subscriptionId"), values: text(near("00000000-1111-2222-3333-444444444444", "00000000-1111-2222-3333-", "44444444444", "g"))},
@@ -215,6 +225,64 @@ func byService(errs field.ErrorList) map[int]field.ErrorList {
 	}
 
 	return out
+}
+
+// createdRole is a services list of a connection that creates the role.
+func createdRole(role any) []any {
+	s := with(claim.TypeAWSRole, "create", map[string]any{})
+	s[0].(map[string]any)["connections"].([]any)[0].(map[string]any)["role"] = role
+
+	return s
+}
+
+func policyARNs() *rapid.Generator[any] {
+	arn := rapid.Map(near("arn:aws:iam::aws:policy/", "arn:aws-cn:iam::123456789012:policy/", "path/", "+=,.@-", strings.Repeat("p", 512)+"/"), func(s string) any { return s })
+	bad := rapid.SampledFrom([]any{nil, "", float64(1), "arn:aws:iam::aws:policy/a"})
+
+	return rapid.Custom(func(t *rapid.T) any {
+		arns := []any{}
+		for i := range rapid.SampledFrom([]int{0, 1, 2, 9, 10, 11}).Draw(t, "n") {
+			arns = append(arns, fmt.Sprintf("arn:aws:iam::aws:policy/p%d", i))
+		}
+
+		if rapid.Bool().Draw(t, "any ARN") {
+			arns = append(arns, arn.Draw(t, "arn"))
+		}
+
+		if rapid.IntRange(0, 3).Draw(t, "a bad one") == 0 {
+			arns = append(arns, bad.Draw(t, "bad"), bad.Draw(t, "bad"))
+		}
+
+		return arns
+	})
+}
+
+func documents() *rapid.Generator[any] {
+	statement := map[string]any{"Effect": "Allow", "Action": []any{"s3:*"}, "Resource": "*"}
+	statements := func(n int) []any {
+		l := make([]any, n)
+		for i := range l {
+			l[i] = map[string]any{}
+		}
+
+		return l
+	}
+
+	return rapid.Custom(func(t *rapid.T) any {
+		d := map[string]any{
+			"Version":   rapid.SampledFrom([]any{"2012-10-17", "2012-10-17", "2008-10-17", "", float64(1)}).Draw(t, "version"),
+			"Statement": rapid.SampledFrom([]any{[]any{statement}, []any{statement, statement}, []any{}, statements(100), statements(101), statement, "x", []any{"x"}, []any{map[string]any{}}}).Draw(t, "statement"),
+		}
+		if leave := rapid.SampledFrom([]string{"", "", "Version", "Statement"}).Draw(t, "without"); leave != "" {
+			delete(d, leave)
+		}
+
+		if rapid.IntRange(0, 4).Draw(t, "more") == 0 {
+			d["Id"] = "x"
+		}
+
+		return rapid.SampledFrom([]any{d, d, d, d, "x", []any{d}}).Draw(t, "document")
+	})
 }
 
 func workloads() *rapid.Generator[any] {

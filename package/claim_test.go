@@ -506,6 +506,22 @@ services:
 			field:  conn + ".targetRoleArn",
 			want:   "Forbidden: targetRoleArn is a field of awsRole only",
 		},
+		"CreatedRole": {
+			reason: "A role may be created, with managed policies and a document.",
+			spec:   connections(`{type: awsRole, role: uploads, create: {policyArns: ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"], policy: {Version: "2012-10-17", Statement: [{Effect: Allow, Action: "s3:*", Resource: "*", Condition: {StringEquals: {a: b}}}]}}}`),
+		},
+		"CreatedRoleByARN": {
+			reason: "A role that is created is given its name.",
+			spec:   connections(`{type: awsRole, role: "arn:aws:iam::123456789012:role/r", create: {}}`),
+			field:  conn + ".role",
+			want:   "must be a base name",
+		},
+		"CreateInAnotherType": {
+			reason: "Only roles are created.",
+			spec:   connections(`{type: disk, config: {diskName: d}, create: {}}`),
+			field:  conn + ".create",
+			want:   "Forbidden: create is a field of awsRole only",
+		},
 
 		// cloudSql.
 		"SQLNoConfig": {

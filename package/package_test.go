@@ -229,6 +229,11 @@ func unbounded(path string, s apiextensionsv1.JSONSchemaProps) []string {
 
 		problems = append(problems, unbounded(path+"[]", *s.Items.Schema)...)
 	case "object":
+		if s.XPreserveUnknownFields != nil && *s.XPreserveUnknownFields {
+			// Its fields are another's, and whoever reads it bounds the whole.
+			break
+		}
+
 		if s.Properties == nil {
 			problems = append(problems, path+" is an object without properties")
 		}

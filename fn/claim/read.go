@@ -139,6 +139,7 @@ func (r *reader) connection(m map[string]any) Connection {
 	c := Connection{
 		Type:                str[ConnectionType](r, "type"),
 		Role:                str[string](r, "role"),
+		Create:              r.create(),
 		TargetRoleARN:       str[string](r, "targetRoleArn"),
 		IdentityName:        str[string](r, "identityName"),
 		ResourceGroup:       str[string](r, "resourceGroup"),

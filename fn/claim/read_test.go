@@ -212,8 +212,8 @@ func TestReadMistakes(t *testing.T) {
 		},
 		"UnknownInConnection": {
 			reason:   "What a connection asks for in vain keeps it, and no other, from being expanded.",
-			services: `[{name: api, connections: [{type: awsRole, role: r, crate: {}, create: {}}, {type: disk, config: {diskName: d}}]}]`,
-			want:     []string{"FieldValueForbidden " + conn + ".crate", "FieldValueForbidden " + conn + ".create"}, usable: []string{"api/disk"},
+			services: `[{name: api, connections: [{type: awsRole, role: r, crate: {}, roles: {}}, {type: disk, config: {diskName: d}}]}]`,
+			want:     []string{"FieldValueForbidden " + conn + ".crate", "FieldValueForbidden " + conn + ".roles"}, usable: []string{"api/disk"},
 		},
 		"UnknownInConfig": {
 			reason:   "A disk that should be read-only must not be mounted writable.",
@@ -287,11 +287,11 @@ func TestReadMistakes(t *testing.T) {
 func TestUnknownFieldMessages(t *testing.T) {
 	t.Parallel()
 
-	c := read(parse(t, `[{name: api, containres: [], workload: {name: api, knd: Job}, connections: [{type: awsRole, role: r, create: {}}, {type: disk, config: {diskName: d, readonly: true}}]}]`))
+	c := read(parse(t, `[{name: api, containres: [], workload: {name: api, knd: Job}, connections: [{type: awsRole, role: r, creates: {}}, {type: disk, config: {diskName: d, readonly: true}}]}]`))
 	want := []string{
 		"spec.services[0].containres: Forbidden: unknown field; the fields here are name, workload, containers, serviceAccountName, requireInjection, connections",
 		"spec.services[0].workload.knd: Forbidden: unknown field; the fields here are apiVersion, kind, name",
-		"spec.services[0].connections[0].create: Forbidden: unknown field; the fields here are type, role, targetRoleArn",
+		"spec.services[0].connections[0].creates: Forbidden: unknown field; the fields here are type, role, create, targetRoleArn",
 		"spec.services[0].connections[1].config.readonly: Forbidden: unknown field; the fields here are diskName, mountPath, readOnly, subPath, fsGroup",
 	}
 

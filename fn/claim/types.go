@@ -164,6 +164,8 @@ const (
 // +kubebuilder:validation:XValidation:rule="self.type != 'cloudSql' || !has(self.config) || !has(self.config.readOnly)",message="config.readOnly is a field of disk only",fieldPath=".config.readOnly",reason=FieldValueForbidden
 // +kubebuilder:validation:XValidation:rule="self.type != 'cloudSql' || !has(self.config) || !has(self.config.subPath)",message="config.subPath is a field of disk only",fieldPath=".config.subPath",reason=FieldValueForbidden
 // +kubebuilder:validation:XValidation:rule="self.type != 'cloudSql' || !has(self.config) || !has(self.config.fsGroup)",message="config.fsGroup is a field of disk only",fieldPath=".config.fsGroup",reason=FieldValueForbidden
+// +kubebuilder:validation:XValidation:rule="self.type == 'awsRole' || !has(self.create)",message="create is a field of awsRole only",fieldPath=".create",reason=FieldValueForbidden
+// +kubebuilder:validation:XValidation:rule=`!has(self.create) || !has(self.role) || self.role.matches(r'^[\w+=.@-]{1,64}$')`,message="must be a base name of at most 64 letters, digits and +=.@-_ where the role is created, not an ARN",fieldPath=".role",reason=FieldValueInvalid
 type Connection struct {
 	// Type of the connection.
 	Type ConnectionType `json:"type"`
@@ -175,6 +177,13 @@ type Connection struct {
 	// +kubebuilder:validation:MaxLength=2048
 	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^(arn:aws[a-z-]*:iam::[0-9]{12}:role/([!-~]{1,512}/)?[\w+=,.@-]{1,64}|[\w+=,.@-]{1,64})$')`,message="must be a role name of at most 64 letters, digits and +=,.@-_, or a role ARN such as arn:aws:iam::123456789012:role/name"
 	Role string `json:"role,omitempty"`
+
+	// Create the role, with a trust policy for the service's pods only. Its name
+	// is generated from the cluster, the namespace, the ServiceAccount and role.
+	// (awsRole)
+	//
+	// +optional
+	Create *RoleCreation `json:"create,omitempty"`
 
 	// TargetRoleARN is a role, usually of another AWS account, that EKS Pod
 	// Identity assumes from role. (awsRole)
@@ -220,6 +229,46 @@ type Connection struct {
 	//
 	// +optional
 	Config *Config `json:"config,omitempty"`
+}
+
+// A RoleCreation says what a role that is created may do.
+type RoleCreation struct {
+	// PolicyARNs are the managed policies of the role.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=10
+	// +kubebuilder:validation:items:MaxLength=768
+	// +kubebuilder:validation:items:Pattern=`^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/([!-~]{1,512}/)?[\w+=,.@-]{1,128}$`
+	PolicyARNs []string `json:"policyArns,omitempty"`
+
+	// Policy is a policy document that the role gets beside them.
+	//
+	// +optional
+	Policy *PolicyDocument `json:"policy,omitempty"`
+}
+
+// A PolicyDocument is an IAM policy, in the names of its own grammar.
+type PolicyDocument struct {
+	// Version of the policy language.
+	//
+	// +kubebuilder:validation:Enum="2012-10-17"
+	Version string `json:"Version"`
+
+	// Statement is a list of what the policy allows and denies.
+	//
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=100
+	Statement []Statement `json:"Statement"`
+}
+
+// A Statement of an IAM policy. Its elements are left to AWS.
+//
+// +kubebuilder:pruning:PreserveUnknownFields
+type Statement struct {
+	// Elements of the statement, such as Effect, Action and Resource.
+	Elements map[string]any `json:"-"`
 }
 
 // A Config holds the fields that porter.yaml nests under config.

@@ -48,6 +48,7 @@ var (
 var maxLengths = map[string]int{
 	"role":                   2048,
 	"targetRoleArn":          2048,
+	"policyArns":             768,
 	"identityName":           128,
 	"resourceGroup":          90,
 	"subscriptionId":         36,
@@ -69,6 +70,7 @@ func (f fieldOf) belongs(t ConnectionType) bool { return slices.Contains(f.types
 
 var fields = []fieldOf{
 	{name: "role", types: []ConnectionType{TypeAWSRole}},
+	{name: "create", types: []ConnectionType{TypeAWSRole}},
 	{name: "targetRoleArn", types: []ConnectionType{TypeAWSRole}},
 	{name: "identityName", types: []ConnectionType{TypeAzureManagedIdentity}},
 	{name: "resourceGroup", types: []ConnectionType{TypeAzureManagedIdentity}},
@@ -163,10 +165,13 @@ func validateConnection(c Connection, r reader) field.ErrorList {
 	cfg := r.path.Child("config")
 	switch c.Type {
 	case TypeAWSRole:
-		if !strings.HasPrefix(c.Role, "arn:") {
-			v.required(r.path, "role", c.Role, rolePattern, "must be a role name of at most 64 letters, digits and +=,.@-_, or a role ARN")
-		} else {
+		switch {
+		case c.Create != nil:
+			v.required(r.path, "role", c.Role, baseNamePattern, "must be a base name of at most 64 letters, digits and +=.@-_ where the role is created, not an ARN; leave create out to use a role that exists")
+		case strings.HasPrefix(c.Role, "arn:"):
 			v.required(r.path, "role", c.Role, roleARNPattern, "must be a role ARN such as arn:aws:iam::123456789012:role/name")
+		default:
+			v.required(r.path, "role", c.Role, rolePattern, "must be a role name of at most 64 letters, digits and +=,.@-_, or a role ARN")
 		}
 		v.optional(r.path, "targetRoleArn", c.TargetRoleARN, roleARNPattern, "must be a role ARN such as arn:aws:iam::123456789012:role/name")
 	case TypeAzureManagedIdentity:

@@ -68,15 +68,21 @@ func awsRole(c Context) Expansion {
 	if aws == nil {
 		return blocked(Expansion{}, Verdictf(CloudNotConfigured, "the cluster settings have no aws section; ask the platform team to add it"))
 	}
+	if t := c.Connection.TargetRoleARN; t != "" && aws.Mode == settings.ModeIRSA {
+		return blocked(Expansion{}, Verdictf(InvalidField, "targetRoleArn %q needs EKS Pod Identity, and this cluster is in mode IRSA; assume that role in the application, or ask the platform team for mode PodIdentity", t))
+	}
+	if v := reserved(c.Connection.Role, c.Connection.TargetRoleARN); v.Reason != "" {
+		return blocked(Expansion{}, v)
+	}
+	if c.Connection.Create != nil {
+		return c.ownedRole()
+	}
 	asked := parseRoleARN(c.Connection.Role)
 	if asked.account == "" {
 		asked = parseRoleARN("arn:" + aws.Partition + ":iam::" + aws.AccountID + ":role/" + c.Connection.Role)
 	}
 	if aws.Mode == settings.ModePodIdentity && asked.account != aws.AccountID {
 		return blocked(Expansion{}, Verdictf(InvalidField, "role %q is in account %s, and EKS Pod Identity takes roles of the cluster's account %s only; use a role of this account and targetRoleArn", asked.arn, asked.account, aws.AccountID))
-	}
-	if t := c.Connection.TargetRoleARN; t != "" && aws.Mode == settings.ModeIRSA {
-		return blocked(Expansion{}, Verdictf(InvalidField, "targetRoleArn %q needs EKS Pod Identity, and this cluster is in mode IRSA; assume that role in the application, or ask the platform team for mode PodIdentity", t))
 	}
 	e := Expansion{Family: FamilyAWS, Identity: asked.arn}
 	role := roleState{roleARN: asked, known: asked.arn == c.Connection.Role}
@@ -90,7 +96,7 @@ func awsRole(c Context) Expansion {
 		role.roleARN, role.known = c.lastObserved(role.roleARN)
 	}
 	e.Target = AWSTarget(role.arn, c.Connection.TargetRoleARN)
-	e.Decision = AllowsAWS(c.Settings, c.Claim.Namespace, role.arn, c.Connection.TargetRoleARN)
+	e.Decision = AllowsAWS(c.Settings, c.Claim.Namespace, c.ServiceAccount, role.arn, c.Connection.TargetRoleARN)
 	finding, warnings := c.trusts(role)
 	role.verdict = First(role.verdict, finding)
 	e.Verdict, e.Warnings = role.verdict, warnings
@@ -217,6 +223,7 @@ func (c Context) podIdentity(e Expansion, role roleState) Expansion {
 		claim.EnvVar{Name: "AWS_CONTAINER_CREDENTIALS_FULL_URI", Value: url},
 		claim.EnvVar{Name: "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", Value: podIdentityMount + "/" + podIdentityVolume},
 	)
+	e.Sessions = c.sessions(association)
 	e.Verdict = First(role.verdict, c.associationState(association, role.roleARN), c.associationChanges(association))
 	return e
 }
@@ -256,7 +263,9 @@ func (c Context) associationState(g Grant, arn roleARN) Verdict {
 // irsa grants the role by the role's own trust policy, which somebody else
 // writes. The ServiceAccount's annotation names the role.
 func (c Context) irsa(e Expansion, role roleState) Expansion {
-	e.Warnings = append(e.Warnings, Verdictf(RevocationExternal, "in mode IRSA the trust policy of role %q decides who assumes it; to take the access back, change the trust policy too", role.arn))
+	if !generated(role.name) {
+		e.Warnings = append(e.Warnings, Verdictf(RevocationExternal, "in mode IRSA the trust policy of role %q decides who assumes it; to take the access back, change the trust policy too", role.arn))
+	}
 	if !role.known {
 		// A path would make the literal ARN wrong, and a pod doesn't heal from
 		// that.
@@ -310,10 +319,17 @@ func AWSTarget(arn, targetARN string) string {
 	return target
 }
 
-// AllowsAWS says whether a namespace may use a role, and the role that it
-// chains into where there is one.
-func AllowsAWS(s *settings.Settings, namespace, arn, targetARN string) settings.Decision {
-	d := s.AllowsRole(namespace, arn)
+// AllowsAWS says whether a ServiceAccount may use a role, and the role that it
+// chains into where there is one. A role that was created is for its
+// ServiceAccount only, as its name tells.
+func AllowsAWS(s *settings.Settings, namespace, serviceAccount, arn, targetARN string) settings.Decision {
+	d, name := s.AllowsRole(namespace, arn), parseRoleARN(arn).name
+	switch {
+	case ownedBy(name, namespace, serviceAccount):
+		d = s.AllowsRoleCreation(namespace)
+	case generated(name) && d == settings.Allowed:
+		d = settings.Excluded
+	}
 	if targetARN == "" || d != settings.Allowed {
 		return d
 	}

@@ -62,6 +62,11 @@ type Expansion struct {
 	// Annotations that the ServiceAccount needs.
 	Annotations map[string]string
 
+	// Sessions are what the pods may hold on to that isn't in the injection: when
+	// they change, pods must restart before what they were for may go. Empty
+	// where pods notice by themselves.
+	Sessions string
+
 	// Published says that every value of the injection and the annotations is
 	// known, so that the pods may have them.
 	Published bool

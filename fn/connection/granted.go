@@ -27,6 +27,10 @@ type Granted struct {
 	Target   string
 	Decision settings.Decision
 
+	// PartOf is the IAM name of the role that the object is a part of, empty for
+	// all else.
+	PartOf string
+
 	// Data says that the object holds a user's data.
 	Data bool
 
@@ -47,17 +51,21 @@ type grantKind struct {
 }
 
 var grantKinds = map[string]grantKind{
-	"serviceaccount": {kind: managedKind{namespaced: serviceAccountKind, cluster: serviceAccountKind}},
-	"role":           {kind: roleKind, family: FamilyAWS, types: []claim.ConnectionType{claim.TypeAWSRole}},
-	"association":    {kind: associationKind, family: FamilyAWS, types: []claim.ConnectionType{claim.TypeAWSRole}, granted: grantedRole},
-	"identity":       {kind: identityKind, family: FamilyAzure, types: []claim.ConnectionType{claim.TypeAzureManagedIdentity}},
-	"credential":     {kind: credentialKind, family: FamilyAzure, types: []claim.ConnectionType{claim.TypeAzureManagedIdentity}, granted: grantedIdentity},
-	"member":         {kind: memberKind, family: FamilyGoogle, types: []claim.ConnectionType{claim.TypeCloudSQL, claim.TypeGCPServiceAccount}, granted: grantedGoogleAccount},
+	"serviceaccount":      {kind: managedKind{namespaced: serviceAccountKind, cluster: serviceAccountKind}},
+	"role":                {kind: roleKind, family: FamilyAWS, types: []claim.ConnectionType{claim.TypeAWSRole}},
+	"association":         {kind: associationKind, family: FamilyAWS, types: []claim.ConnectionType{claim.TypeAWSRole}, granted: grantedRole},
+	ownedRoleGrant:        {kind: roleKind, family: FamilyAWS, types: []claim.ConnectionType{claim.TypeAWSRole}, granted: grantedOwnedRole},
+	policyGrant:           {kind: policyKind, family: FamilyAWS, types: []claim.ConnectionType{claim.TypeAWSRole}, granted: grantedPolicy},
+	attachmentGrant:       {kind: attachmentKind, family: FamilyAWS, types: []claim.ConnectionType{claim.TypeAWSRole}, granted: grantedAttachment},
+	policyAttachmentGrant: {kind: attachmentKind, family: FamilyAWS, types: []claim.ConnectionType{claim.TypeAWSRole}, granted: grantedPolicy},
+	"identity":            {kind: identityKind, family: FamilyAzure, types: []claim.ConnectionType{claim.TypeAzureManagedIdentity}},
+	"credential":          {kind: credentialKind, family: FamilyAzure, types: []claim.ConnectionType{claim.TypeAzureManagedIdentity}, granted: grantedIdentity},
+	"member":              {kind: memberKind, family: FamilyGoogle, types: []claim.ConnectionType{claim.TypeCloudSQL, claim.TypeGCPServiceAccount}, granted: grantedGoogleAccount},
 }
 
 func grantedRole(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
 	arn, target := text(o, "spec", "forProvider", "roleArn"), text(o, "spec", "forProvider", "targetRoleArn")
-	return AWSTarget(arn, target), AllowsAWS(s, namespace, arn, target)
+	return AWSTarget(arn, target), AllowsAWS(s, namespace, text(o, "spec", "forProvider", "serviceAccount"), arn, target)
 }
 
 func grantedIdentity(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
@@ -86,11 +94,16 @@ func GrantedBy(s *settings.Settings, namespace, key string, object map[string]an
 	if n < 1 {
 		return Granted{}, false
 	}
-	gk, ok := grantKinds[parts[n]]
+	grant := parts[n]
+	if strings.HasPrefix(grant, attachmentGrant+"-") {
+		// The policy's name follows.
+		grant = attachmentGrant
+	}
+	gk, ok := grantKinds[grant]
 	if !ok || !gk.kind.is(object) {
 		return Granted{}, false
 	}
-	g := Granted{Key: key, ServiceAccount: strings.Join(parts[:n], "."), Family: gk.family, Types: gk.types}
+	g := Granted{Key: key, ServiceAccount: strings.Join(parts[:n], "."), Family: gk.family, PartOf: partOf(object), Types: gk.types}
 	if gk.granted != nil {
 		g.Identity = true
 		g.Target, g.Decision = gk.granted(s, namespace, object)

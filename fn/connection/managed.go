@@ -155,14 +155,17 @@ func truncate(s string, n int) string {
 }
 
 // Hash of a list of strings, 10 hexadecimal digits.
-func Hash(parts ...string) string {
+func Hash(parts ...string) string { return digest(parts...)[:10] }
+
+// digest of a list of strings, 64 hexadecimal digits.
+func digest(parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {
 		h.Write([]byte(p))
 		// No part can hold this, so that ("a", "bc") differs from ("ab", "c").
 		h.Write([]byte{0})
 	}
-	return hex.EncodeToString(h.Sum(nil))[:10]
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // errNotExist is what crossplane-runtime's managed reconciler says of a

@@ -97,7 +97,7 @@ func Annotated(s *settings.Settings, namespace string, f Family, serviceAccount 
 	role, account := Annotation(serviceAccount, annotationRoleARN), Annotation(serviceAccount, annotationGoogleAccount)
 	switch {
 	case f == FamilyAWS && role != "":
-		return s.AllowsRole(namespace, role), true
+		return AllowsAWS(s, namespace, text(serviceAccount, "metadata", "name"), role, ""), true
 	case f == FamilyGoogle && account != "":
 		return s.AllowsGoogleServiceAccount(namespace, account), true
 	default:

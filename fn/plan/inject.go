@@ -93,6 +93,10 @@ func (p *planner) inject() {
 	}
 }
 
+// sessions stand beside the annotations in what an injection's hash is of. No
+// annotation has this name.
+const sessions = "sessions"
+
 // injection of a service, from the connections whose values are known. The first
 // publication waits for the ServiceAccount, or pods would be refused. Once
 // published, an injection is not withdrawn because a ServiceAccount, or an
@@ -115,6 +119,9 @@ func (p *planner) injection(s *Service) (*claim.Injection, connection.Verdict) {
 		parts = append(parts, c.Injection)
 		for k, v := range c.Annotations {
 			annotations[k] = p.annotation(s, k, v)
+		}
+		if c.Sessions != "" {
+			annotations[sessions] = c.Sessions
 		}
 	}
 	if len(parts) == 0 {

@@ -179,7 +179,8 @@ func (p *planner) needs(g connection.Granted, object map[string]any) []connectio
 // worksWithout says whether a connection works without an object that it once
 // needed: it is ready by its own grants, and no pod can pre-date its injection.
 // What holds data goes only with its connection, and a ServiceAccount only with
-// its service, since running pods refresh their tokens through it.
+// its service, since running pods refresh their tokens through it. A policy that
+// has left its role's list is no pod's to hold on to.
 func (p *planner) worksWithout(g connection.Granted, n connection.Need) bool {
 	if g.Data || len(g.Types) == 0 {
 		return false
@@ -187,6 +188,10 @@ func (p *planner) worksWithout(g connection.Granted, n connection.Need) bool {
 	for c := range p.connections {
 		if c.need() == n {
 			s := c.service
+			if g.PartOf != "" && c.CreatesRole(g.PartOf) {
+				// The role stays, and loses what the claim no longer gives it.
+				return c.active && c.Ready()
+			}
 			return c.active && c.Ready() && s.workload.readable && s.Rollout != nil && s.Rollout.Current
 		}
 	}

@@ -56,6 +56,50 @@ func (s *Settings) AllowsRole(namespace, arn string) Decision {
 	return Excluded
 }
 
+// AllowsRoleCreation says whether a namespace may have IAM roles created.
+func (s *Settings) AllowsRoleCreation(namespace string) Decision {
+	switch {
+	case s.AWS == nil || s.AWS.CreateRoles == nil:
+		return Absent
+	case matches(s.AWS.CreateRoles.Namespaces, namespace):
+		return Allowed
+	default:
+		return Excluded
+	}
+}
+
+// AllowsPolicy says whether a role that is created for a namespace may have a
+// managed policy, by its ARN.
+func (s *Settings) AllowsPolicy(namespace, arn string) Decision {
+	d := s.AllowsRoleCreation(namespace)
+	switch {
+	case d != Allowed:
+		return d
+	case s.AWS.CreateRoles.AllowedPolicyARNs == nil:
+		return Absent
+	case matches(*s.AWS.CreateRoles.AllowedPolicyARNs, arn):
+		return Allowed
+	default:
+		return Excluded
+	}
+}
+
+// AllowsInlinePolicy says whether a role that is created for a namespace may
+// have a policy document that the claim brings.
+func (s *Settings) AllowsInlinePolicy(namespace string) Decision {
+	d := s.AllowsRoleCreation(namespace)
+	switch {
+	case d != Allowed:
+		return d
+	case s.AWS.CreateRoles.AllowInlinePolicies == nil:
+		return Absent
+	case *s.AWS.CreateRoles.AllowInlinePolicies:
+		return Allowed
+	default:
+		return Excluded
+	}
+}
+
 // AllowsIdentity says whether a namespace may use an Azure managed identity.
 // Azure compares names without regard to case, and so does the list.
 func (s *Settings) AllowsIdentity(namespace, subscription, resourceGroup, identity string) Decision {

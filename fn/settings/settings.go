@@ -34,6 +34,10 @@ const (
 	// PolicyDelete deletes it.
 	PolicyDelete = "Delete"
 
+	// rolePath keeps created roles apart, so that the provider's own rights
+	// can be limited to them.
+	rolePath = "/serviceconnections/"
+
 	clusterProviderConfig = "ClusterProviderConfig"
 	defaultName           = "default"
 )
@@ -86,6 +90,9 @@ func (s *Settings) setDefaults() {
 		setDefault(&a.IPFamily, ipv4)
 		setDefault(&a.Partition, partition(a.Region))
 		a.ProviderConfigRef = providerConfig(a.ProviderConfigRef)
+		if a.CreateRoles != nil {
+			setDefault(&a.CreateRoles.Path, rolePath)
+		}
 	}
 	if a := s.Azure; a != nil {
 		setDefault(&a.Environment, azurePublicCloud)

@@ -18,6 +18,8 @@ var (
 	accountPattern     = regexp.MustCompile(`^[0-9]{12}$`)
 	regionPattern      = regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+)+-[0-9]+$`)
 	eksPattern         = regexp.MustCompile(`^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$`)
+	policyARNPattern   = regexp.MustCompile(`^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/([!-~]{1,512}/)?[\w+=,.@-]{1,128}$`)
+	rolePathPattern    = regexp.MustCompile(`^/([\w+=,.@-]+/)*$`)
 	partitionPattern   = regexp.MustCompile(`^aws(-[a-z]+)*$`)
 	uuidPattern        = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 	projectPattern     = regexp.MustCompile(`^([a-z0-9][a-z0-9.-]*:)?[a-z][a-z0-9-]{4,28}[a-z0-9]$`)
@@ -57,6 +59,7 @@ func (v *validator) aws(a *v1beta1.AWS, p *field.Path) {
 		v.issuer(p.Child("oidcIssuer"), a.OIDCIssuer)
 	}
 	v.providerConfig(a.ProviderConfigRef, p.Child("providerConfigRef"))
+	v.createRoles(a.CreateRoles, p.Child("createRoles"))
 	if a.AllowedRoles == nil {
 		return
 	}
@@ -64,6 +67,31 @@ func (v *validator) aws(a *v1beta1.AWS, p *field.Path) {
 		rp := p.Child("allowedRoles").Index(i)
 		v.required(rp.Child("pattern"), r.Pattern, "name the roles, such as my-app-*")
 		v.namespaces(rp.Child("namespaces"), r.Namespaces)
+	}
+}
+
+func (v *validator) createRoles(c *v1beta1.RoleCreation, p *field.Path) {
+	if c == nil {
+		return
+	}
+	if c.Namespaces == nil {
+		v.errs = append(v.errs, field.Required(p.Child("namespaces"), `name the namespaces, "*" for all, or [] for none`))
+	}
+	for i, n := range c.Namespaces {
+		v.required(p.Child("namespaces").Index(i), n, `name a namespace, or "*" for all`)
+	}
+	if len(c.Namespaces) > 0 || c.PermissionsBoundaryARN != "" {
+		// Without a boundary, whoever may write a policy may grant everything.
+		v.form(p.Child("permissionsBoundaryArn"), c.PermissionsBoundaryARN, policyARNPattern, "must be the ARN of a managed policy that bounds what created roles can do")
+	}
+	v.form(p.Child("path"), c.Path, rolePathPattern, "must be a path such as /serviceconnections/, with a slash at both ends")
+	if c.AllowedPolicyARNs == nil {
+		return
+	}
+	for i, arn := range *c.AllowedPolicyARNs {
+		if ap := p.Child("allowedPolicyArns").Index(i); !strings.HasPrefix(arn, "arn:") {
+			v.errs = append(v.errs, field.Invalid(ap, arn, "must be the ARN of a managed policy, or a pattern of ARNs that begins with arn:"))
+		}
 	}
 }
 

@@ -90,6 +90,45 @@ type AWS struct {
 	//
 	// +optional
 	AllowedRoles *[]RoleRule `json:"allowedRoles,omitempty"`
+
+	// CreateRoles says which namespaces may have roles created, and with what.
+	// Absent: no new grants.
+	//
+	// +optional
+	CreateRoles *RoleCreation `json:"createRoles,omitempty"`
+}
+
+// A RoleCreation lets namespaces have IAM roles created.
+type RoleCreation struct {
+	// Namespaces that may have roles created. A * stands for any characters.
+	// Empty: none, and roles that were created are withdrawn.
+	Namespaces []string `json:"namespaces"`
+
+	// PermissionsBoundaryARN is the managed policy that bounds what any created
+	// role can do. Required unless namespaces is empty.
+	//
+	// +optional
+	PermissionsBoundaryARN string `json:"permissionsBoundaryArn,omitempty"`
+
+	// Path of the created roles and policies. Defaults to
+	// /serviceconnections/.
+	//
+	// +optional
+	Path string `json:"path,omitempty"`
+
+	// AllowedPolicyARNs are patterns of the managed policies that created roles
+	// may have. A * stands for any characters. Absent: no new ones. Empty: none,
+	// and those that created roles have are withdrawn.
+	//
+	// +optional
+	AllowedPolicyARNs *[]string `json:"allowedPolicyArns,omitempty"`
+
+	// AllowInlinePolicies says whether claims may bring policy documents of
+	// their own. Absent: no new ones. False: none, and those that created roles
+	// have are withdrawn.
+	//
+	// +optional
+	AllowInlinePolicies *bool `json:"allowInlinePolicies,omitempty"`
 }
 
 // A RoleRule lets namespaces use roles.

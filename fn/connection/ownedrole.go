@@ -1,0 +1,401 @@
+package connection
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/settings"
+)
+
+var (
+	policyKind     = newManagedKind("Policy", "policies", "iam.aws", "upbound.io", "v1beta1", "v1beta1")
+	attachmentKind = newManagedKind("RolePolicyAttachment", "rolepolicyattachments", "iam.aws", "upbound.io", "v1beta1", "v1beta1")
+)
+
+// The grants of a role that is created. That of a managed policy's attachment
+// goes on with the policy's name.
+const (
+	ownedRoleGrant        = "ownedrole"
+	policyGrant           = "policy"
+	policyAttachmentGrant = "policyattachment"
+	attachmentGrant       = "attachment"
+)
+
+// A generated IAM name is sc-<cluster>-<namespace>-<role>- and two hashes, of
+// 64 characters at most (AWS IAM API reference, CreateRole). The first is of the
+// ServiceAccount that the role is for, so that a name tells whose it is. The
+// second is of all that makes the name unique. It is as long as it is because
+// provider-aws takes over a role that has the name already: two teams whose
+// names are cut to the same must not be able to meet.
+const (
+	ownedPrefix  = "sc-"
+	nameLength   = 64
+	ownerLength  = 8
+	uniqueLength = 16
+)
+
+var ownedPattern = regexp.MustCompile(`^sc-.*-[0-9a-f]{24}$`)
+
+// notInName are the characters that IAM doesn't take in a name.
+var notInName = regexp.MustCompile(`[^\w+=,.@-]`)
+
+// generated says whether an IAM name has the form of those that are generated.
+func generated(name string) bool { return ownedPattern.MatchString(name) }
+
+// ownedBy says whether a generated IAM name is of a ServiceAccount.
+func ownedBy(name, namespace, serviceAccount string) bool {
+	return generated(name) && name[len(name)-ownerLength-uniqueLength:len(name)-uniqueLength] == digest(namespace, serviceAccount)[:ownerLength]
+}
+
+// ownedName is the IAM name of the role that the connection creates under a
+// path. What a provider can't change in place makes another name, and so does
+// the mode: pods of the old one need the old trust policy until they restart.
+func (c Context) ownedName(path string) string {
+	s, ns, sa, role := c.Settings, c.Claim.Namespace, c.ServiceAccount, c.Connection.Role
+	hash := digest(ns, sa)[:ownerLength] + digest(s.Cluster.Name, s.AWS.Mode, path, ns, sa, role)[:uniqueLength]
+	parts := []string{notInName.ReplaceAllString(s.Cluster.Name, "-"), ns, role}
+	return ownedPrefix + strings.Join(shorten(parts, nameLength-len(ownedPrefix)-len(hash)-len(parts)), "-") + "-" + hash
+}
+
+// shorten the longest of some parts until all have room.
+func shorten(parts []string, room int) []string {
+	for len(strings.Join(parts, "")) > room {
+		longest := 0
+		for i := range parts {
+			if len(parts[i]) > len(parts[longest]) {
+				longest = i
+			}
+		}
+		parts[longest] = parts[longest][:len(parts[longest])-1]
+	}
+	return parts
+}
+
+// iamARN of something in the cluster's account, such as role/path/name.
+func iamARN(s *settings.Settings, resource string) string {
+	return "arn:" + s.AWS.Partition + ":iam::" + s.AWS.AccountID + ":" + resource
+}
+
+// An owned role is one that the connection creates.
+type owned struct {
+	Context
+
+	name, path, boundary string
+}
+
+func (o owned) arn() string       { return iamARN(o.Settings, "role"+o.path+o.name) }
+func (o owned) policyARN() string { return iamARN(o.Settings, "policy"+o.path+o.name) }
+
+// owned role of the connection. Where the settings don't say any more with what
+// to create roles, the observed one tells.
+func (c Context) owned() (owned, bool) {
+	if r := c.Settings.AWS.CreateRoles; r != nil {
+		return owned{Context: c, name: c.ownedName(r.Path), path: r.Path, boundary: r.PermissionsBoundaryARN}, true
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.Observed.Composed)) {
+		object := c.Observed.Object(key)
+		if !strings.HasPrefix(key, c.ServiceAccount+"."+ownedRoleGrant+".") || !roleKind.is(object) {
+			continue
+		}
+		path := text(object, "spec", "forProvider", "path")
+		if name := c.ownedName(path); name == Annotation(object, externalName) {
+			return owned{Context: c, name: name, path: path, boundary: text(object, "spec", "forProvider", "permissionsBoundary")}, true
+		}
+	}
+	return owned{}, false
+}
+
+// ownedRole creates the role, with a trust policy that lets in the service's
+// ServiceAccount only, and connects to it as to any other.
+func (c Context) ownedRole() Expansion {
+	ns := c.Claim.Namespace
+	e := Expansion{Family: FamilyAWS, Decision: c.Settings.AllowsRoleCreation(ns)}
+	o, ok := c.owned()
+	switch {
+	case e.Decision.Revokes():
+		return blocked(e, Verdictf(NotAllowed, "namespace %q may not have the role %q created by the cluster settings; ask the platform team to add it to aws.createRoles.namespaces", ns, c.Connection.Role))
+	case !ok, e.Decision == settings.Absent && !o.connected():
+		return blocked(e, Verdictf(NotAllowed, "the cluster settings have no aws.createRoles that allows the role %q for namespace %q; ask the platform team to add it", c.Connection.Role, ns))
+	}
+	e.Identity = o.arn()
+	e.Target = AWSTarget(o.arn(), c.Connection.TargetRoleARN)
+	if t := c.Connection.TargetRoleARN; t != "" && e.Decision == settings.Allowed {
+		e.Decision = AllowsAWS(c.Settings, ns, c.ServiceAccount, o.arn(), t)
+	}
+	role := o.role()
+	e.Grants = []Grant{role}
+	refused := o.policies(&e)
+	if v := o.mismatch(role); v.Reason != "" {
+		e.Verdict = v
+		return e
+	}
+	verdict := refused
+	for _, g := range e.Grants {
+		verdict = First(verdict, c.state(g))
+	}
+	if verdict.Reason == notExist {
+		verdict.Reason = ProviderError
+	}
+	inUse := roleState{roleARN: parseRoleARN(o.arn()), known: true, verdict: verdict}
+	if verdict.Reason != "" {
+		// Not before all of the new role is there do the pods leave the old one.
+		o.Context, inUse = c.formerRole(inUse)
+	}
+	e.Verdict = verdict
+	if o.Settings.AWS.Mode == settings.ModeIRSA {
+		return o.irsa(e, inUse)
+	}
+	return o.podIdentity(e, inUse)
+}
+
+// connected says whether the ServiceAccount has the role already. In mode IRSA the
+// role itself lets it in.
+func (o owned) connected() bool {
+	return o.Settings.AWS.Mode == settings.ModeIRSA || text(o.Observed.Object(o.associationKey()), "spec", "forProvider", "roleArn") == o.arn()
+}
+
+// formerRole is the role that the ServiceAccount has now, where it is another
+// than the one that is asked for, and may still be used.
+func (c Context) formerRole(asked roleState) (Context, roleState) {
+	arn, target := Annotation(c.observedServiceAccount(), annotationRoleARN), ""
+	if c.Settings.AWS.Mode == settings.ModePodIdentity {
+		association := c.Observed.Object(c.associationKey())
+		arn, target = text(association, "spec", "forProvider", "roleArn"), text(association, "spec", "forProvider", "targetRoleArn")
+	}
+	if arn == "" || arn == asked.arn || AllowsAWS(c.Settings, c.Claim.Namespace, c.ServiceAccount, arn, target).Revokes() {
+		return c, asked
+	}
+	former := c
+	former.Connection.TargetRoleARN = target
+	return former, roleState{roleARN: parseRoleARN(arn), known: true, verdict: asked.verdict}
+}
+
+// role that is created.
+func (o owned) role() Grant {
+	forProvider := map[string]any{
+		"assumeRolePolicy":    o.trustPolicy(),
+		"forceDetachPolicies": true,
+		"path":                o.path,
+	}
+	if o.boundary != "" {
+		forProvider["permissionsBoundary"] = o.boundary
+	}
+	return o.part(roleKind, ownedRoleGrant, o.name, forProvider, o.arn())
+}
+
+// part of an owned role. What provider-aws calls a role or policy by is its IAM
+// name, from which and the path it makes the policy's ARN; an attachment's name it
+// chooses itself (provider-aws, config/externalname.go). The name of the object
+// doesn't hold the claim's, so that another claim that asks for the same meets it.
+func (o owned) part(kind managedKind, grant, external string, forProvider map[string]any, identity ...string) Grant {
+	key := o.key(grant, identity...)
+	grant, _, _ = strings.Cut(grant, "-")
+	return o.grant(managedResource{
+		kind: kind, key: key, name: o.sharedName(key, grant), externalName: external,
+		policies: manage, providerConfig: o.Settings.AWS.ProviderConfigRef, forProvider: forProvider,
+	})
+}
+
+func (o owned) attachment(grant, policyARN string) Grant {
+	return o.part(attachmentKind, grant, "", map[string]any{"role": o.name, "policyArn": policyARN}, o.arn(), policyARN)
+}
+
+// policies of the role, as far as the cluster settings allow them: the grants
+// are added to the expansion. The verdict says which one isn't allowed.
+func (o owned) policies(e *Expansion) Verdict {
+	ns, create := o.Claim.Namespace, o.Connection.Create
+	var refused Verdict
+	for _, arn := range create.PolicyARNs {
+		name := strings.ReplaceAll(arn[strings.LastIndexByte(arn, '/')+1:], ".", "-")
+		g := o.attachment(attachmentGrant+"-"+name, arn)
+		d := o.Settings.AllowsPolicy(ns, arn)
+		switch {
+		case d == settings.Allowed:
+			e.Grants = append(e.Grants, g)
+		case d == settings.Absent && text(o.Observed.Object(g.Key), "spec", "forProvider", "policyArn") == arn:
+			e.Grants = append(e.Grants, g)
+			e.Warnings = append(e.Warnings, Verdictf(AllowListAbsent, "the cluster settings have no list that allows policy %q; it stays because it is in use, and nothing new is granted", arn))
+		default:
+			refused = First(refused, Verdictf(NotAllowed, "a role of namespace %q may not have policy %q by the cluster settings; ask the platform team to add it to aws.createRoles.allowedPolicyArns", ns, arn))
+		}
+	}
+	if create.Policy == nil {
+		return refused
+	}
+	return First(refused, o.inlinePolicy(e))
+}
+
+// inlinePolicy that the claim brings.
+func (o owned) inlinePolicy(e *Expansion) Verdict {
+	document, err := o.Connection.Create.Policy.JSON()
+	if err != nil {
+		return Verdictf(InvalidField, "the policy of role %q can't be written: %s", o.Connection.Role, err)
+	}
+	if other := o.otherDocument(document); other != "" {
+		return Verdictf(ServiceAccountConflict, "services %q and %q give the role %q of ServiceAccount %q two policies; write the same policy for both, or use another serviceAccountName for one", o.Service.Name, other, o.Connection.Role, o.ServiceAccount)
+	}
+	policy := o.part(policyKind, policyGrant, o.name, map[string]any{"path": o.path, "policy": document}, o.arn())
+	grants := []Grant{policy, o.attachment(policyAttachmentGrant, o.policyARN())}
+	d := o.Settings.AllowsInlinePolicy(o.Claim.Namespace)
+	switch {
+	case d == settings.Allowed:
+		e.Grants = append(e.Grants, grants...)
+	case d == settings.Absent && text(o.Observed.Object(policy.Key), "spec", "forProvider", "policy") == document:
+		e.Grants = append(e.Grants, grants...)
+		e.Warnings = append(e.Warnings, Verdictf(AllowListAbsent, "the cluster settings don't say whether policy documents of claims are allowed; that of role %q stays because it is in use, and nothing new is granted", o.Connection.Role))
+	default:
+		return Verdictf(NotAllowed, "a role of namespace %q may not have a policy document of its own by the cluster settings; name managed policies in policyArns, or ask the platform team for aws.createRoles.allowInlinePolicies", o.Claim.Namespace)
+	}
+	return Verdict{}
+}
+
+// otherDocument is the service of the claim that asks for another policy document
+// for the same role, empty where there is none.
+func (o owned) otherDocument(document string) string {
+	for i := range o.Claim.Services {
+		s := &o.Claim.Services[i]
+		if sa, _ := o.Claim.ServiceAccount(s.Service); sa != o.ServiceAccount {
+			continue
+		}
+		for _, e := range s.Entries {
+			if e.Type != claim.TypeAWSRole || e.Role != o.Connection.Role || e.Create == nil || e.Create.Policy == nil {
+				continue
+			}
+			if d, err := e.Create.Policy.JSON(); err != nil || d != document {
+				return s.Name
+			}
+		}
+	}
+	return ""
+}
+
+// mismatch says that the role was created elsewhere.
+func (o owned) mismatch(role Grant) Verdict {
+	arn := text(o.Observed.Object(role.Key), "status", "atProvider", "arn")
+	if arn == "" || parseRoleARN(arn).same(parseRoleARN(o.arn())) {
+		return Verdict{}
+	}
+	return Verdictf(IdentityMismatch, "Role %q is %q, not the role %q that is to be created; the provider's credentials are of another account, or somebody changed the object", text(role.Object, "metadata", "name"), arn, o.arn())
+}
+
+// The parts of a trust policy: AWS IAM user guide, "IAM JSON policy elements
+// reference". They are structs, and the maps of encoding/json are in order, so
+// that equal roles have equal policies.
+type (
+	trustPolicy struct {
+		Version   string
+		Statement []trustStatement
+	}
+	trustStatement struct {
+		Effect    string
+		Principal map[string]string
+		Action    []string
+		Condition trustCondition
+	}
+	trustCondition struct {
+		StringEquals map[string]string
+	}
+)
+
+// trustPolicy that lets in the ServiceAccount only, and only in this cluster: by
+// the session tags of EKS Pod Identity (EKS user guide, "Grant Pods access to AWS
+// resources based on tags"), or by the claims of its token (EKS user guide, "Assign
+// IAM roles to Kubernetes service accounts").
+func (o owned) trustPolicy() string {
+	aws, ns, sa := o.Settings.AWS, o.Claim.Namespace, o.ServiceAccount
+	s := trustStatement{
+		Effect:    "Allow",
+		Principal: map[string]string{"Service": "pods.eks.amazonaws.com"},
+		Action:    []string{"sts:AssumeRole", "sts:TagSession"},
+		Condition: trustCondition{StringEquals: map[string]string{
+			"aws:SourceAccount":                         aws.AccountID,
+			"aws:RequestTag/eks-cluster-arn":            fmt.Sprintf("arn:%s:eks:%s:%s:cluster/%s", aws.Partition, aws.Region, aws.AccountID, aws.ClusterName),
+			"aws:RequestTag/kubernetes-namespace":       ns,
+			"aws:RequestTag/kubernetes-service-account": sa,
+		}},
+	}
+	if aws.Mode == settings.ModeIRSA {
+		issuer := strings.TrimPrefix(aws.OIDCIssuer, "https://")
+		s.Principal = map[string]string{"Federated": iamARN(o.Settings, "oidc-provider/"+issuer)}
+		s.Action = []string{"sts:AssumeRoleWithWebIdentity"}
+		s.Condition.StringEquals = map[string]string{
+			issuer + ":aud": irsaAudience,
+			issuer + ":sub": "system:serviceaccount:" + ns + ":" + sa,
+		}
+	}
+	b, err := json.Marshal(trustPolicy{Version: "2012-10-17", Statement: []trustStatement{s}})
+	if err != nil {
+		// Strings can always be written. If not, IAM refuses the role.
+		return ""
+	}
+	return string(b)
+}
+
+// sessions of a created role that running pods may have: they end as the role
+// is deleted.
+func (c Context) sessions(association Grant) string {
+	arn := c.roleInUse(association)
+	if arn == "" {
+		arn = text(association.Object, "spec", "forProvider", "roleArn")
+	}
+	if !generated(parseRoleARN(arn).name) {
+		return ""
+	}
+	return arn
+}
+
+// reserved says that a role is named as those that are created are. It would be
+// another ServiceAccount's.
+func reserved(arns ...string) Verdict {
+	for _, arn := range arns {
+		if name := arn[strings.LastIndexByte(arn, '/')+1:]; generated(name) {
+			return Verdictf(InvalidField, "role %q has the form of the names that the function generates, and is for one ServiceAccount only; write its base name in role, and create beside it", name)
+		}
+	}
+	return Verdict{}
+}
+
+// grantedOwnedRole and the others say what a part of a created role grants.
+func grantedOwnedRole(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
+	return ownedTarget(s, Annotation(o, externalName)), s.AllowsRoleCreation(namespace)
+}
+
+func grantedPolicy(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
+	return ownedTarget(s, partOf(o)), s.AllowsInlinePolicy(namespace)
+}
+
+func grantedAttachment(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
+	return ownedTarget(s, partOf(o)), s.AllowsPolicy(namespace, text(o, "spec", "forProvider", "policyArn"))
+}
+
+func ownedTarget(s *settings.Settings, name string) string {
+	if s.AWS == nil {
+		return ""
+	}
+	return AWSTarget(iamARN(s, "role/"+name), "")
+}
+
+// partOf is the name of the role that an object is a part of, empty for all that
+// can be there without one.
+func partOf(object map[string]any) string {
+	switch {
+	case attachmentKind.is(object):
+		return text(object, "spec", "forProvider", "role")
+	case policyKind.is(object):
+		return Annotation(object, externalName)
+	default:
+		return ""
+	}
+}
+
+// CreatesRole says whether a connection creates the role of an IAM name.
+func (e *Expansion) CreatesRole(name string) bool {
+	return slices.ContainsFunc(e.Grants, func(g Grant) bool {
+		return roleKind.is(g.Object) && generated(name) && Annotation(g.Object, externalName) == name
+	})
+}
