@@ -52,6 +52,7 @@ func disturb(t *testing.T) *team {
 
 func disturbedCluster(t *testing.T) *cluster {
 	t.Helper()
+	long(t)
 	c, err := disturbed()
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +63,8 @@ func disturbedCluster(t *testing.T) *cluster {
 }
 
 // long tests are left out with -short: they wait until Crossplane, which steps
-// back for up to a minute, has tried again.
+// back for up to a minute, has tried again, or count what a machine that is busy
+// with other tests does more of.
 func long(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
