@@ -8,6 +8,7 @@ import (
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/settings"
+	"github.com/serviceconnections/function-service-connections/fn/trust"
 	"github.com/serviceconnections/function-service-connections/input/v1beta1"
 )
 
@@ -235,5 +236,43 @@ func TestShorten(t *testing.T) {
 	got := strings.Join(shorten([]string{"production", "a-very-long-namespace", "uploads"}, 24), " ")
 	if want := "producti a-very-lo uploads"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestOwnedTrust holds that the trust policy of a created role lets in its own
+// ServiceAccount, by the rules that roles of the team's own are checked by, and no
+// other.
+func TestOwnedTrust(t *testing.T) {
+	t.Parallel()
+
+	for name, mode := range map[string]string{"PodIdentity": `{}`, "IRSA": irsaSettings} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newContext(t, createSettings, expandCase{settings: mode, connection: `{type: awsRole, role: uploads, create: {}}`})
+			o, _ := c.owned()
+			aws := c.Settings.AWS
+			its := trust.Subject{
+				Mode: trust.Mode(aws.Mode), Partition: aws.Partition, AccountID: aws.AccountID, Region: aws.Region,
+				ClusterName: aws.ClusterName, OIDCIssuer: aws.OIDCIssuer,
+				Namespace: c.Claim.Namespace, ServiceAccount: c.ServiceAccount,
+			}
+			check := func(s trust.Subject) string {
+				return trust.Check(trust.Role{ARN: o.arn(), Policy: o.trustPolicy()}, s).Reason
+			}
+			if got := check(its); got != "" {
+				t.Errorf("its own ServiceAccount is told %s", got)
+			}
+			for what, change := range map[string]func(*trust.Subject){
+				"ServiceAccount": func(s *trust.Subject) { s.ServiceAccount = "shop-web" },
+				"namespace":      func(s *trust.Subject) { s.Namespace = "team-b" },
+				"cluster":        func(s *trust.Subject) { s.ClusterName, s.OIDCIssuer = "other", "https://oidc.example.com/id/2" },
+			} {
+				other := its
+				change(&other)
+				if check(other) == "" {
+					t.Errorf("another %s is let in", what)
+				}
+			}
+		})
 	}
 }
