@@ -340,7 +340,7 @@ func TestNotThereYet(t *testing.T) {
 		wantIdentity := fmt.Sprintf(`managed identity %q does not exist in resource group "rg-shop"; create it, or correct the name`, identity)
 		team.awaitMessage("api", claim.TypeAzureManagedIdentity, "IdentityNotFound", func(m string) bool { return m == wantIdentity })
 		team.cloud.AddRole("/", role)
-		team.cloud.AddIdentity(armID(identity))
+		team.cloud.AddIdentity(armID(identity), tenantID)
 		team.awaitReason("api", claim.TypeAWSRole, "Connected")
 		team.awaitReason("api", claim.TypeAzureManagedIdentity, "Connected")
 		team.awaitReady()

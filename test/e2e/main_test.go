@@ -10,9 +10,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/go-logr/logr"
-	"sigs.k8s.io/controller-runtime/pkg/log"
-
 	"github.com/serviceconnections/function-service-connections/test/e2e/cloud"
 	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
 	"github.com/serviceconnections/function-service-connections/test/modules"
@@ -69,8 +66,6 @@ var running struct {
 }
 
 func TestMain(m *testing.M) {
-	// What providers log of a cluster that is disturbed says nothing.
-	log.SetLogger(logr.Discard())
 	code := m.Run()
 	for _, stop := range running.stop {
 		if err := stop(code != 0); err != nil {
@@ -125,12 +120,15 @@ func newCloud() *cloud.Cloud {
 	c := cloud.New()
 	c.AddRole("/", "my-app-s3-access")
 	c.AddRole("/apps/", "my-app-other")
-	c.AddIdentity(armID("shop"))
-	c.AddIdentity(armID("other"))
+	c.AddIdentity(armID("shop"), tenantID)
+	c.AddIdentity(armID("other"), tenantID)
 	c.AddGoogleAccount("sql-client@my-project-123456.iam.gserviceaccount.com")
 	c.AddGoogleAccount("other-client@my-project-123456.iam.gserviceaccount.com")
 	return c
 }
+
+// tenantID of the tests' settings.
+const tenantID = "00000000-0000-0000-0000-000000000001"
 
 func armID(name string) string {
 	return "/subscriptions/00000000-0000-0000-0000-000000000002/resourceGroups/rg-shop/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + name

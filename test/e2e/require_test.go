@@ -116,7 +116,7 @@ spec: {schedule: "* * * * *", concurrencyPolicy: Forbid, jobTemplate: {spec: {ba
 		team.apply(deployment("plain"))
 		team.awaitPods("plain", 1)
 
-		team.cloud.AddIdentity(armID(late))
+		team.cloud.AddIdentity(armID(late), tenantID)
 		team.awaitReady()
 		for name := range cases {
 			team.t.Run(name, func(t *testing.T) {

@@ -361,7 +361,7 @@ func TestAzureLimit(t *testing.T) {
 	t.Parallel()
 	eachMode(t, func(tm *team) {
 		full := armID("full-" + tm.namespace)
-		tm.cloud.AddIdentity(full)
+		tm.cloud.AddIdentity(full, tenantID)
 		for i := range 20 {
 			tm.cloud.AddCredential(full, fmt.Sprintf("by-hand-%d", i), "https://issuer.example.org", fmt.Sprintf("system:serviceaccount:x:%s-%d", tm.namespace, i))
 		}

@@ -17,7 +17,7 @@ func (c identities) observe(m *managedResource) (observation, error) {
 		return observation{}, nil
 	}
 	return observation{exists: true, upToDate: true, at: map[string]any{
-		"id": i.id, "clientId": i.clientID, "principalId": i.principalID, "tenantId": "00000000-0000-0000-0000-000000000001",
+		"id": i.id, "clientId": i.clientID, "principalId": i.principalID, "tenantId": i.tenantID,
 	}}, nil
 }
 

@@ -43,7 +43,7 @@ type Cloud struct {
 type association struct{ cluster, namespace, serviceAccount, roleARN, targetRoleARN string }
 
 type identity struct {
-	id, clientID, principalID string
+	id, tenantID, clientID, principalID string
 
 	// credentials by name.
 	credentials map[string]credential
@@ -86,12 +86,12 @@ func (c *Cloud) AddAssociation(cluster, namespace, serviceAccount, roleARN strin
 	})
 }
 
-// AddIdentity of Azure by its resource id.
-func (c *Cloud) AddIdentity(id string) {
+// AddIdentity of Azure by its resource id, in a tenant.
+func (c *Cloud) AddIdentity(id, tenantID string) {
 	c.do(func() {
 		n := c.id("")
 		c.identities[fold(id)] = &identity{
-			id: id, clientID: "c0000000-0000-0000-0000-" + pad(n), principalID: "p0000000-0000-0000-0000-" + pad(n),
+			id: id, tenantID: tenantID, clientID: "c0000000-0000-0000-0000-" + pad(n), principalID: "p0000000-0000-0000-0000-" + pad(n),
 			credentials: map[string]credential{},
 		}
 	})

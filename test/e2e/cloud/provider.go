@@ -78,6 +78,8 @@ var providers = map[string][]kinds{
 // Run the controllers of providers, for a cluster that has their
 // CustomResourceDefinitions, until the context is done or the returned function is called.
 func (c *Cloud) Run(ctx context.Context, cfg *rest.Config, names ...string) (stop func() error, err error) {
+	// What providers log of a cluster that is disturbed or stopped says nothing.
+	ctrl.SetLogger(logr.Discard())
 	ctx, cancel := context.WithCancel(ctx)
 	running := sync.WaitGroup{}
 	var mu sync.Mutex
