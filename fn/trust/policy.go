@@ -160,9 +160,11 @@ func (p *principal) UnmarshalJSON(b []byte) error {
 // UnmarshalJSON of one value or a list of them. A condition's values may be
 // booleans and numbers.
 func (l *list) UnmarshalJSON(b []byte) error {
+	// It has no fields that could be there twice, so it needs no strict decoding,
+	// which reads everything two times.
 	var v any
-	if err := decode(b, &v); err != nil {
-		return err
+	if err := kjson.UnmarshalCaseSensitivePreserveInts(b, &v); err != nil {
+		return errMalformed
 	}
 	many, ok := v.([]any)
 	if !ok {
