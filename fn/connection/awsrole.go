@@ -160,18 +160,24 @@ func (c Context) trusts(role roleState) (finding Verdict, warnings []Verdict) {
 	if role.policy == "" || role.verdict.Reason == RoleNotFound {
 		return Verdict{}, nil
 	}
-	aws := c.Settings.AWS
-	noTags, _, _ := unstructured.NestedBool(c.Observed.Object(c.associationKey()), "spec", "forProvider", "disableSessionTags")
-	f := trust.Check(trust.Role{ARN: role.arn, Policy: role.policy}, trust.Subject{
-		Mode: trust.Mode(aws.Mode), Partition: aws.Partition, AccountID: aws.AccountID, Region: aws.Region,
-		ClusterName: aws.ClusterName, OIDCIssuer: aws.OIDCIssuer,
-		Namespace: c.Claim.Namespace, ServiceAccount: c.ServiceAccount, NoSessionTags: noTags,
-	})
+	who := c.trustSubject()
+	who.NoSessionTags, _, _ = unstructured.NestedBool(c.Observed.Object(c.associationKey()), "spec", "forProvider", "disableSessionTags")
+	f := trust.Check(trust.Role{ARN: role.arn, Policy: role.policy}, who)
 	v := Verdict{Reason: Reason(f.Reason), Message: f.Message}
 	if v.Reason != "" && !v.Blocks() {
 		return Verdict{}, []Verdict{v}
 	}
 	return v, nil
+}
+
+// trustSubject is the ServiceAccount as a role's trust policy tells it.
+func (c Context) trustSubject() trust.Subject {
+	aws := c.Settings.AWS
+	return trust.Subject{
+		Mode: trust.Mode(aws.Mode), Partition: aws.Partition, AccountID: aws.AccountID, Region: aws.Region,
+		ClusterName: aws.ClusterName, OIDCIssuer: aws.OIDCIssuer,
+		Namespace: c.Claim.Namespace, ServiceAccount: c.ServiceAccount,
+	}
 }
 
 // lastObserved ARN of a role, by what was made with it: the association, or in

@@ -1,8 +1,6 @@
 package connection
 
 import (
-	"encoding/json"
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -10,6 +8,7 @@ import (
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/settings"
+	"github.com/serviceconnections/function-service-connections/fn/trust"
 )
 
 var (
@@ -283,58 +282,8 @@ func (o owned) mismatch(role Grant) Verdict {
 	return Verdictf(IdentityMismatch, "Role %q is %q, not the role %q that is to be created; the provider's credentials are of another account, or somebody changed the object", text(role.Object, "metadata", "name"), arn, o.arn())
 }
 
-// The parts of a trust policy: AWS IAM user guide, "IAM JSON policy elements
-// reference". They are structs, and the maps of encoding/json are in order, so
-// that equal roles have equal policies.
-type (
-	trustPolicy struct {
-		Version   string
-		Statement []trustStatement
-	}
-	trustStatement struct {
-		Effect    string
-		Principal map[string]string
-		Action    []string
-		Condition trustCondition
-	}
-	trustCondition struct {
-		StringEquals map[string]string
-	}
-)
-
-// trustPolicy that lets in the ServiceAccount only, and only in this cluster: by
-// the session tags of EKS Pod Identity (EKS user guide, "Grant Pods access to AWS
-// resources based on tags"), or by the claims of its token (EKS user guide, "Assign
-// IAM roles to Kubernetes service accounts").
-func (o owned) trustPolicy() string {
-	aws, ns, sa := o.Settings.AWS, o.Claim.Namespace, o.ServiceAccount
-	s := trustStatement{
-		Effect:    "Allow",
-		Principal: map[string]string{"Service": "pods.eks.amazonaws.com"},
-		Action:    []string{"sts:AssumeRole", "sts:TagSession"},
-		Condition: trustCondition{StringEquals: map[string]string{
-			"aws:SourceAccount":                         aws.AccountID,
-			"aws:RequestTag/eks-cluster-arn":            fmt.Sprintf("arn:%s:eks:%s:%s:cluster/%s", aws.Partition, aws.Region, aws.AccountID, aws.ClusterName),
-			"aws:RequestTag/kubernetes-namespace":       ns,
-			"aws:RequestTag/kubernetes-service-account": sa,
-		}},
-	}
-	if aws.Mode == settings.ModeIRSA {
-		issuer := strings.TrimPrefix(aws.OIDCIssuer, "https://")
-		s.Principal = map[string]string{"Federated": iamARN(o.Settings, "oidc-provider/"+issuer)}
-		s.Action = []string{"sts:AssumeRoleWithWebIdentity"}
-		s.Condition.StringEquals = map[string]string{
-			issuer + ":aud": irsaAudience,
-			issuer + ":sub": "system:serviceaccount:" + ns + ":" + sa,
-		}
-	}
-	b, err := json.Marshal(trustPolicy{Version: "2012-10-17", Statement: []trustStatement{s}})
-	if err != nil {
-		// Strings can always be written. If not, IAM refuses the role.
-		return ""
-	}
-	return string(b)
-}
+// trustPolicy that lets in the ServiceAccount only, and only in this cluster.
+func (o owned) trustPolicy() string { return trust.Scoped(o.trustSubject()) }
 
 // sessions of a created role that running pods may have: they end as the role
 // is deleted.

@@ -56,6 +56,26 @@ const servicePodIdentity = "pods.eks.amazonaws.com"
 // audience of the tokens that EKS's webhook asks for in mode IRSA.
 const audience = "sts.amazonaws.com"
 
+// clusterARN of the EKS cluster.
+func (s Subject) clusterARN() string {
+	return "arn:" + s.Partition + ":eks:" + s.Region + ":" + s.AccountID + ":cluster/" + s.ClusterName
+}
+
+// issuer without its scheme, as IAM names it.
+func (s Subject) issuer() string {
+	return strings.TrimSuffix(strings.TrimPrefix(s.OIDCIssuer, "https://"), "/")
+}
+
+// providerARN of the cluster's OIDC provider in IAM.
+func (s Subject) providerARN() string {
+	return "arn:" + s.Partition + ":iam::" + s.AccountID + ":oidc-provider/" + s.issuer()
+}
+
+// sub is the subject of the service account's tokens.
+func (s Subject) sub() string {
+	return "system:serviceaccount:" + s.Namespace + ":" + s.ServiceAccount
+}
+
 func (s Subject) request() request {
 	if s.Mode == IRSA {
 		return s.webIdentity()
@@ -67,7 +87,7 @@ func (s Subject) request() request {
 // with trust policy required by EKS Pod Identity", and "Grant Pods access to AWS
 // resources based on tags").
 func (s Subject) podIdentity() request {
-	arn := "arn:" + s.Partition + ":eks:" + s.Region + ":" + s.AccountID + ":cluster/" + s.ClusterName
+	arn := s.clusterARN()
 	r := request{
 		actions: []string{assumeRole}, typ: typeService, caller: servicePodIdentity,
 		facts: map[string]fact{
@@ -99,16 +119,15 @@ func (s Subject) podIdentity() request {
 // STS condition context keys", available keys for AWS web identity federation).
 // The token has no session tags, and no AWS service asks on its behalf.
 func (s Subject) webIdentity() request {
-	issuer := strings.TrimSuffix(strings.TrimPrefix(s.OIDCIssuer, "https://"), "/")
 	r := request{
 		actions: []string{assumeRoleWeb}, typ: typeFederated,
-		caller: "arn:" + s.Partition + ":iam::" + s.AccountID + ":oidc-provider/" + issuer,
-		issuer: strings.ToLower(issuer),
+		caller: s.providerARN(),
+		issuer: strings.ToLower(s.issuer()),
 		absent: []string{keySourceAccount, keySourceARN, keyRequestTag},
 	}
 	r.facts = map[string]fact{
 		keySecureTransport: value("true"),
-		r.issuer + ":sub":  value("system:serviceaccount:" + s.Namespace + ":" + s.ServiceAccount),
+		r.issuer + ":sub":  value(s.sub()),
 		r.issuer + ":aud":  value(audience),
 	}
 	return r
