@@ -459,7 +459,7 @@ func TestOtherNamespace(t *testing.T) {
 		team.connect("- {name: api, connections: [{type: awsRole, role: my-app-s3-access}]}")
 		team.awaitInjecting("shop", "api")
 		other := as(team.t, team)
-		other.namespace = newNamespace(team.t, team.cluster)
+		other.namespace = newNamespace(team.t, team.cluster, "")
 		other.apply(deployment("api"))
 		pod := &other.awaitPods("api", 1)[0]
 		other.wantPlain(pod)

@@ -6,9 +6,6 @@ import (
 	"sync"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
 )
 
@@ -77,14 +74,7 @@ func long(t *testing.T) {
 // is as it was.
 func lonely(t *testing.T, c *cluster, namespace string) *team {
 	t.Helper()
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
-	if namespace == "" {
-		ns.GenerateName = "team-"
-	}
-	if err := c.Client.Create(t.Context(), ns); err != nil {
-		t.Fatal(err)
-	}
-	tm := &team{cluster: c, t: t, namespace: ns.Name, deadline: deadline}
+	tm := &team{cluster: c, t: t, namespace: newNamespace(t, c, namespace), deadline: deadline}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeoutCause(context.Background(), tm.deadline, fmt.Errorf("not within %s", tm.deadline))
 		defer cancel()

@@ -15,8 +15,8 @@ import (
 // deletes what the other has.
 func TestTwoClusters(t *testing.T) {
 	t.Parallel()
-	one := withSettings(t, controlplane.Namespaced)
 	c := disturbedCluster(t)
+	one := withSettings(t, controlplane.Namespaced)
 	c.shareCloud(t, one.cloud)
 	two := lonely(t, c, one.namespace)
 	two.deadline = disturbedDeadline

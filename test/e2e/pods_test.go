@@ -33,10 +33,13 @@ func as(t *testing.T, whole *team) *team {
 	return &team{cluster: whole.cluster, t: t, namespace: whole.namespace, deadline: deadline}
 }
 
-// newNamespace in a cluster.
-func newNamespace(t *testing.T, c *cluster) string {
+// newNamespace in a cluster. Without a name it gets one of its own.
+func newNamespace(t *testing.T, c *cluster, name string) string {
 	t.Helper()
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "team-"}}
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if name == "" {
+		ns.GenerateName = "team-"
+	}
 	if err := c.Client.Create(t.Context(), ns); err != nil {
 		t.Fatal(err)
 	}

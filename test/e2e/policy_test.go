@@ -35,7 +35,7 @@ func TestPolicyWithoutDefinition(t *testing.T) {
 	t.Cleanup(cp.Stop)
 	c := &cluster{ControlPlane: cp, mode: controlplane.Namespaced, cloud: cloud.New()}
 	c.cloud.AddRole("/", "my-app-s3-access")
-	team := &team{cluster: c, t: t, namespace: newNamespace(t, c), deadline: disturbedDeadline}
+	team := &team{cluster: c, t: t, namespace: newNamespace(t, c, ""), deadline: disturbedDeadline}
 
 	// The policy comes first, as the order of a folder's files may be.
 	if err := cp.ApplyFiles(t.Context(), "package/cluster/rbac.yaml", "package/cluster/mutatingadmissionpolicy.yaml", requireInjection); err != nil {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -66,11 +65,7 @@ func newTeam(t *testing.T, mode controlplane.Mode) *team {
 	}
 	c.settings.RLock()
 	t.Cleanup(c.settings.RUnlock)
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "team-"}}
-	if err := c.Client.Create(t.Context(), ns); err != nil {
-		t.Fatal(err)
-	}
-	tm := &team{cluster: c, t: t, namespace: ns.Name, deadline: deadline}
+	tm := &team{cluster: c, t: t, namespace: newNamespace(t, c, ""), deadline: deadline}
 	tm.leave(claimVersion, claimKind)
 	return tm
 }
