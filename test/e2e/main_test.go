@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"sync"
@@ -27,7 +28,15 @@ type cluster struct {
 
 	// settings are shared by all tests but those that change them.
 	settings sync.RWMutex
+
+	// teams at work: as many as the channel holds. A team takes its place after
+	// the settings, and those that wait for these take none.
+	teams chan struct{}
 }
+
+// maxTeams at work at once in a cluster. Most of a test is waiting for the
+// control plane, so there are more of them than cores.
+const maxTeams = 6
 
 // runProviders of some names, for the cluster's cloud, until they are stopped:
 // they outlive the test that starts them.
@@ -65,7 +74,15 @@ var running struct {
 	stop []func(failed bool) error
 }
 
+// TestMain lets all parallel tests start, since maxTeams limits what they do: a
+// limit on tests that wait is a deadlock as soon as one that holds the settings
+// has parallel subtests, which then can't start.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "1000"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	code := m.Run()
 	for _, stop := range running.stop {
 		if err := stop(code != 0); err != nil {
@@ -91,7 +108,7 @@ func startCluster(mode controlplane.Mode) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{ControlPlane: cp, mode: mode, cloud: newCloud(), providers: map[string]func() error{}}
+	c := &cluster{ControlPlane: cp, mode: mode, cloud: newCloud(), providers: map[string]func() error{}, teams: make(chan struct{}, maxTeams)}
 	running.Lock()
 	running.stop = append(running.stop, func(failed bool) error {
 		err := c.stopProviders(controlplane.AllProviders()...)

@@ -65,6 +65,8 @@ func newTeam(t *testing.T, mode controlplane.Mode) *team {
 	}
 	c.settings.RLock()
 	t.Cleanup(c.settings.RUnlock)
+	c.teams <- struct{}{}
+	t.Cleanup(func() { <-c.teams })
 	tm := &team{cluster: c, t: t, namespace: newNamespace(t, c, ""), deadline: deadline}
 	tm.leave(claimVersion, claimKind)
 	return tm
