@@ -2,7 +2,6 @@ package claim
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -189,39 +188,37 @@ var (
 
 // unknown fields of the object: one that is misspelt, or of another version,
 // would be ignored, and somebody would rely on it.
-func (r *reader) unknown(known []string, foreign ...string) field.ErrorList {
-	var errs field.ErrorList
-	for _, name := range slices.Sorted(maps.Keys(r.fields)) {
-		if !slices.Contains(known, name) && !slices.Contains(foreign, name) {
-			errs = append(errs, field.Forbidden(r.path.Child(name), "unknown field; the fields here are "+strings.Join(known, ", ")))
-		}
-	}
-	return errs
+func (r *reader) unknown(known []string) field.ErrorList {
+	return r.forbidden(func(name string) bool { return slices.Contains(known, name) }, func() []string { return known })
 }
 
 // unknownTo a connection type, in the connection and its config. Those that
 // belong to other types are foreign.
 func (r *reader) unknownTo(t ConnectionType) field.ErrorList {
-	var own, foreign, ownConfig, foreignConfig []string
-	for _, f := range fields {
-		to := &foreign
-		switch {
-		case f.config && f.belongs(t):
-			to = &ownConfig
-		case f.config:
-			to = &foreignConfig
-		case f.belongs(t):
-			to = &own
-		}
-		*to = append(*to, f.name)
-	}
-	errs := r.unknown(append([]string{"type"}, own...), foreign...)
-	if !slices.Contains(own, "config") {
-		return errs
-	}
+	errs := r.forbidden(
+		func(name string) bool { return name == "type" || isField(name, false) },
+		func() []string { return append([]string{"type"}, fieldsOf(t, false)...) })
 	cfg := reader{path: r.path.Child("config")}
 	cfg.fields, _ = r.fields["config"].(map[string]any)
-	return append(errs, cfg.unknown(ownConfig, foreignConfig...)...)
+	if len(cfg.fields) == 0 || len(fieldsOf(t, true)) == 0 {
+		return errs
+	}
+	return append(errs, cfg.forbidden(
+		func(name string) bool { return isField(name, true) },
+		func() []string { return fieldsOf(t, true) })...)
+}
+
+// forbidden are the fields that aren't known. What is listed in their place is
+// only asked for where there is one.
+func (r *reader) forbidden(known func(name string) bool, listed func() []string) field.ErrorList {
+	var errs field.ErrorList
+	for name := range r.fields {
+		if !known(name) {
+			errs = append(errs, field.Forbidden(r.path.Child(name), "unknown field; the fields here are "+strings.Join(listed(), ", ")))
+		}
+	}
+	slices.SortFunc(errs, func(a, b *field.Error) int { return strings.Compare(a.Field, b.Field) })
+	return errs
 }
 
 // foreign refuses the fields that belong to other connection types.

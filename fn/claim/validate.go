@@ -89,6 +89,21 @@ var fields = []fieldOf{
 	{name: "fsGroup", config: true, types: []ConnectionType{TypeDisk}},
 }
 
+func isField(name string, config bool) bool {
+	return slices.ContainsFunc(fields, func(f fieldOf) bool { return f.name == name && f.config == config })
+}
+
+// fieldsOf a connection type, by name, in the connection or in its config.
+func fieldsOf(t ConnectionType, config bool) []string {
+	var names []string
+	for _, f := range fields {
+		if f.config == config && f.belongs(t) {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
 // Types of connections, in the order of the README.
 func Types() []ConnectionType {
 	return []ConnectionType{TypeAWSRole, TypeAzureManagedIdentity, TypeCloudSQL, TypeDisk, TypeGCPServiceAccount}

@@ -12,8 +12,7 @@ import (
 )
 
 // conform decoded JSON to a type of the settings: it returns what of the value
-// the type can hold, and an error for each part that it can't. A decoder would
-// stop at the first one, and speak of Go.
+// the type can hold, and an error for each part that it can't.
 func conform(v any, t reflect.Type, p *field.Path) (any, field.ErrorList) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()

@@ -4,12 +4,14 @@ package settings
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	kjson "sigs.k8s.io/json"
 
 	"github.com/serviceconnections/function-service-connections/input/v1beta1"
 )
@@ -51,13 +53,15 @@ func Decode(layers ...map[string]any) (*Settings, error) {
 		merged = merge(merged, l)
 	}
 	s, path := &Settings{}, field.NewPath("settings")
-	readable, errs := conform(merged, reflect.TypeOf(s.Settings), path)
-	b, err := json.Marshal(readable)
-	if err == nil {
-		err = json.Unmarshal(b, &s.Settings)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot read settings: %w", err)
+	var errs field.ErrorList
+	if err := decode(merged, &s.Settings); err != nil {
+		// A decoder stops at the first mistake, and speaks of Go.
+		var readable any
+		readable, errs = conform(merged, reflect.TypeOf(s.Settings), path)
+		s = &Settings{}
+		if err := decode(readable, &s.Settings); err != nil {
+			return nil, fmt.Errorf("cannot read settings: %w", err)
+		}
 	}
 	s.setDefaults()
 	errs = append(errs, unlessIn(errs, s.validate(path))...)
@@ -65,6 +69,16 @@ func Decode(layers ...map[string]any) (*Settings, error) {
 		return nil, fmt.Errorf("invalid settings: %w", errs.ToAggregate())
 	}
 	return s, nil
+}
+
+// decode a decoded JSON value into a type, strictly.
+func decode(v, into any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("cannot encode: %w", err)
+	}
+	strict, err := kjson.UnmarshalStrict(b, into)
+	return errors.Join(append(strict, err)...)
 }
 
 // merge over into base. Maps are merged, all else is replaced: two allow-lists

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/api/equality"
+
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 )
 
@@ -79,13 +81,12 @@ func (j *joiner) keys(what string, merged, more map[string]string) map[string]st
 
 // join two lists whose entries the key tells apart.
 func join[T any](j *joiner, what string, merged, more []T, key func(T) string) []T {
-	merged = slices.Clone(merged)
 	for _, e := range more {
 		i, found := slices.BinarySearchFunc(merged, key(e), func(m T, k string) int { return cmp.Compare(key(m), k) })
 		switch {
 		case !found:
 			merged = slices.Insert(merged, i, e)
-		case hash(merged[i]) != hash(e):
+		case !equality.Semantic.DeepEqual(merged[i], e):
 			j.differ(fmt.Sprintf("%s %q", what, key(e)), merged[i], e)
 		}
 	}
