@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -229,9 +230,36 @@ func (c *cluster) reconcile() (deleted []string) {
 		c.apply(k, o)
 	}
 	if s, ok := c.rsp.GetDesired().GetComposite().GetResource().AsMap()["status"]; ok {
+		if at := empty(s, "status"); at != "" {
+			c.errorf("%s is empty: the API server makes null of an applied object whose fields have gone, and refuses the status", at)
+		}
 		c.xr["status"] = s
 	}
 	return deleted
+}
+
+// empty object or list in decoded JSON, by its path; "" where there is none.
+func empty(v any, path string) string {
+	children := map[string]any{}
+	switch v := v.(type) {
+	case map[string]any:
+		children = v
+	case []any:
+		for i, e := range v {
+			children[strconv.Itoa(i)] = e
+		}
+	default:
+		return ""
+	}
+	if len(children) == 0 {
+		return path
+	}
+	for _, name := range slices.Sorted(maps.Keys(children)) {
+		if at := empty(children[name], path+"."+name); at != "" {
+			return at
+		}
+	}
+	return ""
 }
 
 // validated objects, as JSON: one that is emitted again needn't be asked about

@@ -14,6 +14,11 @@ func (p *planner) rollOut() {
 	for _, s := range p.plan.Services {
 		w := s.workload
 		s.Rollout = p.rollout(s)
+		if s.Rollout != nil && *s.Rollout == (claim.Rollout{}) {
+			// An object whose fields have all gone is null to the API server,
+			// which then refuses the whole status.
+			s.Rollout = nil
+		}
 		if s.Rollout == nil || s.Rollout.Current || !w.readable || w.object == nil || s.Refused.Reason != "" || s.refusedAny() {
 			continue
 		}

@@ -163,6 +163,11 @@ data:
     region: eu-west-1
     clusterName: one
     allowedRoles: [{pattern: "my-app-*", namespaces: ["*"]}]
+    createRoles:
+      namespaces: ["*"]
+      permissionsBoundaryArn: arn:aws:iam::123456789012:policy/team-boundary
+      allowedPolicyArns: ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"]
+      allowInlinePolicies: true
   azure:
     subscriptionId: 00000000-0000-0000-0000-000000000002
     tenantId: 00000000-0000-0000-0000-000000000001

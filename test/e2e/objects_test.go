@@ -380,7 +380,7 @@ func (t *team) awaitNote(service, reason, message string) {
 // contents of the cloud that are for the team's namespace.
 func (t *team) contents() []string {
 	return slices.DeleteFunc(t.cloud.Contents(), func(line string) bool {
-		return !strings.Contains(line, t.namespace+"/") && !strings.Contains(line, ":"+t.namespace+":")
+		return !strings.Contains(line, t.namespace+"/") && !strings.Contains(line, ":"+t.namespace+":") && !strings.Contains(line, "-"+t.namespace+"-")
 	})
 }
 

@@ -6,30 +6,6 @@ import (
 	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
 )
 
-// A role of IAM, with its trust policy.
-type role struct{ arn, trust string }
-
-// trustsPods is the trust policy of the EKS user guide, "Create IAM role with trust
-// policy required by EKS Pod Identity".
-const trustsPods = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}`
-
-// roles of IAM, which the function only observes.
-type roles struct{ *Cloud }
-
-func (c roles) observe(m *managedResource) (observation, error) {
-	r, ok := c.roles[m.externalName()]
-	if !ok {
-		return observation{}, nil
-	}
-	return observation{exists: true, upToDate: true, at: map[string]any{
-		"arn": r.arn, "id": m.externalName(), "assumeRolePolicy": r.trust,
-	}}, nil
-}
-
-func (roles) create(m *managedResource) error { return unexpected("create", m) }
-func (roles) update(m *managedResource) error { return unexpected("update", m) }
-func (roles) remove(m *managedResource) error { return unexpected("delete", m) }
-
 // unexpected writes are the function's mistake: it must never ask for one.
 func unexpected(verb string, m *managedResource) error {
 	return fmt.Errorf("the function asks to %s %s %q, which it may only observe", verb, m.Kind, m.externalName())

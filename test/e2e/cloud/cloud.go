@@ -19,8 +19,10 @@ const AccountID = "123456789012"
 type Cloud struct {
 	mu sync.Mutex
 
-	// roles of IAM by name.
-	roles map[string]role
+	// roles of IAM by name, and what is attached to which.
+	roles       map[string]role
+	policies    map[string]policy
+	attachments map[attachment]bool
 
 	// associations of EKS by their id.
 	associations map[string]association
@@ -55,6 +57,8 @@ type credential struct{ issuer, subject, audience string }
 func New() *Cloud {
 	return &Cloud{
 		roles:        map[string]role{},
+		policies:     map[string]policy{},
+		attachments:  map[attachment]bool{},
 		associations: map[string]association{},
 		identities:   map[string]*identity{},
 		accounts:     map[string]map[string]bool{},
@@ -67,13 +71,17 @@ func New() *Cloud {
 // the EKS user guide has it, until SetTrust.
 func (c *Cloud) AddRole(path, name string) {
 	c.do(func() {
-		c.roles[name] = role{arn: "arn:aws:iam::" + AccountID + ":role" + path + name, trust: trustsPods}
+		c.roles[name] = role{arn: iamARN("role", path, name), trust: trustsPods, byHand: true}
 	})
 }
 
 // SetTrust policy of a role.
 func (c *Cloud) SetTrust(name, policy string) {
-	c.do(func() { c.roles[name] = role{arn: c.roles[name].arn, trust: policy} })
+	c.do(func() {
+		r := c.roles[name]
+		r.trust = policy
+		c.roles[name] = r
+	})
 }
 
 // RemoveRole of a name.
@@ -140,6 +148,7 @@ func (c *Cloud) Fail(kind string, err error) {
 func (c *Cloud) Contents() []string {
 	var lines []string
 	c.do(func() {
+		lines = c.iamContents()
 		for _, a := range c.associations {
 			lines = append(lines, fmt.Sprintf("association %s %s/%s -> %s", a.cluster, a.namespace, a.serviceAccount, a.roleARN))
 		}

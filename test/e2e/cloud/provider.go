@@ -61,6 +61,8 @@ func gv(group, version string) schema.GroupVersion {
 var providers = map[string][]kinds{
 	"provider-aws": {
 		{"Role", gv("iam.aws.m.upbound.io", "v1beta1"), gv("iam.aws.upbound.io", "v1beta1"), func(c *Cloud, _ client.Client) external { return roles{c} }},
+		{"Policy", gv("iam.aws.m.upbound.io", "v1beta1"), gv("iam.aws.upbound.io", "v1beta1"), func(c *Cloud, _ client.Client) external { return policies{c} }},
+		{"RolePolicyAttachment", gv("iam.aws.m.upbound.io", "v1beta1"), gv("iam.aws.upbound.io", "v1beta1"), func(c *Cloud, _ client.Client) external { return attachments{c} }},
 		{"PodIdentityAssociation", gv("eks.aws.m.upbound.io", "v1beta1"), gv("eks.aws.upbound.io", "v1beta1"), func(c *Cloud, _ client.Client) external { return associations{c} }},
 	},
 	"provider-azure": {
