@@ -463,6 +463,12 @@ func TestIRSA(t *testing.T) {
 			team.cloud.SetTrust("my-app-late", trustsSubject("system:serviceaccount:someone:shop-api"))
 			subject := "system:serviceaccount:" + team.namespace + ":shop-api"
 			team.awaitMessage("api", claim.TypeAWSRole, "TrustSubjectMismatch", says(subject))
+			// Those of another cluster, and for another audience.
+			provider := strings.TrimPrefix(issuer, "https://")
+			team.cloud.SetTrust("my-app-late", strings.ReplaceAll(trustsSubject(subject), provider, "oidc.example.org/other"))
+			team.awaitMessage("api", claim.TypeAWSRole, "TrustWrongIssuer", says("oidc.example.org/other"))
+			team.cloud.SetTrust("my-app-late", strings.ReplaceAll(trustsSubject(subject), "sts.amazonaws.com", "sts.example.org"))
+			team.awaitMessage("api", claim.TypeAWSRole, "TrustAudienceMismatch", says(`"sts.amazonaws.com"`))
 			team.cloud.SetTrust("my-app-late", trustsSubject(subject))
 			c := team.awaitMessage("api", claim.TypeAWSRole, "Connected", func(string) bool { return true })
 			if want := "arn:aws:iam::123456789012:role/apps/my-app-late"; c.Identity != want {

@@ -219,8 +219,23 @@ func TestSafetyOfProviders(t *testing.T) {
 			tm := disturb(t)
 			s := settle(tm)
 			tm.uninstall(tc.provider)
-			tm.awaitReason("api", tc.typ, tc.as)
-			tm.awaitReason("api", claim.TypeGCPServiceAccount, "Connected")
+			tm.eventually("the claim tells that the provider is gone", func(ctx context.Context) error {
+				// Crossplane tells it first, where it waits for kinds that it has
+				// read before, for two minutes each, and doesn't ask the function.
+				if _, message, err := tm.condition(ctx, "Synced"); err != nil || strings.Contains(message, "cannot get composed resource") {
+					return err
+				}
+				s, err := tm.serviceOf(ctx, "shop", "api")
+				if err != nil {
+					return err
+				}
+				for _, c := range s.Connections {
+					if c.Type == tc.typ && c.Reason == tc.as {
+						return nil
+					}
+				}
+				return fmt.Errorf("connections are %v", s.Connections)
+			})
 			s.intact(tc.reason)
 			s.all(tc.reason, tc.kinds...)
 			tm.install(tc.provider)

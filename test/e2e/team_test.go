@@ -85,7 +85,7 @@ func (t *team) leave(apiVersion, kind string) {
 	})
 }
 
-// apply YAML in the team's namespace.
+// apply YAML in the team's namespace, but for volumes, which have none.
 func (t *team) apply(y string) {
 	t.t.Helper()
 	objects, err := controlplane.Parse(y)
@@ -93,7 +93,9 @@ func (t *team) apply(y string) {
 		t.t.Fatal(err)
 	}
 	for _, o := range objects {
-		o.SetNamespace(t.namespace)
+		if o.GetKind() != "PersistentVolume" {
+			o.SetNamespace(t.namespace)
+		}
 		if err := t.Apply(t.t.Context(), o); err != nil {
 			t.t.Fatal(err)
 		}

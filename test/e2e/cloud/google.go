@@ -3,6 +3,7 @@ package cloud
 import (
 	"fmt"
 	"path"
+	"strings"
 )
 
 // members of Google service accounts. They are only a line in a policy: there is
@@ -36,4 +37,17 @@ func (c members) remove(m *managedResource) error {
 	delete(c.accounts[path.Base(m.text("serviceAccountId"))], m.text("member"))
 	c.wrotef("delete member %s", m.text("member"))
 	return nil
+}
+
+// RemoveMembers of a namespace, as somebody does by hand.
+func (c *Cloud) RemoveMembers(namespace string) {
+	c.do(func() {
+		for _, members := range c.accounts {
+			for m := range members {
+				if strings.Contains(m, "["+namespace+"/") {
+					delete(members, m)
+				}
+			}
+		}
+	})
 }

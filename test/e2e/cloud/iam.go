@@ -24,8 +24,9 @@ type attachment struct{ role, policyARN string }
 // policy required by EKS Pod Identity".
 const trustsPods = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}`
 
-func iamARN(kind, path, name string) string {
-	return "arn:aws:iam::" + AccountID + ":" + kind + path + name
+// iamARN of a role or policy, whose path begins and ends with a slash.
+func iamARN(kind, under, name string) string {
+	return "arn:aws:iam::" + AccountID + ":" + kind + under + name
 }
 
 // iamContents is what clusters have put into IAM.
