@@ -1,14 +1,15 @@
 package fn
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/fieldpath"
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
 	"google.golang.org/protobuf/types/known/structpb"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
@@ -37,6 +38,9 @@ type input struct {
 	v1beta1.Input
 
 	inline map[string]any
+
+	// Fields on the way from the composite resource to what source names.
+	services, status, namespace []string
 }
 
 // readInput strictly: a field that isn't known is an error that names it.
@@ -66,18 +70,32 @@ func readInput(req *fnv1.RunFunctionRequest) (*input, error) {
 	if in.Kind != "" && in.Kind != "Input" {
 		return nil, fmt.Errorf("cannot read the function's input: kind %q must be Input", in.Kind)
 	}
-	if in.Source.Services == "" {
-		in.Source.Services = "spec.services"
-	}
-	if in.Source.Status == "" {
-		in.Source.Status = "status"
-	}
-	for _, f := range []struct{ name, path string }{{"services", in.Source.Services}, {"status", in.Source.Status}, {"namespace", in.Source.Namespace}} {
-		if _, err := fieldpath.Parse(f.path); err != nil {
-			return nil, fmt.Errorf("cannot read the function's input: source.%s: %q must be a field path such as spec.services: %w", f.name, f.path, err)
-		}
+	var errs [3]error
+	in.services, errs[0] = source("services", in.Source.Services, "spec", "services")
+	in.status, errs[1] = source("status", in.Source.Status, "status")
+	in.namespace, errs[2] = source("namespace", in.Source.Namespace)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, fmt.Errorf("cannot read the function's input: %w", err)
 	}
 	return in, nil
+}
+
+// source is a path of fields, parsed once: fieldpath starts a goroutine for each.
+func source(name, path string, byDefault ...string) ([]string, error) {
+	if path == "" {
+		return byDefault, nil
+	}
+	segments, err := fieldpath.Parse(path)
+	fields := make([]string, len(segments))
+	for i, s := range segments {
+		if fields[i] = s.Field; s.Type != fieldpath.SegmentField {
+			err = errors.New("it has an index")
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("source.%s: %q must be a field path such as spec.services: %w", name, path, err)
+	}
+	return fields, nil
 }
 
 // environmentConfig that the input names.
@@ -124,26 +142,25 @@ var errNotClaimed = errors.New("belongs to no namespace, which is part of every 
 
 // readClaim from the composite resource.
 func readClaim(in *input, xr map[string]any, owned bool) (*claim.Claim, error) {
-	paved := fieldpath.Pave(xr)
-	text := func(path string) string {
-		s, err := paved.GetString(path)
+	text := func(fields ...string) string {
+		s, _, err := unstructured.NestedString(xr, fields...)
 		if err != nil {
 			return ""
 		}
 		return s
 	}
 	c := &claim.Claim{
-		Name:      text("metadata.name"),
-		Composite: text("metadata.name"),
-		UID:       text("metadata.uid"),
-		Namespace: text("metadata.namespace"),
+		Name:      text("metadata", "name"),
+		Composite: text("metadata", "name"),
+		UID:       text("metadata", "uid"),
+		Namespace: text("metadata", "namespace"),
 	}
 	c.Namespaced = c.Namespace != ""
 	if !c.Namespaced {
-		if c.Namespace = text("spec.claimRef.namespace"); c.Namespace != "" {
-			c.Name = text("spec.claimRef.name")
-		} else if in.Source.Namespace != "" {
-			c.Namespace = text(in.Source.Namespace)
+		if c.Namespace = text("spec", "claimRef", "namespace"); c.Namespace != "" {
+			c.Name = text("spec", "claimRef", "name")
+		} else if len(in.namespace) > 0 {
+			c.Namespace = text(in.namespace...)
 		}
 	}
 	what := fmt.Sprintf("%s %q", text("kind"), c.Composite)
@@ -154,19 +171,19 @@ func readClaim(in *input, xr map[string]any, owned bool) (*claim.Claim, error) {
 		}
 		return nil, fmt.Errorf("%s %w; %s", what, errNotClaimed, next)
 	}
-	services, err := paved.GetValue(in.Source.Services)
+	path := field.NewPath(in.services[0], in.services[1:]...)
+	services, found, err := unstructured.NestedFieldNoCopy(xr, in.services...)
 	switch {
-	case fieldpath.IsNotFound(err) && !owned:
+	case !found && err == nil && !owned:
 		// A platform's own composite resource may have no connections.
 		return c, nil
-	case err != nil:
-		return nil, fmt.Errorf("cannot read %s: %w; to remove all connections, make the list empty", what, err)
+	case !found || err != nil:
+		return nil, fmt.Errorf("cannot read %s: %w; to remove all connections, make the list empty", what, cmp.Or(err, fmt.Errorf("it has no %s", path)))
 	}
 	if _, ok := services.([]any); !ok {
-		return nil, fmt.Errorf("cannot read %s: %s must be a list of services, not %T", what, in.Source.Services, services)
+		return nil, fmt.Errorf("cannot read %s: %s must be a list of services, not %T", what, path, services)
 	}
-	parts := strings.Split(in.Source.Services, ".")
-	c.Read(services, field.NewPath(parts[0], parts[1:]...))
+	c.Read(services, path)
 	return c, nil
 }
 
@@ -174,7 +191,7 @@ func readClaim(in *input, xr map[string]any, owned bool) (*claim.Claim, error) {
 // nothing that is granted depends on it.
 func previous(in *input, xr map[string]any) claim.Status {
 	s := claim.Status{}
-	v, err := fieldpath.Pave(xr).GetValue(in.Source.Status)
+	v, _, err := unstructured.NestedFieldNoCopy(xr, in.status...)
 	if err != nil {
 		return s
 	}

@@ -3,8 +3,8 @@ package fn
 import (
 	"fmt"
 	"maps"
+	"strings"
 
-	"github.com/crossplane/crossplane-runtime/v2/pkg/fieldpath"
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
 	"github.com/crossplane/function-sdk-go/response"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -66,9 +66,9 @@ func writeStatus(rsp *fnv1.RunFunctionResponse, in *input, s claim.Status) error
 		return fmt.Errorf("cannot encode status: %w", err)
 	}
 	xr := rsp.GetDesired().GetComposite().GetResource().AsMap()
-	at, err := objectAt(xr, in.Source.Status)
+	at, err := objectAt(xr, in.status)
 	if err != nil {
-		return fmt.Errorf("cannot write status at %q of the composite resource: %w", in.Source.Status, err)
+		return fmt.Errorf("cannot write status at %q of the composite resource: %w", strings.Join(in.status, "."), err)
 	}
 	maps.Copy(at, m)
 	o, err := structpb.NewStruct(xr)
@@ -79,24 +79,19 @@ func writeStatus(rsp *fnv1.RunFunctionResponse, in *input, s claim.Status) error
 	return nil
 }
 
-// objectAt a field path, made where there is none. The status isn't set through
-// the path, because that would encode and decode all of it.
-func objectAt(xr map[string]any, path string) (map[string]any, error) {
-	paved := fieldpath.Pave(xr)
-	if _, err := paved.GetValue(path); fieldpath.IsNotFound(err) {
-		if err := paved.SetValue(path, map[string]any{}); err != nil {
-			return nil, fmt.Errorf("cannot make an object: %w", err)
+// objectAt a path of fields, made where there is none.
+func objectAt(xr map[string]any, path []string) (map[string]any, error) {
+	for _, f := range path {
+		v, ok := xr[f]
+		if !ok {
+			v = map[string]any{}
+			xr[f] = v
+		}
+		if xr, ok = v.(map[string]any); !ok {
+			return nil, fmt.Errorf("an earlier step desires %T there, not an object", v)
 		}
 	}
-	v, err := paved.GetValue(path)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read what is there: %w", err)
-	}
-	m, ok := v.(map[string]any)
-	if !ok {
-		return nil, fmt.Errorf("an earlier step desires %T there, not an object", v)
-	}
-	return m, nil
+	return xr, nil
 }
 
 func composite(rsp *fnv1.RunFunctionResponse) *fnv1.Resource {
