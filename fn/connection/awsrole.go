@@ -82,7 +82,7 @@ func awsRole(c Context) Expansion {
 		asked = parseRoleARN("arn:" + aws.Partition + ":iam::" + aws.AccountID + ":role/" + c.Connection.Role)
 	}
 	if aws.Mode == settings.ModePodIdentity && asked.account != aws.AccountID {
-		return blocked(Expansion{}, Verdictf(InvalidField, "role %q is in account %s, and EKS Pod Identity takes roles of the cluster's account %s only; use a role of this account and targetRoleArn", asked.arn, asked.account, aws.AccountID))
+		return blocked(Expansion{}, Verdictf(InvalidField, "role %q is in account %s, and EKS Pod Identity takes roles of the cluster's account %s only; set targetRoleArn to this one, and role to one of that account that may assume it", asked.arn, asked.account, aws.AccountID))
 	}
 	e := Expansion{Family: FamilyAWS, Identity: asked.arn}
 	role := roleState{roleARN: asked, known: asked.arn == c.Connection.Role}
@@ -137,7 +137,7 @@ func (c Context) observedRole(asked roleARN) Grant {
 func (c Context) roleState(g Grant, asked roleState) roleState {
 	asked.verdict = c.state(g)
 	if asked.verdict.Reason == notExist {
-		asked.verdict = Verdictf(RoleNotFound, "IAM role %q does not exist in account %s; create it, or correct the name", asked.name, asked.account)
+		asked.verdict = Verdictf(RoleNotFound, "IAM role %q does not exist in account %s; correct the name, or ask whoever administers the account to create it", asked.name, asked.account)
 	}
 	o := c.Observed.Object(g.Key)
 	arn := text(o, "status", "atProvider", "arn")
@@ -146,7 +146,7 @@ func (c Context) roleState(g Grant, asked roleState) roleState {
 	}
 	observed := parseRoleARN(arn)
 	if !observed.same(asked.roleARN) {
-		asked.verdict = Verdictf(IdentityMismatch, "Role %q observes %q, not the role %q that was asked for; the provider's credentials are of another account, or somebody changed the object", text(g.Object, "metadata", "name"), arn, asked.arn)
+		asked.verdict = Verdictf(IdentityMismatch, "Role %q observes %q, not the role %q that was asked for; ask the platform team whether the provider's credentials are of that account, and who changed the object", text(g.Object, "metadata", "name"), arn, asked.arn)
 		return asked
 	}
 	return roleState{roleARN: observed, known: true, verdict: asked.verdict, policy: text(o, "status", "atProvider", "assumeRolePolicy")}
@@ -261,7 +261,7 @@ const associationExists = "ResourceInUseException"
 func (c Context) associationState(g Grant, arn roleARN) Verdict {
 	v := c.state(g)
 	if v.Reason == ProviderError && c.failedWith(g, associationExists) {
-		return Verdictf(AssociationExists, "EKS cluster %q has another pod identity association for ServiceAccount %q in namespace %q; delete it, so that %q can be associated", c.Settings.AWS.ClusterName, c.ServiceAccount, c.Claim.Namespace, arn.arn)
+		return Verdictf(AssociationExists, "EKS cluster %q has another pod identity association for ServiceAccount %q in namespace %q; ask whoever administers EKS to delete that one there, if nothing needs it, so that %q can be associated", c.Settings.AWS.ClusterName, c.ServiceAccount, c.Claim.Namespace, arn.arn)
 	}
 	return v
 }
@@ -270,7 +270,7 @@ func (c Context) associationState(g Grant, arn roleARN) Verdict {
 // writes. The ServiceAccount's annotation names the role.
 func (c Context) irsa(e Expansion, role roleState) Expansion {
 	if !generated(role.name) {
-		e.Warnings = append(e.Warnings, Verdictf(RevocationExternal, "in mode IRSA the trust policy of role %q decides who assumes it; to take the access back, change the trust policy too", role.arn))
+		e.Warnings = append(e.Warnings, Verdictf(RevocationExternal, "in mode IRSA the trust policy of role %q decides who assumes it; nothing needs to be done now, but to take the access back, its trust policy must be changed too", role.arn))
 	}
 	if !role.known {
 		// A path would make the literal ARN wrong, and a pod doesn't heal from

@@ -52,11 +52,11 @@ func azureManagedIdentity(c Context) Expansion {
 	e.Grants = append(e.Grants, identity)
 	state := c.state(identity)
 	if state.Reason == notExist {
-		state = Verdictf(IdentityNotFound, "managed identity %q does not exist in resource group %q; create it, or correct the name", c.Connection.IdentityName, c.Connection.ResourceGroup)
+		state = Verdictf(IdentityNotFound, "managed identity %q does not exist in resource group %q; correct the name, or ask whoever administers the resource group to create it", c.Connection.IdentityName, c.Connection.ResourceGroup)
 	}
 	observed := c.Observed.Object(identity.Key)
 	if got := text(observed, "status", "atProvider", "id"); got != "" && !strings.EqualFold(got, id) {
-		e.Verdict = Verdictf(IdentityMismatch, "UserAssignedIdentity %q observes %q, not the identity %q that was asked for; somebody changed the object", text(identity.Object, "metadata", "name"), got, id)
+		e.Verdict = Verdictf(IdentityMismatch, "UserAssignedIdentity %q observes %q, not the identity %q that was asked for; ask the platform team who changed the object", text(identity.Object, "metadata", "name"), got, id)
 		return e
 	}
 	credential := c.credential(id)

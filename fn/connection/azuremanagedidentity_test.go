@@ -79,7 +79,7 @@ injection: {labels: {azure.workload.identity/use: "true"}, env: null, volumes: n
 			reason:     "an identity that is another one than asked for is not granted",
 			connection: connection,
 			observed:   map[string]string{"identity": identityObserved(apiIdentity + "-other")},
-			want:       `{keys: [identity], published: false, verdict: IdentityMismatch, message: somebody changed the object}`,
+			want:       `{keys: [identity], published: false, verdict: IdentityMismatch, message: who changed the object}`,
 		},
 		"IdentityNotFound": {
 			reason:     "an identity that nobody made is named with its group",

@@ -40,7 +40,7 @@ func disk(c Context) Expansion {
 	case e.Decision == settings.Unregistered && observed == nil && !c.Mounted:
 		return blocked(e, Verdictf(DiskNotRegistered, "disk %q is not registered in the cluster settings; ask the platform team to register it", name))
 	case e.Decision == settings.Unregistered:
-		e.Warnings = append(e.Warnings, Verdictf(DiskPolicyPinned, "disk %q has left the cluster settings while in use; it stays mounted, and goes only with its connection", name))
+		e.Warnings = append(e.Warnings, Verdictf(DiskPolicyPinned, "disk %q has left the cluster settings while in use; it stays mounted as long as its connection is in the claim, and to use it elsewhere, ask the platform team to register it again", name))
 	case observed == nil && (rule == nil || rule.Create == nil):
 		// Referenced only.
 	default:
@@ -86,11 +86,11 @@ func (c Context) created(e Expansion, key string, observed map[string]any, rule 
 	composed := rule != nil && rule.DeletionPolicy == settings.PolicyDelete
 	if observed != nil {
 		if was := text(observed, "kind") == volumeClaimKind.Kind; rule == nil || rule.Create == nil || was != composed {
-			form, remedy := "an Object that retains it", "to change that, delete the Object, which leaves the volume claim, and remove the connection"
+			fate, remedy := "to outlive its connection, and still does,", "nothing needs to be done; to change it, ask the platform team to delete its Object, which leaves the volume claim"
 			if was {
-				form, remedy = "a composed volume claim that goes with its connection", "to keep its data, set the volume's reclaim policy to Retain before the connection goes"
+				fate, remedy = "to be deleted with its connection, and still is,", "to keep its data, ask the platform team to set its volume's reclaim policy to Retain before the connection goes"
 			}
-			e.Warnings = append(e.Warnings, Verdictf(DiskPolicyPinned, "disk %q was created as %s, and keeps that form although the cluster settings have changed; %s", name, form, remedy))
+			e.Warnings = append(e.Warnings, Verdictf(DiskPolicyPinned, "disk %q was created %s although the cluster settings have changed; %s", name, fate, remedy))
 			composed = was
 		}
 	}
@@ -205,7 +205,11 @@ func (c Context) volumeClaim(e Expansion, observed map[string]any) Expansion {
 	case pvc == nil:
 		e.Verdict = Verdictf(VolumeClaimNotFound, "PersistentVolumeClaim %q does not exist in namespace %q; create it, or register the disk with a size in the cluster settings", name, c.Claim.Namespace)
 	case deleting(pvc):
-		e.Verdict = First(e.Verdict, Verdictf(Creating, "PersistentVolumeClaim %q is being deleted, with what it holds, once no pod uses it; a new one is made after that", name))
+		next := "an empty one is made after that"
+		if len(e.Grants) == 0 {
+			next = "create a new one after that"
+		}
+		e.Verdict = First(e.Verdict, Verdictf(Creating, "PersistentVolumeClaim %q is being deleted, and may take its data with it once no pod uses it; copy what you need before its pods stop, %s", name, next))
 	case text(pvc, "status", "phase") == "Lost":
 		e.Verdict = Verdictf(VolumeClaimLost, "PersistentVolumeClaim %q has lost its volume %q; restore the volume, or use another disk", name, text(pvc, "spec", "volumeName"))
 	case text(pvc, "status", "phase") == "Pending":

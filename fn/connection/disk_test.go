@@ -350,20 +350,20 @@ grants: {disk.cache: {spec: {accessModes: [ReadWriteOnce]}}}
 			connection: `{type: disk, config: {diskName: cache}}`,
 			context:    found(t, `{kind: PersistentVolumeClaim, spec: {accessModes: [ReadWriteMany], resources: {requests: {storage: 1Gi}}}, status: {phase: Bound}}`),
 			observed:   map[string]string{"disk.cache": retained(`{accessModes: [ReadWriteMany], resources: {requests: {storage: 1Gi}}}`)},
-			want:       `{keys: [disk.cache], warnings: [DiskPolicyPinned], warning: an Object that retains it, grants: {disk.cache: {kind: Object}}}`,
+			want:       `{keys: [disk.cache], warnings: [DiskPolicyPinned], warning: to outlive its connection, grants: {disk.cache: {kind: Object}}}`,
 		},
 		"FormPinnedComposed": {
 			reason:     "and a composed one stays composed",
 			connection: `{type: disk, config: {diskName: data}}`,
 			observed:   map[string]string{"disk.data": `{kind: PersistentVolumeClaim, spec: {accessModes: [ReadWriteOnce], storageClassName: fast, resources: {requests: {storage: 10Gi}}}}`},
-			want:       `{keys: [disk.data], warnings: [DiskPolicyPinned], warning: set the volume's reclaim policy to Retain, grants: {disk.data: {kind: PersistentVolumeClaim}}}`,
+			want:       `{keys: [disk.data], warnings: [DiskPolicyPinned], warning: set its volume's reclaim policy to Retain, grants: {disk.data: {kind: PersistentVolumeClaim}}}`,
 		},
 		"CreationLeavesSettings": {
 			reason:     "what was created, and is only referenced now, is kept as it is",
 			connection: `{type: disk, config: {diskName: shared}}`,
 			context:    found(t, bound),
 			observed:   map[string]string{"disk.shared": retained(`{accessModes: [ReadWriteOnce]}`)},
-			want:       `{keys: [], published: true, verdict: "", warnings: [DiskPolicyPinned], warning: keeps that form}`,
+			want:       `{keys: [], published: true, verdict: "", warnings: [DiskPolicyPinned], warning: to outlive its connection}`,
 		},
 		"Zone": {
 			reason:     "pods that mount a volume of one zone are bound to it",
@@ -405,7 +405,7 @@ grants: {disk.cache: {spec: {accessModes: [ReadWriteOnce]}}}
 			reason:     "a rolling update waits for the pod that it replaces",
 			connection: `{type: disk, config: {diskName: shared}}`,
 			context:    running(t, bound, `{spec: {replicas: 1, strategy: {type: RollingUpdate}}}`),
-			want:       `{verdict: "", warnings: [RolloutBlocks], warning: 'set strategy: Recreate'}`,
+			want:       `{verdict: "", warnings: [RolloutBlocks], warning: 'set spec.strategy.type: Recreate'}`,
 		},
 		"Defaults": {
 			reason:     "a Deployment that says nothing has one replica and rolls",

@@ -36,7 +36,7 @@ func (c Context) google(account string) Expansion {
 	e.Grants = []Grant{member}
 	e.Verdict = c.state(member)
 	if e.Verdict.Reason == notExist {
-		e.Verdict = Verdictf(IdentityNotFound, "Google service account %q does not exist; create it, or correct the name", email)
+		e.Verdict = Verdictf(IdentityNotFound, "Google service account %q does not exist; correct the name, or ask whoever administers its project to create it", email)
 	}
 	return e
 }

@@ -180,23 +180,30 @@ const providerMessage = 300
 func (c Context) state(g Grant) Verdict {
 	o := c.Observed.Object(g.Key)
 	name := text(g.Object, "metadata", "name")
+	// Of what belongs to somebody else only the object that reads it comes and
+	// goes.
+	created, deleted := "is being created", "is being deleted, and is made anew once it is gone"
+	v, _, _ := unstructured.NestedFieldNoCopy(g.Object, "spec", "managementPolicies")
+	if policies, _ := v.([]any); slices.Equal(policies, observe) {
+		created, deleted = "is being read", "is being deleted, and is made anew once it is gone; what it reads stays"
+	}
 	if o == nil {
-		return Verdictf(Creating, "%s %q is being created", g.Kind.Kind, name)
+		return Verdictf(Creating, "%s %q %s", g.Kind.Kind, name, created)
 	}
 	if deleting(o) {
-		return Verdictf(Creating, "%s %q is being deleted, and is made anew once it is gone", g.Kind.Kind, name)
+		return Verdictf(Creating, "%s %q %s", g.Kind.Kind, name, deleted)
 	}
 	switch failure := providerError(o); {
 	case strings.Contains(failure, errNotExist):
 		return Verdict{Reason: notExist, Message: failure}
 	case failure != "":
-		return Verdictf(ProviderError, "%s %q: %s", g.Kind.Kind, name, cut(failure))
+		return Verdictf(ProviderError, "%s %q: %s; unless that is about your claim, show it to the platform team", g.Kind.Kind, name, cut(failure))
 	}
 	if r := condition(o, "Ready"); !Ready(o) {
 		if r.message != "" {
 			return Verdictf(Creating, "%s %q is not ready: %s", g.Kind.Kind, name, cut(r.message))
 		}
-		return Verdictf(Creating, "%s %q is being created", g.Kind.Kind, name)
+		return Verdictf(Creating, "%s %q %s", g.Kind.Kind, name, created)
 	}
 	return Verdict{}
 }

@@ -216,12 +216,12 @@ func TestState(t *testing.T) {
 		"Error": {
 			reason:   "an error that is newer than readiness is told",
 			observed: `{kind: Role, status: {conditions: [{type: Synced, status: "False", message: " denied\n"}, {type: Ready, status: "True"}]}}`,
-			want:     Verdict{Reason: ProviderError, Message: `Role "r": denied`},
+			want:     Verdict{Reason: ProviderError, Message: `Role "r": denied; unless that is about your claim, show it to the platform team`},
 		},
 		"AsyncFailure": {
 			reason:   "a provider that doesn't wait for the cloud tells of its refusal later, in a condition of its own",
 			observed: `{kind: Role, status: {conditions: [{type: Synced, status: "True"}, {type: Ready, status: "False", reason: Creating}, {type: LastAsyncOperation, status: "False", message: denied}]}}`,
-			want:     Verdict{Reason: ProviderError, Message: `Role "r": denied`},
+			want:     Verdict{Reason: ProviderError, Message: `Role "r": denied; unless that is about your claim, show it to the platform team`},
 		},
 		"AsyncFailureOfReady": {
 			reason:   "what is ready works, whatever became of a later change",
@@ -230,7 +230,7 @@ func TestState(t *testing.T) {
 		"ErrorWithoutMessage": {
 			reason:   "an error is an error",
 			observed: `{kind: Role, status: {conditions: [{type: Synced, status: "False"}]}}`,
-			want:     Verdict{Reason: ProviderError, Message: `Role "r": the provider reports an error without a message`},
+			want:     Verdict{Reason: ProviderError, Message: `Role "r": the provider reports an error without a message; unless that is about your claim, show it to the platform team`},
 		},
 		"NotExist": {
 			reason:   "the connection says what it is that doesn't exist",

@@ -279,7 +279,7 @@ func (o owned) mismatch(role Grant) Verdict {
 	if arn == "" || parseRoleARN(arn).same(parseRoleARN(o.arn())) {
 		return Verdict{}
 	}
-	return Verdictf(IdentityMismatch, "Role %q is %q, not the role %q that is to be created; the provider's credentials are of another account, or somebody changed the object", text(role.Object, "metadata", "name"), arn, o.arn())
+	return Verdictf(IdentityMismatch, "Role %q is %q, not the role %q that is to be created; ask the platform team whether the provider's credentials are of that account, and who changed the object", text(role.Object, "metadata", "name"), arn, o.arn())
 }
 
 // trustPolicy that lets in the ServiceAccount only, and only in this cluster.
@@ -303,7 +303,7 @@ func (c Context) sessions(association Grant) string {
 func reserved(arns ...string) Verdict {
 	for _, arn := range arns {
 		if name := arn[strings.LastIndexByte(arn, '/')+1:]; generated(name) {
-			return Verdictf(InvalidField, "role %q has the form of the names that the function generates, and is for one ServiceAccount only; write its base name in role, and create beside it", name)
+			return Verdictf(InvalidField, "role %q has the form of a generated name, which is for one ServiceAccount only; name another role, or write a base name such as uploads and a create section beside it", name)
 		}
 	}
 	return Verdict{}

@@ -180,7 +180,7 @@ grants:
 			reason:     "a role that was created is had by its base name only",
 			settings:   `{aws: {allowedRoles: [{pattern: "*", namespaces: ["*"]}]}}`,
 			connection: `{type: awsRole, role: ` + uploads + `}`,
-			want:       `{keys: [], published: false, verdict: InvalidField, message: "write its base name"}`,
+			want:       `{keys: [], published: false, verdict: InvalidField, message: "write a base name"}`,
 		},
 		"NameThatBeginsTheSame": {
 			reason:     "a role that only begins as generated names do is anybody's",

@@ -90,7 +90,7 @@ func (c Context) rolloutWarnings(pvc map[string]any) []Verdict {
 		vs = append(vs, Verdictf(ReplicasUnsafe, "Deployment %q has %d replicas, and PersistentVolumeClaim %q can be mounted by one node only; set replicas: 1, or use a disk with ReadWriteMany", w.Name, n, c.Connection.Config.DiskName))
 	}
 	if s := text(c.Workload, "spec", "strategy", "type"); s == "" || s == "RollingUpdate" {
-		vs = append(vs, Verdictf(RolloutBlocks, "Deployment %q rolls out with RollingUpdate, and its new pod may wait for PersistentVolumeClaim %q on another node; set strategy: Recreate", w.Name, c.Connection.Config.DiskName))
+		vs = append(vs, Verdictf(RolloutBlocks, "Deployment %q rolls out with RollingUpdate, and its new pod may wait for PersistentVolumeClaim %q on another node; set spec.strategy.type: Recreate", w.Name, c.Connection.Config.DiskName))
 	}
 	return vs
 }

@@ -27,7 +27,7 @@ func (p *planner) findServiceAccounts() {
 		case !known:
 			s.account = unanswered
 		case s.composed && sa != nil && !connection.ComposedAs(sa, p.Claim.UID, connection.ServiceAccountKey(name)):
-			s.account = connection.Verdictf(connection.ServiceAccountTaken, "ServiceAccount %q exists in namespace %q and %s; set services[%s].serviceAccountName: %s to use it, or remove it", name, ns, owner(sa), s.Name, name)
+			s.account = connection.Verdictf(connection.ServiceAccountTaken, "ServiceAccount %q exists in namespace %q and %s; set services[%s].serviceAccountName: %s to share it with all that it may do, or name another one there", name, ns, owner(sa), s.Name, name)
 		case !s.composed && sa == nil:
 			s.account = connection.Verdictf(connection.ServiceAccountNotFound, "ServiceAccount %q does not exist in namespace %q; create it, or leave serviceAccountName out to have one composed", name, ns)
 		case sa != nil:
@@ -146,7 +146,7 @@ func (p *planner) mayCompose(g connection.Grant) (v connection.Verdict, taken bo
 	case g.Data:
 		return connection.Verdictf(connection.Creating, "%s %q exists and %s; the disk is used as soon as its volume claim is there", g.Kind.Kind, name, owner(there)), true
 	default:
-		return connection.Verdictf(connection.ServiceAccountConflict, "%s %q exists and %s; one claim only can grant this to the ServiceAccount", g.Kind.Kind, name, owner(there)), true
+		return connection.Verdictf(connection.ServiceAccountConflict, "%s %q exists and %s; one claim only can grant this to a ServiceAccount, so use another serviceAccountName, or remove the connection there", g.Kind.Kind, name, owner(there)), true
 	}
 }
 

@@ -90,7 +90,7 @@ func (p *planner) judge() {
 			c.refuse(connection.Verdictf(connection.NotAllowed, "the cluster settings have no list that allows %q for namespace %q; ask the platform team to add one", what, ns))
 		}
 		if c.Decision.Revokes() && c.Family == connection.FamilyGoogle && p.Settings.GCP.SharedWorkloadPool {
-			c.Warnings = append(c.Warnings, connection.Verdictf(connection.BindingRetained, "the binding on %q stays in Google Cloud, because other clusters use the workload pool %q; remove it there if none needs it", what, p.Settings.GCP.WorkloadPool))
+			c.Warnings = append(c.Warnings, connection.Verdictf(connection.BindingRetained, "ServiceAccount %q can still act as %q, because other clusters use the workload pool %q; ask whoever administers Google Cloud to remove the binding if none needs it", c.service.ServiceAccount, what, p.Settings.GCP.WorkloadPool))
 		}
 	}
 }

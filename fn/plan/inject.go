@@ -225,7 +225,7 @@ func (p *planner) conclude() {
 	}
 	for _, s := range p.plan.Services {
 		if s.workload.readable && s.workload.object == nil && s.Rendered == nil {
-			s.Notes = append(s.Notes, connection.Verdictf(connection.WorkloadNotFound, "%s %q does not exist in namespace %q yet; its pods get the connections as they are created", s.Workload.Kind, s.Workload.Name, p.Claim.Namespace))
+			s.Notes = append(s.Notes, connection.Verdictf(connection.WorkloadNotFound, "%s %q does not exist in namespace %q yet; its pods get the connections as they are created, and if yours has another name, say so in services[%s].workload", s.Workload.Kind, s.Workload.Name, p.Claim.Namespace, s.Name))
 		}
 	}
 }
@@ -235,7 +235,11 @@ func awaitsServiceAccount(s *Service) connection.Verdict {
 		return connection.Verdict{}
 	}
 	if s.observed != nil {
-		return connection.Verdictf(connection.Creating, "ServiceAccount %q is being deleted, and pods that run as it lose their access; it is made anew once it is gone", s.ServiceAccount)
+		next := "it is made anew"
+		if !s.composed {
+			next = "create it again"
+		}
+		return connection.Verdictf(connection.Creating, "ServiceAccount %q is being deleted, and pods that run as it lose their access; %s once it is gone", s.ServiceAccount, next)
 	}
 	return connection.Verdictf(connection.Creating, "ServiceAccount %q is being created", s.ServiceAccount)
 }

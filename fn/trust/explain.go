@@ -133,11 +133,11 @@ func (c check) failed(j *judgement) Finding {
 	case byAudience:
 		return c.findingf(ReasonAudienceMismatch, j.statement, "requires %s, and the pods' tokens are for %q; correct the condition", describe(worst), audience)
 	default:
-		seen := "has no such key; remove the condition"
+		seen := "has no such key; add a statement without that condition"
 		if f := c.fact(worst.key); f.known {
-			seen = fmt.Sprintf("has %q; correct the condition", f.value)
+			seen = fmt.Sprintf("has %q; correct the condition, or add a statement for that value", f.value)
 		} else if f.present == yes {
-			seen = "has that key; remove the condition"
+			seen = "has that key; add a statement without that condition"
 		}
 		return c.findingf(ReasonSubjectMismatch, j.statement, "requires %s, and the request for %s %s", describe(worst), c.who, seen)
 	}

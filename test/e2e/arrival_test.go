@@ -149,7 +149,7 @@ func TestArrivalOfProvider(t *testing.T) {
 				}
 			},
 			as:      "Creating",
-			message: "is being created",
+			message: "is being read",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -335,9 +335,9 @@ func TestNotThereYet(t *testing.T) {
   connections:
   - {type: awsRole, role: ` + role + `}
   - {type: azureManagedIdentity, identityName: ` + identity + `, resourceGroup: rg-shop}`)
-		wantRole := fmt.Sprintf("IAM role %q does not exist in account 123456789012; create it, or correct the name", role)
+		wantRole := fmt.Sprintf("IAM role %q does not exist in account 123456789012; correct the name, or ask whoever administers the account to create it", role)
 		team.awaitMessage("api", claim.TypeAWSRole, "RoleNotFound", func(m string) bool { return m == wantRole })
-		wantIdentity := fmt.Sprintf(`managed identity %q does not exist in resource group "rg-shop"; create it, or correct the name`, identity)
+		wantIdentity := fmt.Sprintf(`managed identity %q does not exist in resource group "rg-shop"; correct the name, or ask whoever administers the resource group to create it`, identity)
 		team.awaitMessage("api", claim.TypeAzureManagedIdentity, "IdentityNotFound", func(m string) bool { return m == wantIdentity })
 		team.cloud.AddRole("/", role)
 		team.cloud.AddIdentity(armID(identity), tenantID)

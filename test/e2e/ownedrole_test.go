@@ -100,7 +100,7 @@ func TestOwnedRoleIsOfOneTeam(t *testing.T) {
 		arn := "arn:aws:iam::" + cloud.AccountID + ":role/serviceconnections/" + theirs
 		for _, role := range []string{theirs, arn, "my-app-s3-access, targetRoleArn: \"" + arn + "\""} {
 			two.connect("- name: api\n  connections: [{type: awsRole, role: " + role + "}]")
-			two.awaitMessage("api", claim.TypeAWSRole, "InvalidField", says("is for one ServiceAccount only"))
+			two.awaitMessage("api", claim.TypeAWSRole, "InvalidField", says("for one ServiceAccount only"))
 		}
 		two.connect(ownedRole("policyArns: [\"arn:aws:iam::aws:policy/AdministratorAccess\"]"))
 		two.awaitMessage("api", claim.TypeAWSRole, "NotAllowed", says("aws.createRoles.allowedPolicyArns"))

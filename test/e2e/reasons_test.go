@@ -111,7 +111,7 @@ spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: gone, res
 		},
 		"RolloutBlocks": {
 			reason: "the old pod holds the disk", objects: twoReplicas + "---\n" + zonedDisk, services: diskOfZone,
-			typ: claim.TypeDisk, want: "RolloutBlocks", message: "set strategy: Recreate",
+			typ: claim.TypeDisk, want: "RolloutBlocks", message: "set spec.strategy.type: Recreate",
 		},
 		"ZoneSpread": {
 			reason: "no pod of another zone can mount it", objects: twoReplicas + "---\n" + zonedDisk, services: diskOfZone,
