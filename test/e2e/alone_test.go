@@ -34,23 +34,31 @@ func withSettings(t *testing.T, mode controlplane.Mode) *team {
 	return lonely(t, c, "")
 }
 
-// disturbed is a cluster whose tests stop and uninstall parts of it, one after
+// disturbed are clusters whose tests stop and uninstall parts of them, one after
 // another.
-var disturbed = sync.OnceValues(func() (*cluster, error) { return startCluster(controlplane.Namespaced) })
-
-// disturb returns a team in the disturbed cluster, which the test has to
-// itself. It must leave everything running and installed.
-func disturb(t *testing.T) *team {
-	t.Helper()
-	tm := lonely(t, disturbedCluster(t), "")
-	tm.deadline = disturbedDeadline
-	return tm
+var disturbed = map[controlplane.Mode]func() (*cluster, error){
+	controlplane.Namespaced: sync.OnceValues(func() (*cluster, error) { return startCluster(controlplane.Namespaced) }),
+	controlplane.Claims:     sync.OnceValues(func() (*cluster, error) { return startCluster(controlplane.Claims) }),
 }
 
-func disturbedCluster(t *testing.T) *cluster {
+// disturb runs a test in both modes with a team in the disturbed cluster, which
+// it has to itself. It must leave everything running and installed.
+func disturb(t *testing.T, test func(*testing.T, *team)) {
+	t.Helper()
+	for name, mode := range modes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tm := lonely(t, disturbedCluster(t, mode), "")
+			tm.deadline = disturbedDeadline
+			test(t, tm)
+		})
+	}
+}
+
+func disturbedCluster(t *testing.T, mode controlplane.Mode) *cluster {
 	t.Helper()
 	long(t)
-	c, err := disturbed()
+	c, err := disturbed[mode]()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -134,7 +134,7 @@ func TestArrivalOfProvider(t *testing.T) {
 			},
 			arrive:  func(t *team) { t.install(controlplane.ProviderAWS) },
 			as:      "ProviderNotInstalled",
-			message: "iam.aws.m.upbound.io",
+			message: "iam.aws.",
 		},
 		"NotRunning": {
 			reason: "the CustomResourceDefinitions are there, and nothing reconciles their resources yet",
@@ -154,24 +154,25 @@ func TestArrivalOfProvider(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tm := disturb(t)
-			tc.away(tm)
-			tm.apply(claimOf(`
-- name: api
-  connections:
-  - {type: awsRole, role: my-app-s3-access}
-  - {type: gcpServiceAccount, serviceAccountEmail: sql-client@my-project-123456.iam.gserviceaccount.com}
-`) + "\n---\n" + deployment("api"))
-			tm.awaitMessage("api", claim.TypeAWSRole, tc.as, says(tc.message))
-			tm.awaitReason("api", claim.TypeGCPServiceAccount, "Connected")
-			tc.arrive(tm)
-			tm.awaitReason("api", claim.TypeAWSRole, "Connected")
-			tm.awaitReady()
-			tm.restartIfAsked("api")
-			tm.awaitConnected("api", "shop-api")
-			if t.Failed() {
-				t.Log(tc.reason)
-			}
+			disturb(t, func(t *testing.T, tm *team) {
+				tc.away(tm)
+				tm.apply(claimOf(`
+	- name: api
+	  connections:
+	  - {type: awsRole, role: my-app-s3-access}
+	  - {type: gcpServiceAccount, serviceAccountEmail: sql-client@my-project-123456.iam.gserviceaccount.com}
+	`) + "\n---\n" + deployment("api"))
+				tm.awaitMessage("api", claim.TypeAWSRole, tc.as, says(tc.message))
+				tm.awaitReason("api", claim.TypeGCPServiceAccount, "Connected")
+				tc.arrive(tm)
+				tm.awaitReason("api", claim.TypeAWSRole, "Connected")
+				tm.awaitReady()
+				tm.restartIfAsked("api")
+				tm.awaitConnected("api", "shop-api")
+				if t.Failed() {
+					t.Log(tc.reason)
+				}
+			})
 		})
 	}
 }

@@ -15,7 +15,7 @@ import (
 // deletes what the other has.
 func TestTwoClusters(t *testing.T) {
 	t.Parallel()
-	c := disturbedCluster(t)
+	c := disturbedCluster(t, controlplane.Namespaced)
 	one := withSettings(t, controlplane.Namespaced)
 	c.shareCloud(t, one.cloud)
 	two := lonely(t, c, one.namespace)

@@ -173,22 +173,8 @@ func TestOwnedRoleIRSA(t *testing.T) {
 	team.apply(deployment("api"))
 	team.awaitPods("api", 1)
 	team.wantTokenOfPod("api", "aws-iam-token")
-	account, err := team.composed(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, o := range account {
-		if o.GetKind() == "ServiceAccount" {
-			wantRole(t, o, team.the("Role"))
-		}
-	}
-}
-
-// wantRole that a ServiceAccount is annotated with.
-func wantRole(t *testing.T, account, role *unstructured.Unstructured) {
-	t.Helper()
-	arn, _, _ := unstructured.NestedString(role.Object, "status", "atProvider", "arn")
-	if got := account.GetAnnotations()["eks.amazonaws.com/role-arn"]; got != arn || arn == "" {
+	arn, _, _ := unstructured.NestedString(team.the("Role").Object, "status", "atProvider", "arn")
+	if got := team.annotations("ServiceAccount", "shop-api")["eks.amazonaws.com/role-arn"]; got != arn || arn == "" {
 		t.Errorf("the ServiceAccount's role is %q, want %q", got, arn)
 	}
 }

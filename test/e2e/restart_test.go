@@ -50,42 +50,43 @@ func TestRestart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tm := disturb(t)
-			services := everything + "- name: web\n  connections: [{type: awsRole, role: my-app-other}, {type: disk, config: {diskName: scratch}}]\n"
-			tm.connect(services)
-			tm.awaitReady()
-			want, lines := slices.Sorted(maps.Keys(tm.objects())), tm.contents()
-			volume, scratch := tm.get("v1", "PersistentVolumeClaim", "uploads"), tm.the("PersistentVolumeClaim")
-			if err := tm.deleteClaim(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			// It is retained, and would only be referenced the next time.
-			if err := tm.Client.Delete(t.Context(), volume); err != nil {
-				t.Fatal(err)
-			}
-			tm.awaitGone(volume)
-			tm.awaitGone(scratch)
-			tm.awaitContents("nothing")
-
-			tm.connect(services)
-			tm.eventually("the expansion has begun", func(ctx context.Context) error {
-				all, err := tm.composed(ctx)
-				if err == nil && len(all) == 0 {
-					err = fmt.Errorf("nothing is composed")
+			disturb(t, func(t *testing.T, tm *team) {
+				services := everything + "- name: web\n  connections: [{type: awsRole, role: my-app-other}, {type: disk, config: {diskName: scratch}}]\n"
+				tm.connect(services)
+				tm.awaitReady()
+				want, lines := slices.Sorted(maps.Keys(tm.objects())), tm.contents()
+				volume, scratch := tm.get("v1", "PersistentVolumeClaim", "uploads"), tm.the("PersistentVolumeClaim")
+				if err := tm.deleteClaim(t.Context()); err != nil {
+					t.Fatal(err)
 				}
-				return err
+				// It is retained, and would only be referenced the next time.
+				if err := tm.Client.Delete(t.Context(), volume); err != nil {
+					t.Fatal(err)
+				}
+				tm.awaitGone(volume)
+				tm.awaitGone(scratch)
+				tm.awaitContents("nothing")
+
+				tm.connect(services)
+				tm.eventually("the expansion has begun", func(ctx context.Context) error {
+					all, err := tm.composed(ctx)
+					if err == nil && len(all) == 0 {
+						err = fmt.Errorf("nothing is composed")
+					}
+					return err
+				})
+				if err := tc.restart(tm); err != nil {
+					t.Fatal(err)
+				}
+				tm.awaitReady()
+				if got := slices.Sorted(maps.Keys(tm.objects())); !slices.Equal(want, got) {
+					t.Errorf("%s: composed is\n%v\nwithout a restart it was\n%v", tc.reason, got, want)
+				}
+				if got := tm.labelled(); !slices.Equal(want, got) {
+					t.Errorf("%s: there are\n%v\nof which the claim knows\n%v", tc.reason, got, want)
+				}
+				tm.awaitContents("what it had without a restart", lines...)
 			})
-			if err := tc.restart(tm); err != nil {
-				t.Fatal(err)
-			}
-			tm.awaitReady()
-			if got := slices.Sorted(maps.Keys(tm.objects())); !slices.Equal(want, got) {
-				t.Errorf("%s: composed is\n%v\nwithout a restart it was\n%v", tc.reason, got, want)
-			}
-			if got := tm.labelled(); !slices.Equal(want, got) {
-				t.Errorf("%s: there are\n%v\nof which the claim knows\n%v", tc.reason, got, want)
-			}
-			tm.awaitContents("what it had without a restart", lines...)
 		})
 	}
 }
@@ -94,6 +95,15 @@ func TestRestart(t *testing.T) {
 // whether it knows them or not.
 func (t *team) labelled() []string {
 	t.t.Helper()
+	xr, err := t.composite(t.t.Context())
+	if err != nil {
+		t.t.Fatal(err)
+	}
+	ours := []client.ListOption{client.MatchingLabels{"crossplane.io/composite": xr.GetName()}}
+	if t.mode == controlplane.Namespaced {
+		// Other teams have composite resources of that name.
+		ours = append(ours, client.InNamespace(t.namespace))
+	}
 	var found []string
 	seen := map[string]bool{}
 	for _, o := range t.objects() {
@@ -104,7 +114,7 @@ func (t *team) labelled() []string {
 		list := &unstructured.UnstructuredList{}
 		list.SetAPIVersion(o.GetAPIVersion())
 		list.SetKind(o.GetKind() + "List")
-		if err := t.Client.List(t.t.Context(), list, client.InNamespace(t.namespace), client.MatchingLabels{"crossplane.io/composite": "shop"}); err != nil {
+		if err := t.Client.List(t.t.Context(), list, ours...); err != nil {
 			t.t.Fatal(err)
 		}
 		for i := range list.Items {

@@ -216,33 +216,34 @@ func TestSafetyOfProviders(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tm := disturb(t)
-			s := settle(tm)
-			tm.uninstall(tc.provider)
-			tm.eventually("the claim tells that the provider is gone", func(ctx context.Context) error {
-				// Crossplane tells it first, where it waits for kinds that it has
-				// read before, for two minutes each, and doesn't ask the function.
-				if _, message, err := tm.condition(ctx, "Synced"); err != nil || strings.Contains(message, "cannot get composed resource") {
-					return err
-				}
-				s, err := tm.serviceOf(ctx, "shop", "api")
-				if err != nil {
-					return err
-				}
-				for _, c := range s.Connections {
-					if c.Type == tc.typ && c.Reason == tc.as {
-						return nil
+			disturb(t, func(t *testing.T, tm *team) {
+				s := settle(tm)
+				tm.uninstall(tc.provider)
+				tm.eventually("the claim tells that the provider is gone", func(ctx context.Context) error {
+					// Crossplane tells it first, where it waits for kinds that it has
+					// read before, for two minutes each, and doesn't ask the function.
+					if _, message, err := tm.condition(ctx, "Synced"); err != nil || strings.Contains(message, "cannot get composed resource") {
+						return err
 					}
-				}
-				return fmt.Errorf("connections are %v", s.Connections)
+					s, err := tm.serviceOf(ctx, "shop", "api")
+					if err != nil {
+						return err
+					}
+					for _, c := range s.Connections {
+						if c.Type == tc.typ && c.Reason == tc.as {
+							return nil
+						}
+					}
+					return fmt.Errorf("connections are %v", s.Connections)
+				})
+				s.intact(tc.reason)
+				s.all(tc.reason, tc.kinds...)
+				tm.install(tc.provider)
+				tm.awaitReason("api", tc.typ, "Connected")
+				tm.awaitReady()
+				s.intact(tc.reason)
+				s.all(tc.reason, tc.kinds...)
 			})
-			s.intact(tc.reason)
-			s.all(tc.reason, tc.kinds...)
-			tm.install(tc.provider)
-			tm.awaitReason("api", tc.typ, "Connected")
-			tm.awaitReady()
-			s.intact(tc.reason)
-			s.all(tc.reason, tc.kinds...)
 		})
 	}
 }
@@ -251,40 +252,41 @@ func TestSafetyOfProviders(t *testing.T) {
 // the claim, and deletes nothing.
 func TestSafetyOfRights(t *testing.T) {
 	t.Parallel()
-	tm := disturb(t)
-	tm.connect("- name: api\n  connections:\n  - {type: awsRole, role: my-app-s3-access}\n  - {type: disk, config: {diskName: scratch}}")
-	tm.awaitReady()
-	ours := tm.objects()
+	disturb(t, func(t *testing.T, tm *team) {
+		tm.connect("- name: api\n  connections:\n  - {type: awsRole, role: my-app-s3-access}\n  - {type: disk, config: {diskName: scratch}}")
+		tm.awaitReady()
+		ours := tm.objects()
 
-	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "crossplane:function-service-connections"}}
-	if err := tm.Client.Delete(t.Context(), role); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := tm.ApplyFiles(context.Background(), "package/cluster/rbac.yaml"); err != nil {
-			t.Error(err)
+		role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "crossplane:function-service-connections"}}
+		if err := tm.Client.Delete(t.Context(), role); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := tm.ApplyFiles(context.Background(), "package/cluster/rbac.yaml"); err != nil {
+				t.Error(err)
+			}
+		})
+		tm.eventually("Crossplane has lost the right", tm.mayCrossplane("patch", "persistentvolumeclaims", false))
+		tm.connect("- name: api\n  connections:\n  - {type: awsRole, role: my-app-other}\n  - {type: disk, config: {diskName: scratch}}")
+		tm.awaitCondition("Synced", "False", "persistentvolumeclaims")
+		for _, o := range ours {
+			if o.GetKind() != "Role" {
+				tm.same("a right that is missing deletes nothing", o)
+			}
+		}
+
+		if err := tm.ApplyFiles(t.Context(), "package/cluster/rbac.yaml"); err != nil {
+			t.Fatal(err)
+		}
+		tm.awaitCondition("Synced", "True", "")
+		tm.awaitContents("the new role", "my-app-other")
+		tm.awaitReady()
+		for _, o := range ours {
+			if o.GetKind() != "Role" {
+				tm.same("it goes on with what was there", o)
+			}
 		}
 	})
-	tm.eventually("Crossplane has lost the right", tm.mayCrossplane("patch", "persistentvolumeclaims", false))
-	tm.connect("- name: api\n  connections:\n  - {type: awsRole, role: my-app-other}\n  - {type: disk, config: {diskName: scratch}}")
-	tm.awaitCondition("Synced", "False", "persistentvolumeclaims")
-	for _, o := range ours {
-		if o.GetKind() != "Role" {
-			tm.same("a right that is missing deletes nothing", o)
-		}
-	}
-
-	if err := tm.ApplyFiles(t.Context(), "package/cluster/rbac.yaml"); err != nil {
-		t.Fatal(err)
-	}
-	tm.awaitCondition("Synced", "True", "")
-	tm.awaitContents("the new role", "my-app-other")
-	tm.awaitReady()
-	for _, o := range ours {
-		if o.GetKind() != "Role" {
-			tm.same("it goes on with what was there", o)
-		}
-	}
 }
 
 // TestForeign holds that what exists already is never adopted or changed.

@@ -19,40 +19,41 @@ import (
 // reconcile, and that nothing is written for it.
 func TestSteady(t *testing.T) {
 	t.Parallel()
-	tm := disturb(t)
-	m := measure(tm)
-	tm.apply(deployment("api"))
-	tm.connect(everything)
-	tm.awaitReady()
-	tm.restartIfAsked("api")
-	m.awaitRest()
+	disturb(t, func(t *testing.T, tm *team) {
+		m := measure(tm)
+		tm.apply(deployment("api"))
+		tm.connect(everything)
+		tm.awaitReady()
+		tm.restartIfAsked("api")
+		m.awaitRest()
 
-	was, calls, reconciles := m.versions(), m.calls(), m.reconciles()
-	before := m.describe()
-	const times = 5
-	for range times {
+		was, calls, reconciles := m.versions(), m.calls(), m.reconciles()
+		before := m.describe()
+		const times = 5
+		for range times {
+			tm.awaitReconcile()
+		}
+		if got := m.calls() - calls; got != times {
+			t.Errorf("%d reconciles without a change called the function %d times", times, got)
+		}
+		if got := m.reconciles() - reconciles; got != times {
+			t.Errorf("%d reconciles were caused, Crossplane made %d: one caused another", times, got)
+		}
+		if now := m.versions(); !maps.Equal(was, now) {
+			t.Errorf("reconciles without a change wrote: resource versions were\n%v\nand are\n%v\nand the claim's status was\n%s", was, now, before)
+		}
+
+		// Crossplane that starts looks at everything anew, with empty caches.
+		tm.StopCrossplane()
+		if err := tm.StartCrossplane(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		tm.awaitReconcile()
-	}
-	if got := m.calls() - calls; got != times {
-		t.Errorf("%d reconciles without a change called the function %d times", times, got)
-	}
-	if got := m.reconciles() - reconciles; got != times {
-		t.Errorf("%d reconciles were caused, Crossplane made %d: one caused another", times, got)
-	}
-	if now := m.versions(); !maps.Equal(was, now) {
-		t.Errorf("reconciles without a change wrote: resource versions were\n%v\nand are\n%v\nand the claim's status was\n%s", was, now, before)
-	}
-
-	// Crossplane that starts looks at everything anew, with empty caches.
-	tm.StopCrossplane()
-	if err := tm.StartCrossplane(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	tm.awaitReconcile()
-	tm.awaitReady()
-	if now := m.versions(); !maps.Equal(was, now) {
-		t.Errorf("Crossplane's start wrote: resource versions were\n%v\nand are\n%v", was, now)
-	}
+		tm.awaitReady()
+		if now := m.versions(); !maps.Equal(was, now) {
+			t.Errorf("Crossplane's start wrote: resource versions were\n%v\nand are\n%v", was, now)
+		}
+	})
 }
 
 // TestEditSettles holds that an edit comes to rest in few reconciles.
@@ -79,30 +80,31 @@ func TestEditSettles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tm := disturb(t)
-			m := measure(tm)
-			// Theirs, and settled: no provider tells later how it is.
-			tm.apply(fmt.Sprintf(foreignVolumeClaim, "cache-storage"))
-			tm.settledObject("v1", "PersistentVolumeClaim", "cache-storage")
-			tm.connect(tc.was)
-			tm.awaitReady()
-			m.awaitRest()
+			disturb(t, func(t *testing.T, tm *team) {
+				m := measure(tm)
+				// Theirs, and settled: no provider tells later how it is.
+				tm.apply(fmt.Sprintf(foreignVolumeClaim, "cache-storage"))
+				tm.settledObject("v1", "PersistentVolumeClaim", "cache-storage")
+				tm.connect(tc.was)
+				tm.awaitReady()
+				m.awaitRest()
 
-			reconciles, asked := m.reconciles(), tm.touched
-			tm.connect(tc.is)
-			tm.eventually("the edit is in the injection", func(ctx context.Context) error {
-				if i := tm.injectionNow(ctx, "api"); !strings.Contains(i, tc.injected) {
-					return fmt.Errorf("the injection is %s", i)
+				reconciles, asked := m.reconciles(), tm.touched
+				tm.connect(tc.is)
+				tm.eventually("the edit is in the injection", func(ctx context.Context) error {
+					if i := tm.injectionNow(ctx, "api"); !strings.Contains(i, tc.injected) {
+						return fmt.Errorf("the injection is %s", i)
+					}
+					return nil
+				})
+				m.awaitRest()
+				// Those that find out that it rests are ours.
+				if got := m.reconciles() - reconciles - (tm.touched - asked); got > tc.most {
+					t.Errorf("%s: it took %d reconciles, want at most %d", tc.reason, got, tc.most)
+				} else {
+					t.Logf("it took %d reconciles", got)
 				}
-				return nil
 			})
-			m.awaitRest()
-			// Those that find out that it rests are ours.
-			if got := m.reconciles() - reconciles - (tm.touched - asked); got > tc.most {
-				t.Errorf("%s: it took %d reconciles, want at most %d", tc.reason, got, tc.most)
-			} else {
-				t.Logf("it took %d reconciles", got)
-			}
 		})
 	}
 }
