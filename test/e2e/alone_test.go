@@ -43,14 +43,14 @@ var disturbed = map[controlplane.Mode]func() (*cluster, error){
 
 // disturb runs a test in both modes with a team in the disturbed cluster, which
 // it has to itself. It must leave everything running and installed.
-func disturb(t *testing.T, test func(*testing.T, *team)) {
+func disturb(t *testing.T, test func(*team)) {
 	t.Helper()
 	for name, mode := range modes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tm := lonely(t, disturbedCluster(t, mode), "")
 			tm.deadline = disturbedDeadline
-			test(t, tm)
+			test(tm)
 		})
 	}
 }

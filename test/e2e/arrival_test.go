@@ -142,9 +142,15 @@ func TestArrivalOfProvider(t *testing.T) {
 				if err := t.stopProviders(controlplane.ProviderAWS); err != nil {
 					t.t.Fatal(err)
 				}
+				t.t.Cleanup(func() {
+					// A test that fails must not take the provider from the next.
+					if err := t.awaken(controlplane.ProviderAWS); err != nil {
+						t.t.Error(err)
+					}
+				})
 			},
 			arrive: func(t *team) {
-				if err := t.runProviders(controlplane.ProviderAWS); err != nil {
+				if err := t.awaken(controlplane.ProviderAWS); err != nil {
 					t.t.Fatal(err)
 				}
 			},
@@ -154,14 +160,15 @@ func TestArrivalOfProvider(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			disturb(t, func(t *testing.T, tm *team) {
+			disturb(t, func(tm *team) {
+				t := tm.t
 				tc.away(tm)
 				tm.apply(claimOf(`
-	- name: api
-	  connections:
-	  - {type: awsRole, role: my-app-s3-access}
-	  - {type: gcpServiceAccount, serviceAccountEmail: sql-client@my-project-123456.iam.gserviceaccount.com}
-	`) + "\n---\n" + deployment("api"))
+- name: api
+  connections:
+  - {type: awsRole, role: my-app-s3-access}
+  - {type: gcpServiceAccount, serviceAccountEmail: sql-client@my-project-123456.iam.gserviceaccount.com}
+`) + "\n---\n" + deployment("api"))
 				tm.awaitMessage("api", claim.TypeAWSRole, tc.as, says(tc.message))
 				tm.awaitReason("api", claim.TypeGCPServiceAccount, "Connected")
 				tc.arrive(tm)

@@ -189,7 +189,7 @@ func TestEditDeletionPolicy(t *testing.T) {
 						}
 					}
 				})
-				tm.awaitNote("api", "DiskPolicyPinned", "keeps that form")
+				tm.awaitNote("api", "DiskPolicyPinned", "although the cluster settings have changed")
 				tm.awaitReady()
 				tm.same(tc.reason, volume)
 				tm.same(tc.reason, form)

@@ -51,6 +51,14 @@ func (c *cluster) runProviders(names ...string) error {
 	return nil
 }
 
+// awaken a provider that was stopped, unless it runs.
+func (c *cluster) awaken(name string) error {
+	if _, ok := c.providers[name]; ok {
+		return nil
+	}
+	return c.runProviders(name)
+}
+
 // stopProviders of some names, where they run.
 func (c *cluster) stopProviders(names ...string) error {
 	var errs []error

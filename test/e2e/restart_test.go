@@ -50,7 +50,8 @@ func TestRestart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			disturb(t, func(t *testing.T, tm *team) {
+			disturb(t, func(tm *team) {
+				t := tm.t
 				services := everything + "- name: web\n  connections: [{type: awsRole, role: my-app-other}, {type: disk, config: {diskName: scratch}}]\n"
 				tm.connect(services)
 				tm.awaitReady()

@@ -216,7 +216,7 @@ func TestSafetyOfProviders(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			disturb(t, func(t *testing.T, tm *team) {
+			disturb(t, func(tm *team) {
 				s := settle(tm)
 				tm.uninstall(tc.provider)
 				tm.eventually("the claim tells that the provider is gone", func(ctx context.Context) error {
@@ -252,7 +252,8 @@ func TestSafetyOfProviders(t *testing.T) {
 // the claim, and deletes nothing.
 func TestSafetyOfRights(t *testing.T) {
 	t.Parallel()
-	disturb(t, func(t *testing.T, tm *team) {
+	disturb(t, func(tm *team) {
+		t := tm.t
 		tm.connect("- name: api\n  connections:\n  - {type: awsRole, role: my-app-s3-access}\n  - {type: disk, config: {diskName: scratch}}")
 		tm.awaitReady()
 		ours := tm.objects()
@@ -308,7 +309,7 @@ func TestForeign(t *testing.T) {
 			reason:   "a ServiceAccount of our name may have rights, and pods of others",
 			exists:   func(t *team) { t.apply(serviceAccount("shop-api")) },
 			services: "- name: api\n  connections: [{type: awsRole, role: my-app-s3-access}]",
-			typ:      claim.TypeAWSRole, as: "ServiceAccountTaken", message: "set services[api].serviceAccountName: shop-api to use it",
+			typ:      claim.TypeAWSRole, as: "ServiceAccountTaken", message: "set services[api].serviceAccountName: shop-api to share it",
 			apiVersion: "v1", kind: "ServiceAccount", name: "shop-api",
 		},
 		"RetainedVolumeClaim": {

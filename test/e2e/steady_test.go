@@ -19,7 +19,8 @@ import (
 // reconcile, and that nothing is written for it.
 func TestSteady(t *testing.T) {
 	t.Parallel()
-	disturb(t, func(t *testing.T, tm *team) {
+	disturb(t, func(tm *team) {
+		t := tm.t
 		m := measure(tm)
 		tm.apply(deployment("api"))
 		tm.connect(everything)
@@ -80,7 +81,8 @@ func TestEditSettles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			disturb(t, func(t *testing.T, tm *team) {
+			disturb(t, func(tm *team) {
+				t := tm.t
 				m := measure(tm)
 				// Theirs, and settled: no provider tells later how it is.
 				tm.apply(fmt.Sprintf(foreignVolumeClaim, "cache-storage"))
