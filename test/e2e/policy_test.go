@@ -95,7 +95,18 @@ func TestPolicyWithoutDefinition(t *testing.T) {
 	}, 0)
 	team.keepsCreating("without", "the definition is gone", nil, 20)
 
-	// It returns, and so does the injection.
+	// It returns, and so does the injection. What the removed claim has left goes by
+	// the garbage collector at a time of its own, and isn't the new one's.
+	for apiVersion, kind := range map[string]string{
+		"v1": "ServiceAccount", "iam.aws.m.upbound.io/v1beta1": "Role", "eks.aws.m.upbound.io/v1beta1": "PodIdentityAssociation",
+	} {
+		u := &unstructured.Unstructured{}
+		u.SetAPIVersion(apiVersion)
+		u.SetKind(kind)
+		if err := cp.Client.DeleteAllOf(t.Context(), u, client.InNamespace(team.namespace), client.MatchingLabels{"crossplane.io/composite": "shop"}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := cp.InstallConfiguration(t.Context(), controlplane.Namespaced); err != nil {
 		t.Fatal(err)
 	}

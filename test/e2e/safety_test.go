@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -269,7 +270,21 @@ func TestSafetyOfRights(t *testing.T) {
 		})
 		tm.eventually("Crossplane has lost the right", tm.mayCrossplane("patch", "persistentvolumeclaims", false))
 		tm.connect("- name: api\n  connections:\n  - {type: awsRole, role: my-app-other}\n  - {type: disk, config: {diskName: scratch}}")
-		tm.awaitCondition("Synced", "False", "persistentvolumeclaims")
+		tm.eventually("Crossplane tells what it may not do", func(ctx context.Context) error {
+			// A claim shows that its conditions aren't known, and its composite
+			// resource shows why.
+			u, err := tm.composite(ctx)
+			if err != nil || u == nil {
+				return errors.Join(err, fmt.Errorf("it is gone"))
+			}
+			conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+			for _, v := range conditions {
+				if c, _ := v.(map[string]any); c["type"] == "Synced" && c["status"] == "False" && strings.Contains(fmt.Sprint(c["message"]), "persistentvolumeclaims") {
+					return nil
+				}
+			}
+			return fmt.Errorf("conditions are %v", conditions)
+		})
 		for _, o := range ours {
 			if o.GetKind() != "Role" {
 				tm.same("a right that is missing deletes nothing", o)
