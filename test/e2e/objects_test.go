@@ -345,15 +345,22 @@ func (t *team) awaitCondition(condition, status, message string) {
 		if err != nil {
 			return err
 		}
-		conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
-		for _, v := range conditions {
-			m, _ := v.(map[string]any)
-			if got, _ := m["message"].(string); m["type"] == condition && m["status"] == status && strings.Contains(got, message) {
-				return nil
-			}
-		}
-		return fmt.Errorf("want a message with %q, conditions are %v", message, conditions)
+		return hasCondition(u, condition, status, "", message)
 	})
+}
+
+// hasCondition returns nil if an object has a condition with a status, a reason,
+// unless that is empty, and a message that holds a text.
+func hasCondition(u *unstructured.Unstructured, condition, status, reason, message string) error {
+	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+	for _, v := range conditions {
+		m, _ := v.(map[string]any)
+		got, _ := m["message"].(string)
+		if m["type"] == condition && m["status"] == status && (reason == "" || m["reason"] == reason) && strings.Contains(got, message) {
+			return nil
+		}
+	}
+	return fmt.Errorf("want a message with %q, conditions are %v", message, conditions)
 }
 
 // awaitNote of a service, or warning of one of its connections.

@@ -126,16 +126,7 @@ func TestOwnedRoleRevoked(t *testing.T) {
 		}
 
 		team.changeSettings(func(data map[string]any) { delete(section(data, "aws"), "createRoles") })
-		team.eventually("a warning that the list is absent", func(ctx context.Context) error {
-			s, err := team.serviceOf(ctx, "shop", "api")
-			if err != nil {
-				return err
-			}
-			if w := s.Connections[0].Warnings; len(w) == 0 || w[0].Reason != "AllowListAbsent" {
-				return fmt.Errorf("warnings are %v", w)
-			}
-			return nil
-		})
+		team.awaitNote("api", "AllowListAbsent", "")
 		team.awaitContents("all that it had", contents...)
 
 		revoke(func(c map[string]any) { c["allowInlinePolicies"] = false })

@@ -228,13 +228,7 @@ func TestNotClaimed(t *testing.T) {
 		if err != nil || u == nil {
 			return errors.Join(err, fmt.Errorf("it is gone"))
 		}
-		conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
-		for _, v := range conditions {
-			if c, _ := v.(map[string]any); c["reason"] == "NotClaimed" && strings.Contains(fmt.Sprint(c["message"]), "create it through its claim") {
-				return nil
-			}
-		}
-		return fmt.Errorf("conditions are %v", conditions)
+		return hasCondition(u, "Valid", "False", "NotClaimed", "create it through its claim")
 	})
 }
 
@@ -251,17 +245,11 @@ func TestBindingRetained(t *testing.T) {
 			section(data, "gcp")["sharedWorkloadPool"] = true
 			section(data, "gcp")["serviceAccounts"] = []any{}
 		})
-		team.eventually("the binding is reported", func(ctx context.Context) error {
-			s, err := team.serviceOf(ctx, "shop", "api")
-			if err != nil || s == nil {
-				return errors.Join(err, fmt.Errorf("no service"))
-			}
-			c := s.Connections[0]
-			if c.Reason != "ServiceAccountNotRegistered" || s.Injection != nil || len(c.Warnings) == 0 || c.Warnings[0].Reason != "BindingRetained" {
-				return fmt.Errorf("it is %v, and the injection %v", c, s.Injection)
-			}
-			return nil
-		})
+		team.awaitReason("api", claim.TypeGCPServiceAccount, "ServiceAccountNotRegistered")
+		team.awaitNote("api", "BindingRetained", "sql-client@my-project-123456.iam.gserviceaccount.com")
+		if s, err := team.service(t.Context(), "api"); err != nil || s.Injection != nil {
+			team.t.Errorf("injected still: %v, %v", s, err)
+		}
 		team.awaitContents("the binding", "member ")
 		team.cloud.RemoveMembers(team.namespace)
 	})

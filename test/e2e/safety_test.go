@@ -223,8 +223,12 @@ func TestSafetyOfProviders(t *testing.T) {
 				tm.eventually("the claim tells that the provider is gone", func(ctx context.Context) error {
 					// Crossplane tells it first, where it waits for kinds that it has
 					// read before, for two minutes each, and doesn't ask the function.
-					if _, message, err := tm.condition(ctx, "Synced"); err != nil || strings.Contains(message, "cannot get composed resource") {
-						return err
+					u, err := tm.composite(ctx)
+					if err != nil || u == nil {
+						return errors.Join(err, fmt.Errorf("it is gone"))
+					}
+					if hasCondition(u, "Synced", "False", "", "cannot get composed resource") == nil {
+						return nil
 					}
 					s, err := tm.serviceOf(ctx, "shop", "api")
 					if err != nil {
@@ -237,6 +241,7 @@ func TestSafetyOfProviders(t *testing.T) {
 					}
 					return fmt.Errorf("connections are %v", s.Connections)
 				})
+				tm.awaitReason("api", claim.TypeGCPServiceAccount, "Connected")
 				s.intact(tc.reason)
 				s.all(tc.reason, tc.kinds...)
 				tm.install(tc.provider)
@@ -277,13 +282,7 @@ func TestSafetyOfRights(t *testing.T) {
 			if err != nil || u == nil {
 				return errors.Join(err, fmt.Errorf("it is gone"))
 			}
-			conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
-			for _, v := range conditions {
-				if c, _ := v.(map[string]any); c["type"] == "Synced" && c["status"] == "False" && strings.Contains(fmt.Sprint(c["message"]), "persistentvolumeclaims") {
-					return nil
-				}
-			}
-			return fmt.Errorf("conditions are %v", conditions)
+			return hasCondition(u, "Synced", "False", "", "persistentvolumeclaims")
 		})
 		for _, o := range ours {
 			if o.GetKind() != "Role" {

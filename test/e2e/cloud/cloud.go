@@ -19,9 +19,10 @@ const AccountID = "123456789012"
 type Cloud struct {
 	mu sync.Mutex
 
-	// roles of IAM by name, and what is attached to which.
+	// roles of IAM by name, policies' documents by their ARN, and what is attached
+	// to which.
 	roles       map[string]role
-	policies    map[string]policy
+	policies    map[string]string
 	attachments map[attachment]bool
 
 	// associations of EKS by their id.
@@ -57,7 +58,7 @@ type credential struct{ issuer, subject, audience string }
 func New() *Cloud {
 	return &Cloud{
 		roles:        map[string]role{},
-		policies:     map[string]policy{},
+		policies:     map[string]string{},
 		attachments:  map[attachment]bool{},
 		associations: map[string]association{},
 		identities:   map[string]*identity{},

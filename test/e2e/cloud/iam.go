@@ -14,9 +14,6 @@ type role struct {
 	byHand               bool
 }
 
-// A policy of IAM, by its ARN.
-type policy struct{ document string }
-
 // An attachment of a policy to a role.
 type attachment struct{ role, policyARN string }
 
@@ -110,15 +107,15 @@ func (policies) arn(m *managedResource) string {
 }
 
 func (c policies) observe(m *managedResource) (observation, error) {
-	p, ok := c.policies[c.arn(m)]
+	document, ok := c.policies[c.arn(m)]
 	if !ok {
 		return observation{}, nil
 	}
-	return observation{exists: true, upToDate: p.document == m.text("policy"), at: map[string]any{"arn": c.arn(m), "id": c.arn(m)}}, nil
+	return observation{exists: true, upToDate: document == m.text("policy"), at: map[string]any{"arn": c.arn(m), "id": c.arn(m)}}, nil
 }
 
 func (c policies) create(m *managedResource) error {
-	c.policies[c.arn(m)] = policy{m.text("policy")}
+	c.policies[c.arn(m)] = m.text("policy")
 	c.wrotef("create policy %s", m.externalName())
 	return nil
 }
