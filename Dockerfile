@@ -1,16 +1,19 @@
-# The image of the function. make build compiles the same without Docker, but for
-# -trimpath, with which it could share nothing that the tests have compiled.
-FROM --platform=$BUILDPLATFORM golang:1.26 AS build
-ARG TARGETOS TARGETARCH VERSION=dev
+# The image of the function, for those who use Docker: the same files that make
+# package puts into the package. No shell, no libc, not root.
+FROM --platform=$BUILDPLATFORM golang:1.26.8 AS build
+ARG TARGETOS TARGETARCH
 WORKDIR /src
-COPY go.mod go.sum ./
-RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -ldflags="-s -w -X main.version=$VERSION" -o /function .
+RUN go run -C tools/package . -rootfs /rootfs -platforms "$TARGETOS/$TARGETARCH"
 
-# No shell, no package manager, not root.
-FROM gcr.io/distroless/static-debian12:nonroot
-COPY --from=build /function /function
+FROM scratch
+LABEL org.opencontainers.image.title="function-service-connections" \
+      org.opencontainers.image.description="A Crossplane composition function that connects services to cloud resources without keys." \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/serviceconnections/function-service-connections" \
+      org.opencontainers.image.version="v0.1.0"
+COPY --from=build /rootfs /
 EXPOSE 9443 8080
-USER nonroot:nonroot
+WORKDIR /
+USER 65532:65532
 ENTRYPOINT ["/function"]

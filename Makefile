@@ -9,7 +9,9 @@ export CGO_ENABLED := 0
 .NOTPARALLEL:
 
 BIN := $(CURDIR)/.cache/bin
-VERSION ?= dev
+
+# The version of a release, such as v1.2.3; that of the manifests if empty.
+VERSION ?=
 
 # The modules with code of ours: this one, and those that keep what only a test
 # or a tool needs out of its go.mod.
@@ -28,6 +30,10 @@ CHECKS ?= 1000
 
 # Statement coverage in percent that fn must not fall below.
 COVERAGE ?= 90
+
+# What a release is built for, and where it is published.
+PLATFORMS ?= linux/amd64,linux/arm64
+REGISTRY ?= ghcr.io/serviceconnections
 
 .PHONY: help
 help: ## Show this list.
@@ -58,7 +64,7 @@ test: lint vet check-generate test-race cover fuzz ## Run everything that contin
 	@echo "make test: all passed"
 
 .PHONY: test-race
-test-race: build render-tools controlplane-tools ## Run the tests of every module with the race detector.
+test-race: build render-tools controlplane-tools package-tool ## Run the tests of every module with the race detector.
 	@[ -n "$(RACE)" ] || { echo "no C compiler: the race detector is off"; [ -z "$(REQUIRE_RACE)" ] || { \
 		echo "REQUIRE_RACE=$(REQUIRE_RACE) demands it: install a C compiler, or set CC"; exit 1; }; }
 	@set -e; for m in $(filter-out test/e2e,$(MODULES)); do \
@@ -69,7 +75,7 @@ test-race: build render-tools controlplane-tools ## Run the tests of every modul
 E2E := go -C test/e2e test -count=1 -timeout=20m
 
 .PHONY: e2e
-e2e: build controlplane-tools ## Run all tests on a control plane, also those that take minutes.
+e2e: build controlplane-tools package-tool ## Run all tests on a control plane, also those that take minutes.
 	@$(E2E) ./...
 
 .PHONY: lint
@@ -111,7 +117,25 @@ cover: ## Measure the statement coverage of fn and fail below COVERAGE percent.
 .PHONY: build
 build: ## Build the function into .cache/bin.
 	@mkdir -p $(BIN)
-	@go build -ldflags='-s -w -X main.version=$(VERSION)' -o $(BIN)/function-service-connections .
+	@go build -ldflags='-s -w -X main.version=$(or $(VERSION),dev)' -o $(BIN)/function-service-connections .
+
+# The tool to build a release with. Two builds of one commit are the same, so what
+# depends on the time takes the commit's.
+.PHONY: package-tool
+package-tool:
+	@tools/install crossplane-cli crossplane "Crossplane CLI"
+	@tools/install kubernetes kubectl kubectl
+	@go build -C tools/package -o $(BIN)/package .
+
+.PHONY: package
+package: package-tool ## Build a release into dist: packages, manifests, bills of materials.
+	@$(BIN)/package -root . -out dist -version "$(VERSION)" -platforms "$(PLATFORMS)" \
+		-revision "$$(git rev-parse HEAD 2>/dev/null)" -created "$$(git log -1 --format=%ct 2>/dev/null || echo 0)"
+	@ls -l dist && cat dist/digests.txt
+
+.PHONY: push
+push: package-tool ## Publish the release in dist under REGISTRY, and print the digests.
+	@$(BIN)/package -root . -out dist -push "$(REGISTRY)"
 
 .PHONY: generate
 generate: ## Generate what is generated: deepcopy, the input's CRD, both XRDs.
@@ -144,4 +168,4 @@ controlplane-tools: ## Build etcd, Kubernetes and Crossplane, for a real control
 
 .PHONY: clean
 clean: ## Remove everything that was built.
-	rm -rf .cache
+	rm -rf .cache dist
