@@ -85,6 +85,10 @@ func base(crd *apiextensionsv1.CustomResourceDefinition) *definition {
 	return d
 }
 
+// compositionName of both packages: Crossplane lets only one of two packages have
+// an object, and so refuses to install both.
+const compositionName = "serviceconnections"
+
 // name names the definition as the API server wants it, and a Composition for
 // all its composite resources. It is enforced, because the settings that say
 // who may use what come with the Composition: a team that could choose another
@@ -92,7 +96,7 @@ func base(crd *apiextensionsv1.CustomResourceDefinition) *definition {
 func (d *definition) name(names apiextensionsv1.CustomResourceDefinitionNames) {
 	d.Spec.Names = names
 	d.Metadata.Name = names.Plural + "." + d.Spec.Group
-	d.Spec.EnforcedCompositionRef.Name = names.Plural
+	d.Spec.EnforcedCompositionRef.Name = compositionName
 }
 
 // composite is the schema of a composite resource: spec and status only, since

@@ -116,7 +116,7 @@ func TestSpecOfCrossplane(t *testing.T) {
 			reason: "A team may stay with a revision.", kind: claim, create: true,
 			now: "crossplane: {compositionUpdatePolicy: Manual, compositionRevisionRef: {name: serviceconnections-0a1b2c3}}",
 		},
-		"OwnRevisionOfComposite": {reason: "A claim's Composition has a name of its own.", kind: claim, create: true, now: "compositionRevisionRef: {name: xserviceconnections-0a1b2c3}"},
+		"OwnRevisionOfComposite": {reason: "The Composition for claims has the name of the other one.", kind: claim, create: true, now: "compositionRevisionRef: {name: serviceconnections-0a1b2c3}"},
 		"ForeignRevision": {
 			reason: "Another Composition may grant anything.", kind: claim, create: true, now: "crossplane: {compositionRevisionRef: {name: databases-0a1b2c3}}",
 			want: ofClaim + `use CompositionRevision "databases-0a1b2c3"` + revision,

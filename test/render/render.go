@@ -243,6 +243,12 @@ func (e *Engine) functionsFile(ctx context.Context, dir string) (string, error) 
 	return writeTemporary("functions-*.yaml", copied.Bytes())
 }
 
+// The function as Compositions name it, and its binary.
+const (
+	functionName   = "serviceconnections-function-service-connections"
+	functionBinary = "function-service-connections"
+)
+
 // function returns the address of the named function, which is started if it
 // doesn't run.
 func (e *Engine) function(ctx context.Context, name string) (string, error) {
@@ -252,19 +258,19 @@ func (e *Engine) function(ctx context.Context, name string) (string, error) {
 		return p.address, nil
 	}
 
-	args := []string{"--insecure"}
+	binary, args := name, []string{"--insecure"}
 	switch name {
-	case "function-service-connections":
+	case functionName:
 		if err := e.build(ctx); err != nil {
 			return "", err
 		}
-		args = append(args, "--metrics-address=", "--debug")
+		binary, args = functionBinary, append(args, "--metrics-address=", "--debug")
 	case "function-patch-and-transform":
 	default:
-		return "", fmt.Errorf("cannot start function %q: only function-service-connections and function-patch-and-transform are known", name)
+		return "", fmt.Errorf("cannot start function %q: only %s and function-patch-and-transform are known", name, functionName)
 	}
 	// The function outlives the call, up to Stop.
-	p, err := start(context.WithoutCancel(ctx), e.log, e.tool(name), args...)
+	p, err := start(context.WithoutCancel(ctx), e.log, e.tool(binary), args...)
 	if err != nil {
 		return "", err
 	}
@@ -275,7 +281,7 @@ func (e *Engine) function(ctx context.Context, name string) (string, error) {
 // build our function as make build does, so that what is rendered is what the
 // working tree says.
 func (e *Engine) build(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w -X main.version=dev", "-o", e.tool("function-service-connections"), ".")
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w -X main.version=dev", "-o", e.tool(functionBinary), ".")
 	cmd.Dir = e.root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

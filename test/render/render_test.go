@@ -65,11 +65,11 @@ func TestStop(t *testing.T) {
 	t.Parallel()
 
 	e := newEngine(t)
-	address, err := e.function(t.Context(), "function-service-connections")
+	address, err := e.function(t.Context(), functionName)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := e.function(t.Context(), "function-service-connections")
+	again, err := e.function(t.Context(), functionName)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestStartError(t *testing.T) {
 		},
 		"Exits": {
 			reason: "A function that exits at once is an error at once, not after the timeout.",
-			binary: e.tool("function-service-connections"),
+			binary: e.tool(functionBinary),
 			args:   []string{"--insecure", "--no-such-flag"},
 			want:   "it exited, see its log",
 		},

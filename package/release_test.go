@@ -1,0 +1,168 @@
+package package_test
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+
+	"github.com/serviceconnections/function-service-connections/test/schema"
+)
+
+// A release takes its version from the manifests. All that name one must name the
+// one at the top of the changelog.
+func TestVersionsAgree(t *testing.T) {
+	t.Parallel()
+
+	changelog, err := os.ReadFile("../CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	heading := regexp.MustCompile(`(?m)^## (v\S+)$`).FindSubmatch(changelog)
+	if heading == nil {
+		t.Fatal("the changelog has no version")
+	}
+	version := string(heading[1])
+
+	for file, patterns := range map[string][]string{
+		"install/base/function.yaml":            {`function-service-connections:(\S+)`},
+		"install/namespaced/configuration.yaml": {`configuration-service-connections:(\S+)`},
+		"install/claims/configuration.yaml":     {`configuration-service-connections-claims:(\S+)`},
+		"function/crossplane.yaml":              {`app.kubernetes.io/version: (\S+)`},
+		"configuration/crossplane.yaml":         {`app.kubernetes.io/version: (\S+)`, `version: ">=(\S+)-0"\n$`},
+		"configuration-claims/crossplane.yaml":  {`app.kubernetes.io/version: (\S+)`, `version: ">=(\S+)-0"\n$`},
+		"../Dockerfile":                         {`image.version="(\S+)"`},
+	} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, pattern := range patterns {
+			found := regexp.MustCompile(pattern).FindSubmatch(text)
+			if found == nil || string(found[1]) != version {
+				t.Errorf("%s: %s is %q, the changelog is at %s", file, pattern, found, version)
+			}
+		}
+	}
+}
+
+// What make package installs are the files of these folders, so what isn't in a
+// kustomization isn't installed.
+func TestClusterIsInstalledAsAWhole(t *testing.T) {
+	t.Parallel()
+
+	kustomization := load(t, "cluster/kustomization.yaml")
+	files, err := filepath.Glob("cluster/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{}
+	for _, f := range files {
+		if name := filepath.Base(f); name != "kustomization.yaml" {
+			want = append(want, name)
+		}
+	}
+	got := []string{}
+	for _, r := range kustomization["resources"].([]any) {
+		got = append(got, r.(string))
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("resources of cluster/kustomization.yaml: -files, +resources:\n%s", diff)
+	}
+}
+
+// Crossplane's own schemas hold for what is installed, and those of Kubernetes for
+// the Deployment in the runtime configuration.
+func TestCrossplaneAcceptsInstallation(t *testing.T) {
+	t.Parallel()
+
+	v := schema.Crossplane(t)
+	for _, pattern := range []string{"install/*/function.yaml", "install/*/runtime.yaml", "install/*/configuration.yaml", "providers/*/provider.yaml"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("cannot find manifests %s: %v", pattern, err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for document := range strings.SplitSeq(string(text), "\n---\n") {
+				obj := parse(t, document)
+				if !strings.Contains(obj["apiVersion"].(string), "crossplane.io/") {
+					continue
+				}
+				if errs := v.Validate(obj); len(errs) > 0 {
+					t.Errorf("%s: Crossplane's schema refuses %v:\n%v", file, obj["kind"], errs.ToAggregate())
+				}
+			}
+		}
+	}
+}
+
+// The function is called by the name that Crossplane gives it where it installs
+// the function for the configuration's dependsOn: the repository's path, without
+// the registry, as a DNS label (crossplane-runtime, pkg/xpkg/name.go, ToDNSLabel).
+func TestFunctionIsCalledAsCrossplaneNamesIt(t *testing.T) {
+	t.Parallel()
+
+	installed := load(t, "install/base/function.yaml")
+	for _, folder := range []string{"configuration", "configuration-claims"} {
+		depends := load(t, folder+"/crossplane.yaml")["spec"].(map[string]any)["dependsOn"].([]any)[0].(map[string]any)["package"].(string)
+		_, path, _ := strings.Cut(depends, "/")
+		name := strings.ReplaceAll(path, "/", "-")
+		step := load(t, folder+"/composition.yaml")["spec"].(map[string]any)["pipeline"].([]any)[0].(map[string]any)
+		if got := step["functionRef"].(map[string]any)["name"]; got != name {
+			t.Errorf("%s calls %v, Crossplane would install %s", folder, got, name)
+		}
+		if got := installed["metadata"].(map[string]any)["name"]; got != name {
+			t.Errorf("install names the function %v, Crossplane %s", got, name)
+		}
+		if got := installed["spec"].(map[string]any)["package"].(string); !strings.HasPrefix(got, depends+":") {
+			t.Errorf("install takes %s, %s depends on %s", got, folder, depends)
+		}
+	}
+}
+
+// Permissions are pasted into the clouds' own tools, so they must be what these
+// read, and never everything.
+func TestProviderPermissions(t *testing.T) {
+	t.Parallel()
+
+	files, err := filepath.Glob("providers/*/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("cannot find permissions: %v", err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		document := map[string]any{}
+		if err := json.Unmarshal(text, &document); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+		if regexp.MustCompile(`"\*"|:\*"|/\*/`).Match(text) {
+			t.Errorf("%s grants everything of a kind", file)
+		}
+	}
+	role := map[string]any{}
+	text, err := os.ReadFile("providers/gcp/role.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.UnmarshalStrict(text, &role); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{"description", "includedPermissions", "stage", "title"}, slices.Sorted(maps.Keys(role))); diff != "" {
+		t.Errorf("gcloud iam roles create --file reads other fields: %s", diff)
+	}
+}
