@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 
+	"github.com/serviceconnections/function-service-connections/fn/settings"
 	"github.com/serviceconnections/function-service-connections/test/schema"
 )
 
@@ -164,5 +165,18 @@ func TestProviderPermissions(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"description", "includedPermissions", "stage", "title"}, slices.Sorted(maps.Keys(role))); diff != "" {
 		t.Errorf("gcloud iam roles create --file reads other fields: %s", diff)
+	}
+}
+
+// The example of the settings is one that the function takes.
+func TestSettingsExample(t *testing.T) {
+	t.Parallel()
+
+	example := load(t, "install/settings.example.yaml")
+	if errs := schema.Crossplane(t).Validate(example); len(errs) > 0 {
+		t.Errorf("Crossplane's schema refuses the example:\n%v", errs.ToAggregate())
+	}
+	if _, err := settings.Decode(example["data"].(map[string]any)); err != nil {
+		t.Errorf("the function refuses the example: %v", err)
 	}
 }

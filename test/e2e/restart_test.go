@@ -25,7 +25,7 @@ func TestRestart(t *testing.T) {
 		"Function": {
 			reason: "it has no state, and comes back at another address",
 			restart: func(t *team) error {
-				return t.StartFunction(t.t.Context(), controlplane.FunctionName, controlplane.FunctionName, "--metrics-address=", "--debug")
+				return t.StartFunction(t.t.Context(), controlplane.FunctionName, controlplane.FunctionBinary, "--metrics-address=", "--debug")
 			},
 		},
 		"Crossplane": {

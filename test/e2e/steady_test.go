@@ -140,7 +140,7 @@ func measure(tm *team) *meter {
 	if err := l.Close(); err != nil {
 		tm.t.Fatal(err)
 	}
-	if err := tm.StartFunction(tm.t.Context(), controlplane.FunctionName, controlplane.FunctionName, "--metrics-address="+m.address, "--debug"); err != nil {
+	if err := tm.StartFunction(tm.t.Context(), controlplane.FunctionName, controlplane.FunctionBinary, "--metrics-address="+m.address, "--debug"); err != nil {
 		tm.t.Fatal(err)
 	}
 	return m

@@ -118,7 +118,7 @@ func writeImage(path string, files filesystem, platform v1.Platform, r release) 
 	}
 	tag, err := name.NewTag("function-service-connections:" + r.version)
 	if err != nil {
-		return fmt.Errorf("version %q can't be the tag of an image; name one such as v1.2.3: %w", r.version, err)
+		return fmt.Errorf("cannot tag image: %w", err)
 	}
 	if err := tarball.WriteToFile(path, tag, image); err != nil {
 		return fmt.Errorf("cannot write image %s: %w", path, err)

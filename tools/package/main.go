@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
@@ -103,6 +104,11 @@ func parse(args []string) (options, error) {
 		}
 		o.platforms = append(o.platforms, *platform)
 	}
+	if o.release.version != "" {
+		if _, err := name.NewTag(functionPackage + ":" + o.release.version); err != nil {
+			return o, fmt.Errorf("version %q can't be the tag of an image; name one such as v1.2.3", o.release.version)
+		}
+	}
 	if o.rootfs != "" && len(o.platforms) != 1 {
 		return o, fmt.Errorf("-rootfs takes one platform, not %q; name it in -platforms", platforms)
 	}
@@ -153,9 +159,15 @@ func build(ctx context.Context, o options, m manifests) error {
 	if err := m.files.write(sources); err != nil {
 		return err
 	}
-	// What an earlier release left isn't part of this one.
-	if err := os.RemoveAll(o.out); err != nil {
-		return fmt.Errorf("cannot clear folder: %w", err)
+	// A platform that an earlier release was built for isn't part of this one.
+	earlier, err := filepath.Glob(filepath.Join(o.out, functionPackage+"-*.xpkg"))
+	if err != nil {
+		return fmt.Errorf("cannot look for an earlier release: %w", err)
+	}
+	for _, file := range earlier {
+		if err := os.Remove(file); err != nil {
+			return fmt.Errorf("cannot remove an earlier release: %w", err)
+		}
 	}
 	if err := os.MkdirAll(o.out, 0o755); err != nil { //nolint:gosec // What is published is no secret.
 		return fmt.Errorf("cannot make folder: %w", err)
@@ -166,25 +178,25 @@ func build(ctx context.Context, o options, m manifests) error {
 		if err != nil {
 			return err
 		}
-		name := functionPackage + "-" + platform.OS + "-" + platform.Architecture
-		image := filepath.Join(work, name+".tar")
+		file := functionPackage + "-" + platform.OS + "-" + platform.Architecture
+		image := filepath.Join(work, file+".tar")
 		if err := writeImage(image, files, platform, o.release); err != nil {
 			return err
 		}
-		if err := buildPackage(ctx, o, filepath.Join(sources, "function"), name, "--embed-runtime-image-tarball="+image); err != nil {
+		if err := buildPackage(ctx, o, filepath.Join(sources, "function"), file, "--embed-runtime-image-tarball="+image); err != nil {
 			return err
 		}
-		if err := writeSBOM(filepath.Join(o.out, name+".spdx.json"), modules, platform, o.release); err != nil {
-			return err
-		}
-	}
-	for name, folder := range configurationPackages {
-		if err := buildPackage(ctx, o, filepath.Join(sources, folder), name); err != nil {
+		if err := writeSBOM(filepath.Join(o.out, file+".spdx.json"), modules, platform, o.release); err != nil {
 			return err
 		}
 	}
-	for name, folder := range installations {
-		if err := writeInstallation(ctx, o, filepath.Join(sources, folder), name); err != nil {
+	for repository, folder := range configurationPackages {
+		if err := buildPackage(ctx, o, filepath.Join(sources, folder), repository); err != nil {
+			return err
+		}
+	}
+	for manifest, folder := range installations {
+		if err := writeInstallation(ctx, o, filepath.Join(sources, folder), manifest); err != nil {
 			return err
 		}
 	}

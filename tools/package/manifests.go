@@ -17,9 +17,9 @@ import (
 // installations by the name of their file, and the folder of package/ that
 // kustomize builds each from.
 var installations = map[string]string{
-	"install":                          "install",
+	"install":                          "install/namespaced",
 	"install-claims":                   "install/claims",
-	"install-without-injection":        "install/without-injection",
+	"install-without-injection":        "install/namespaced-without-injection",
 	"install-claims-without-injection": "install/claims-without-injection",
 }
 

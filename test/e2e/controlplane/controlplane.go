@@ -27,6 +27,11 @@ type Options struct {
 	// Dir for data, logs and the kubeconfig. It must exist.
 	Dir string
 
+	// Packages are installed by Crossplane's package manager, which runs
+	// functions in pods. Otherwise InstallConfiguration and StartFunction do
+	// what it would.
+	Packages bool
+
 	// Progress is told each step. May be nil.
 	Progress func(format string, a ...any)
 }
@@ -60,6 +65,11 @@ type ControlPlane struct {
 	controller *process
 	crossplane *process
 	functions  map[string]*process
+
+	// kubelet runs the pods of functions, and proxy is its address for those who
+	// connect to their Services. Only with Options.Packages.
+	kubelet *kubelet
+	proxy   string
 }
 
 // ports on loopback.
@@ -101,6 +111,7 @@ func (c *ControlPlane) Stop() {
 		f.stop()
 	}
 	c.crossplane.stop()
+	c.kubelet.stop()
 	c.controller.stop()
 	c.apiServer.stop()
 	c.etcd.stop()

@@ -48,6 +48,11 @@ func (c *ControlPlane) installCrossplane(ctx context.Context) error {
 	if err := c.initCrossplane(ctx); err != nil {
 		return err
 	}
+	if c.Packages {
+		if err := c.startKubelet(ctx); err != nil {
+			return err
+		}
+	}
 	return c.StartCrossplane(ctx)
 }
 
@@ -110,11 +115,18 @@ func (c *ControlPlane) StartCrossplane(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := os.MkdirAll(c.path("packages"), 0o700); err != nil {
+		return fmt.Errorf("cannot make folder for packages: %w", err)
+	}
+	packageRuntime, env := "External", []string{"KUBECONFIG=" + kubeconfig, "POD_NAMESPACE=" + Namespace}
+	if c.Packages {
+		packageRuntime, env = "Deployment", append(env, "HTTPS_PROXY=http://"+c.proxy)
+	}
 	c.crossplane, err = start(c.Dir, program{
-		name: "crossplane", path: c.tool("crossplane-core"), env: []string{"KUBECONFIG=" + kubeconfig, "POD_NAMESPACE=" + Namespace},
+		name: "crossplane", path: c.tool("crossplane-core"), env: env,
 		args: []string{
 			"core", "start",
-			"--package-runtime=External", "--enable-webhooks=false",
+			"--package-runtime=" + packageRuntime, "--enable-webhooks=false",
 			"--tls-client-certs-dir=" + certificates,
 			"--cache-dir=" + c.path("packages"), "--xfn-cache-dir=" + c.path("responses"),
 			fmt.Sprintf("--metrics-port=%d", c.ports.crossplaneMetrics), fmt.Sprintf("--health-probe-port=%d", c.ports.crossplaneHealth),

@@ -21,7 +21,7 @@ var serverUsers = []user{admin, crossplane, rbacManager}
 
 // prepare what the processes share: ports, keys, tokens.
 func (c *ControlPlane) prepare(ctx context.Context) error {
-	for _, name := range []string{"etcd", "kube-apiserver", "kube-controller-manager", "crossplane-core", "function-service-connections"} {
+	for _, name := range []string{"etcd", "kube-apiserver", "kube-controller-manager", "crossplane-core", FunctionBinary} {
 		if _, err := os.Stat(c.tool(name)); err != nil {
 			return fmt.Errorf("cannot find %s, which make controlplane-tools builds: %w", name, err)
 		}

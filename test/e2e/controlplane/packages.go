@@ -176,14 +176,19 @@ const (
 	Claims     Mode = "package/configuration-claims"
 )
 
-// FunctionName that the packages' Compositions call.
-const FunctionName = "function-service-connections"
+const (
+	// FunctionName that the packages' Compositions call.
+	FunctionName = "serviceconnections-function-service-connections"
+
+	// FunctionBinary is what make build writes.
+	FunctionBinary = "function-service-connections"
+)
 
 // Install everything of this project, as the README says: the function, the
 // rights and the admission policies of package/cluster, and one of the two
 // configurations.
 func (c *ControlPlane) Install(ctx context.Context, mode Mode) error {
-	if err := c.StartFunction(ctx, FunctionName, FunctionName, "--metrics-address=", "--debug"); err != nil {
+	if err := c.StartFunction(ctx, FunctionName, FunctionBinary, "--metrics-address=", "--debug"); err != nil {
 		return err
 	}
 	if err := c.InstallConfiguration(ctx, mode); err != nil {

@@ -90,6 +90,16 @@ func (p *process) kill() {
 	<-p.exited
 }
 
+// ended says whether the process has.
+func (p *process) ended() bool {
+	select {
+	case <-p.exited:
+		return true
+	default:
+		return false
+	}
+}
+
 // await calls ready until it returns nil. It fails when the process ends first,
 // or with the last error when the context is done.
 func (p *process) await(ctx context.Context, ready func(context.Context) error) error {

@@ -1,0 +1,338 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"debug/buildinfo"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+const root = "../.."
+
+// built is a release of this tree, for all tests.
+var built = sync.OnceValues(func() (string, error) {
+	out, err := os.MkdirTemp("", "package-test-")
+	if err != nil {
+		return "", err
+	}
+	return out, packageTo(context.Background(), root, out)
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if out, err := built(); err == nil {
+		_ = os.RemoveAll(out) // The system clears temporary folders, too.
+	}
+	os.Exit(code)
+}
+
+func packageTo(ctx context.Context, root, out string) error {
+	o, err := parse([]string{"-root", root, "-out", out, "-revision", "0a1b2c3", "-created", "1700000000"})
+	if err != nil {
+		return err
+	}
+	return run(ctx, o)
+}
+
+func releaseOf(t *testing.T) string {
+	t.Helper()
+	out, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func files(t *testing.T, dir string) map[string][]byte {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string][]byte{}
+	for _, e := range entries {
+		if all[e.Name()], err = os.ReadFile(filepath.Join(dir, e.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+// A release can be checked by building it again, wherever that is.
+func TestTwoBuildsAreTheSame(t *testing.T) {
+	t.Parallel()
+
+	elsewhere := t.TempDir()
+	for _, name := range []string{"fn", "server", "input", "package"} {
+		if err := os.CopyFS(filepath.Join(elsewhere, name), os.DirFS(filepath.Join(root, name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"main.go", "go.mod", "go.sum", "Dockerfile"} {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(elsewhere, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cache, err := filepath.Abs(filepath.Join(root, ".cache"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(cache, filepath.Join(elsewhere, ".cache")); err != nil {
+		t.Fatal(err)
+	}
+
+	first := files(t, releaseOf(t))
+	out := filepath.Join(t.TempDir(), "dist")
+	if err := packageTo(t.Context(), elsewhere, out); err != nil {
+		t.Fatal(err)
+	}
+	second := files(t, out)
+	for name := range first {
+		if !bytes.Equal(first[name], second[name]) {
+			t.Errorf("%s differs between two builds", name)
+		}
+	}
+	if len(first) != len(second) || len(first) != 13 {
+		t.Errorf("want 13 files in each release, got %d and %d", len(first), len(second))
+	}
+}
+
+// image of the function's package for a platform.
+func image(t *testing.T, platform string) (v1.Image, *v1.ConfigFile) {
+	t.Helper()
+	img, err := tarball.ImageFromPath(filepath.Join(releaseOf(t), functionPackage+"-"+platform+".xpkg"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img, config
+}
+
+func TestImage(t *testing.T) {
+	t.Parallel()
+
+	for _, arch := range []string{"amd64", "arm64"} {
+		t.Run(arch, func(t *testing.T) {
+			t.Parallel()
+
+			img, config := image(t, "linux-"+arch)
+			got := map[string]any{"os": config.OS, "arch": config.Architecture, "user": config.Config.User, "entrypoint": config.Config.Entrypoint, "created": config.Created.Unix()}
+			want := map[string]any{"os": "linux", "arch": arch, "user": "65532:65532", "entrypoint": []string{"/function"}, "created": int64(1700000000)}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("configuration of the image: -want, +got:\n%s", diff)
+			}
+
+			names, licences := contentsOf(t, img)
+			// What makes it a package of Crossplane is one of them.
+			if diff := cmp.Diff([]string{"etc/group 444", "etc/passwd 444", "function 555", "package.yaml 644"}, names); diff != "" {
+				t.Errorf("files of the image but for licences: -want, +got:\n%s", diff)
+			}
+			if licences == 0 {
+				t.Error("the image has no licences of what is linked into it")
+			}
+		})
+	}
+}
+
+// contentsOf an image: its files with their modes, and the number of licences.
+func contentsOf(t *testing.T, img v1.Image) (names []string, licences int) {
+	t.Helper()
+	content := mutate.Extract(img)
+	defer content.Close() //nolint:errcheck // It was read.
+	for r := tar.NewReader(content); ; {
+		header, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			slices.Sort(names)
+			return names, licences
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(header.Name, "licences/") {
+			licences++
+			continue
+		}
+		names = append(names, fmt.Sprintf("%s %o", header.Name, header.Mode))
+	}
+}
+
+// Whoever builds with Docker gets the image that releases have.
+func TestDockerfileIsTheSame(t *testing.T) {
+	t.Parallel()
+
+	text, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, last, ok := strings.Cut(string(text), "FROM scratch\n")
+	if !ok {
+		t.Fatal("the Dockerfile has no image from scratch")
+	}
+	m, err := readManifests(root, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"COPY --from=build /rootfs /", "EXPOSE 9443 8080", "WORKDIR /", "USER " + user, `ENTRYPOINT ["` + entrypoint + `"]`}
+	for name, value := range labels(release{version: m.version}) {
+		want = append(want, name+`="`+value+`"`)
+	}
+	var got []string
+	for line := range strings.Lines(strings.ReplaceAll(last, "LABEL ", "")) {
+		got = append(got, strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(line), `\`)))
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the image of the Dockerfile: -release, +Dockerfile:\n%s", diff)
+	}
+}
+
+// The bill of materials names each module that the binary itself says is linked
+// into it, under a licence that lets everybody pass it on.
+func TestSBOM(t *testing.T) {
+	t.Parallel()
+
+	platform := v1.Platform{OS: "linux", Architecture: "amd64"}
+	binary, err := compile(t.Context(), root, platform, "v0.0.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := buildinfo.Read(bytes.NewReader(binary))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"std": info.GoVersion}
+	for _, m := range info.Deps {
+		want[m.Path] = m.Version
+	}
+
+	document := struct{ Packages []struct{ Name, VersionInfo, LicenseConcluded string } }{}
+	if err := json.Unmarshal(files(t, releaseOf(t))[functionPackage+"-linux-amd64.spdx.json"], &document); err != nil {
+		t.Fatal(err)
+	}
+	permissive := regexp.MustCompile(`^(0BSD|Apache-2\.0|BSD-2-Clause|BSD-3-Clause|ISC|MIT|MPL-2\.0|Unicode-DFS-2016|Unlicense|CC0-1\.0)( AND |$)`)
+	got := map[string]string{}
+	for _, p := range document.Packages {
+		for licence := p.LicenseConcluded; licence != ""; {
+			part := permissive.FindString(licence)
+			if part == "" {
+				t.Errorf("%s has licence %q", p.Name, p.LicenseConcluded)
+				break
+			}
+			licence = licence[len(part):]
+		}
+		if p.Name != info.Main.Path && p.Name != functionPackage {
+			got[p.Name] = p.VersionInfo
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("modules: -binary, +bill of materials:\n%s", diff)
+	}
+}
+
+// Each manifest installs what a cluster needs, and an older Kubernetes gets no
+// kind that it lacks.
+func TestInstallations(t *testing.T) {
+	t.Parallel()
+
+	release := files(t, releaseOf(t))
+	for name, tc := range map[string]struct {
+		reason                   string
+		configuration, injection string
+	}{
+		"install":                          {"the default", "configuration-service-connections:", "MutatingAdmissionPolicy"},
+		"install-claims":                   {"claims", "configuration-service-connections-claims:", "MutatingAdmissionPolicy"},
+		"install-without-injection":        {"the default, before Kubernetes 1.36", "configuration-service-connections:", ""},
+		"install-claims-without-injection": {"claims, before Kubernetes 1.36", "configuration-service-connections-claims:", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			text := string(release[name+".yaml"])
+			packages := regexp.MustCompile(`(?m)^  package: \S+/(\S+:)`).FindAllStringSubmatch(text, -1)
+			if len(packages) != 2 || packages[0][1] != tc.configuration || packages[1][1] != "function-service-connections:" {
+				t.Errorf("%s: packages are %q", tc.reason, packages)
+			}
+			if got := strings.Contains(text, "\nkind: MutatingAdmissionPolicy\n"); got != (tc.injection != "") {
+				t.Errorf("%s: has a MutatingAdmissionPolicy: %t", tc.reason, got)
+			}
+			for _, part := range []string{"\nkind: DeploymentRuntimeConfig\n", "\nkind: PodDisruptionBudget\n", "\n  name: service-connections-removal\n", "\n#   name: cluster-settings\n"} {
+				if !strings.Contains(text, part) {
+					t.Errorf("%s: %q is missing", tc.reason, part)
+				}
+			}
+		})
+	}
+}
+
+// A version that is asked for is the one of everything.
+func TestVersion(t *testing.T) {
+	t.Parallel()
+
+	own, err := readManifests(root, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := readManifests(root, "v9.9.9-rc.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stamped := 0
+	for path, f := range other.files {
+		if bytes.Contains(f.content, []byte(own.version)) {
+			t.Errorf("%s still has %s", path, own.version)
+		}
+		stamped += bytes.Count(f.content, []byte("v9.9.9-rc.1"))
+	}
+	if stamped != 8 {
+		t.Errorf("want the version in 8 places, got %d", stamped)
+	}
+}
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+
+	for name, tc := range map[string]struct {
+		reason string
+		args   []string
+		want   string
+	}{
+		"NoTime":        {"A time that isn't seconds would make each build another one.", []string{"-created", "today"}, `-created is "today"; it must be a number of seconds since 1970`},
+		"NoPlatform":    {"A platform needs both parts.", []string{"-platforms", "linux"}, `-platforms has "linux"; it must be a list such as linux/amd64,linux/arm64`},
+		"TwoFolders":    {"A folder holds the files of one image.", []string{"-rootfs", "x"}, `-rootfs takes one platform, not "linux/amd64,linux/arm64"; name it in -platforms`},
+		"NoSuchFlag":    {"A misspelt flag isn't passed over.", []string{"-plattforms", "x"}, "cannot parse flags: flag provided but not defined: -plattforms"},
+		"ImpossibleTag": {"A version must be able to be a tag.", []string{"-version", "v1 beta"}, `version "v1 beta" can't be the tag of an image; name one such as v1.2.3`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			_, err := parse(tc.args)
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("%s: parse(%q): want %q, got %v", tc.reason, tc.args, tc.want, err)
+			}
+		})
+	}
+}
