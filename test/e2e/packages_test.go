@@ -356,6 +356,7 @@ func (p *platform) refusesOther() {
 	if xrd, err := p.Get(p.t.Context(), "apiextensions.crossplane.io/v2", "CompositeResourceDefinition", "", "x"+plural); err != nil || xrd != nil {
 		p.t.Errorf("the second configuration has defined %v (%v)", xrd, err)
 	}
+	p.kubectl("kubectl delete configuration.pkg.crossplane.io " + other)
 	p.awaitHealthy("Configuration", configuration)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -150,18 +151,27 @@ func tail(path string) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// freePorts of TCP on loopback.
+// freePorts of TCP on loopback. They are below those that Linux and macOS give to
+// outgoing connections, of which a control plane makes many: one of these could
+// take a port between here and the program that is told to listen on it.
 func freePorts(ctx context.Context, n int) ([]int, error) {
-	if n == 0 {
-		return nil, nil
+	const first, last = 20000, 32000
+	var ports []int
+	for range 100 * n {
+		if len(ports) == n {
+			break
+		}
+		port := first + rand.IntN(last-first) //nolint:gosec // No secret.
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		// Open until all are found, so that none is found twice.
+		defer l.Close() //nolint:errcheck,gocritic // Nothing was accepted.
+		ports = append(ports, port)
 	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, fmt.Errorf("cannot find a free port: %w", err)
+	if len(ports) < n {
+		return nil, fmt.Errorf("cannot find %d free ports between %d and %d", n, first, last)
 	}
-	// Open until all are found, so that none is found twice.
-	defer l.Close() //nolint:errcheck // Nothing was accepted.
-	address, _ := l.Addr().(*net.TCPAddr)
-	others, err := freePorts(ctx, n-1)
-	return append(others, address.Port), err
+	return ports, nil
 }
