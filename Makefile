@@ -109,9 +109,14 @@ cover: ## Measure the statement coverage of fn and fail below COVERAGE percent.
 
 
 .PHONY: build
-build: ## Build the function into .cache/bin.
+build: plugin ## Build the function and the plugin into .cache/bin.
 	@mkdir -p $(BIN)
 	@go build -ldflags='-s -w -X main.version=$(VERSION)' -o $(BIN)/function-service-connections .
+
+.PHONY: plugin
+plugin: ## Build kubectl serviceconnections into .cache/bin.
+	@mkdir -p $(BIN)
+	@go build -ldflags='-s -w -X main.version=$(VERSION)' -o $(BIN)/ ./cmd/kubectl-serviceconnections
 
 .PHONY: generate
 generate: ## Generate what is generated: deepcopy, the input's CRD, both XRDs.

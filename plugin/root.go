@@ -1,0 +1,93 @@
+// Package plugin is the command line of kubectl serviceconnections: one file a
+// subcommand. What a subcommand does is in a package below.
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/charmbracelet/colorprofile"
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+)
+
+// Exit codes, so that a script and a pull request's check can tell a claim that
+// would not connect from a command that could not find out.
+const (
+	exitOK           = 0
+	exitNotConnected = 1
+	exitError        = 2
+)
+
+// errNotConnected is returned by a subcommand that has printed all there is to
+// say, when something is not or would not be connected: exit code 1, and no
+// further message. Any other error is printed, with exit code 2.
+var errNotConnected = errors.New("not connected")
+
+// Run the command line, and return the exit code of the process.
+func Run(ctx context.Context, version string, streams genericiooptions.IOStreams, args []string) int {
+	root := New(version, streams)
+	root.SetArgs(args)
+	switch err := root.ExecuteContext(ctx); {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errNotConnected):
+		return exitNotConnected
+	default:
+		// There is no exit code for a message that can't be printed either.
+		_, _ = fmt.Fprintf(streams.ErrOut, "Error: %v\n", err)
+		return exitError
+	}
+}
+
+// New root command. What it prints goes to the supplied streams: with colour to
+// a terminal, and without to anything else.
+func New(version string, streams genericiooptions.IOStreams) *cobra.Command {
+	streams.Out = plainUnlessTerminal(streams.Out, os.Environ())
+	cmd := &cobra.Command{
+		// kubectl finds a plugin by the name of its binary, and cobra takes the
+		// first word of this for the command's name.
+		Use:     "kubectl-serviceconnections",
+		Short:   "Move over to ServiceConnections, and see what they do",
+		Version: version,
+		Long: `Moves a team over from porter.yaml, shows what a ServiceConnection will do before
+it is applied, and what is wrong with one that is.
+
+Exit code 0: all is well. 1: something is not, or would not be, connected. 2: the
+command could not find out; standard error says why and what to do.
+
+Output is coloured at a terminal. NO_COLOR=1 turns that off, CLICOLOR_FORCE=1 turns
+it on where the output is no terminal, such as in continuous integration.`,
+		Args: cobra.NoArgs,
+		// Errors are for Run to print, and usage is what --help is for.
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		// What is generated from a command must not change from day to day.
+		DisableAutoGenTag: true,
+		Annotations:       map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl serviceconnections"},
+	}
+	cmd.SetIn(streams.In)
+	cmd.SetOut(streams.Out)
+	cmd.SetErr(streams.ErrOut)
+	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
+	})
+	cmd.AddCommand(
+		newPatch(streams),
+	)
+	return cmd
+}
+
+// plainUnlessTerminal wraps a writer so that a command can write colours always:
+// they are taken out again where nobody would see them.
+func plainUnlessTerminal(w io.Writer, environ []string) io.Writer {
+	profile := colorprofile.Detect(w, environ)
+	if profile == colorprofile.ASCII {
+		// NO_COLOR: bold and faint would say nothing alone.
+		profile = colorprofile.NoTTY
+	}
+	return &colorprofile.Writer{Forward: w, Profile: profile}
+}
