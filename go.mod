@@ -14,6 +14,7 @@ require (
 	github.com/ryanuber/go-glob v1.0.0
 	github.com/spf13/cobra v1.10.2
 	github.com/upbound/provider-azure/v2 v2.6.0
+	go.yaml.in/yaml/v4 v4.0.0
 	google.golang.org/grpc v1.79.3
 	google.golang.org/protobuf v1.36.11
 	k8s.io/api v0.35.5

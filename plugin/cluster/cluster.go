@@ -11,13 +11,12 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/clientcmd"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // ServiceConnections are what teams write, whether as a composite resource or as
@@ -65,7 +64,7 @@ func Explain(doing string, err error) error {
 	if err == nil {
 		return nil
 	}
-	next := ""
+	var next string
 	var noAnswer *net.OpError
 	var noServer *url.Error
 	var unknownHost *net.DNSError
