@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/charmbracelet/colorprofile"
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 )
 
@@ -77,6 +80,7 @@ it on where the output is no terminal, such as in continuous integration.`,
 	})
 	cmd.AddCommand(
 		newImport(streams),
+		newPreview(streams),
 		newPatch(streams),
 	)
 	return cmd
@@ -91,4 +95,25 @@ func plainUnlessTerminal(w io.Writer, environ []string) io.Writer {
 		profile = colorprofile.NoTTY
 	}
 	return &colorprofile.Writer{Forward: w, Profile: profile}
+}
+
+// checkOutput is one of those that a subcommand has.
+func checkOutput(output string, known ...string) error {
+	if slices.Contains(known, output) {
+		return nil
+	}
+	return fmt.Errorf("--output %q must be one of %s", output, strings.Join(slices.DeleteFunc(known, func(s string) bool { return s == "" }), ", "))
+}
+
+// completeOutput of a subcommand with the values of its flag.
+func completeOutput(cmd *cobra.Command, known ...string) {
+	if err := cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(known, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // The flag was defined before.
+	}
+}
+
+// nameOf an object, for a message.
+func nameOf(o map[string]any) string {
+	u := unstructured.Unstructured{Object: o}
+	return fmt.Sprintf("%s %q", u.GetKind(), u.GetName())
 }

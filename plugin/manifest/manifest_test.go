@@ -28,7 +28,7 @@ func file(t *testing.T, content string) *File {
 // laughs is a document whose aliases stand for 10^levels values.
 func laughs(levels int) string {
 	b := &strings.Builder{}
-	b.WriteString("l0: &l0 [x, x, x, x, x, x, x, x, x, x]\n")
+	b.WriteString("l0: &l0 [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n")
 	for i := 1; i < levels; i++ {
 		fmt.Fprintf(b, "l%d: &l%d [%s]\n", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*l%d, ", i-1), 10), ", "))
 	}
@@ -188,7 +188,7 @@ func TestReadAll(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var got []string
+			got := make([]string, 0, len(files))
 			for _, f := range files {
 				got = append(got, filepath.Base(f.Name))
 			}

@@ -42,9 +42,12 @@ func written(t *testing.T, r *Result) string {
 }
 
 func remarks(rs []Remark) []string {
-	var lines []string
-	for _, r := range rs {
-		lines = append(lines, fmt.Sprintf("%d:%d: %s", r.Line, r.Column, r.Message))
+	if len(rs) == 0 {
+		return nil
+	}
+	lines := make([]string, len(rs))
+	for i, r := range rs {
+		lines[i] = fmt.Sprintf("%d:%d: %s", r.Line, r.Column, r.Message)
 	}
 	return lines
 }
