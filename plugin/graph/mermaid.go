@@ -1,0 +1,79 @@
+package graph
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Mermaid text of a flowchart, which forges draw where it stands in Markdown.
+func (g *Graph) Mermaid(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString("flowchart LR\n")
+	used := map[State]bool{}
+	for i, n := range g.Nodes {
+		open, shut := mermaidShape(n.Stage)
+		lines := []string{"<small>" + mermaidText(n.Kind) + "</small>", looks[n.State].mark + " " + mermaidText(n.Name)}
+		if n.Reason != "" && n.State != Ready {
+			lines = append(lines, "<b>"+mermaidText(n.Reason)+"</b>")
+		}
+		fmt.Fprintf(&b, "  n%d%s\"%s\"%s:::%s\n", i, open, strings.Join(lines, "<br>"), shut, looks[n.State].class)
+		used[n.State] = true
+	}
+	for _, e := range g.Edges {
+		arrow := "-->"
+		if g.Nodes[e.To].State != Ready {
+			arrow = "-.->"
+		}
+		fmt.Fprintf(&b, "  n%d %s n%d\n", e.From, arrow, e.To)
+	}
+	for _, s := range allStates {
+		if !used[s] {
+			continue
+		}
+		// The text's colour too, since a page in the dark sets it light.
+		fmt.Fprintf(&b, "  classDef %s fill:%s,stroke:%s,color:%s%s\n", looks[s].class, looks[s].fill, looks[s].stroke, ink, mermaidLines[s])
+	}
+	_, err := io.WriteString(w, b.String())
+	if err != nil {
+		return fmt.Errorf("cannot write mermaid: %w", err)
+	}
+	return nil
+}
+
+// ink of text on a fill.
+const ink = "#1f2328"
+
+// mermaidLines of the boxes.
+var mermaidLines = map[State]string{Waiting: ",stroke-dasharray:6 3", Blocked: ",stroke-width:3px", NotKnown: ",stroke-dasharray:2 3"}
+
+// mermaidShape of a stage.
+func mermaidShape(s Stage) (open, shut string) {
+	switch s {
+	case StageClaim:
+		return "([", "])"
+	case StageServiceAccount:
+		return "(", ")"
+	case StageCredential:
+		return "{{", "}}"
+	case StageIdentity, StageTarget:
+		return "[(", ")]"
+	default:
+		return "[", "]"
+	}
+}
+
+// mermaidText writes all but what can't mean anything in mermaid, Markdown or HTML
+// as an entity code (mermaid documentation, "Entity codes to escape characters").
+func mermaidText(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r > 127, r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', strings.ContainsRune(" -./:@,", r):
+			b.WriteRune(r)
+		default:
+			fmt.Fprintf(&b, "#%d;", r)
+		}
+	}
+	return b.String()
+}
