@@ -229,6 +229,7 @@ func (r *reading) objects(ctx context.Context, s *ServiceConnection, u *unstruct
 	if err != nil || composite == nil {
 		return err
 	}
+	s.synced(composite)
 	kinds := map[reference][]string{}
 	for _, ref := range references(composite) {
 		kind := ref
@@ -283,6 +284,18 @@ func (r *reading) composite(ctx context.Context, u *unstructured.Unstructured) (
 		}
 	}
 	return nil, r.skip(err, fmt.Sprintf("%s %q", ref["kind"], ref["name"]), "", "the objects that are composed for the ServiceConnection are not shown")
+}
+
+// synced takes over why Crossplane can't work on a composite resource that a claim
+// made, since the claim's own condition is about the claim alone.
+func (s *ServiceConnection) synced(composite *unstructured.Unstructured) {
+	for _, c := range conditions(composite.Object) {
+		if c.Type != "Synced" || c.Status != "False" || s.Condition(c.Type).Status == "False" {
+			continue
+		}
+		s.Conditions = slices.DeleteFunc(s.Conditions, func(o Condition) bool { return o.Type == c.Type })
+		s.Conditions = append(s.Conditions, c)
+	}
 }
 
 // references of a composite resource to what is composed for it: in the field
@@ -379,4 +392,14 @@ func (s *ServiceConnection) sortObjects() {
 	for _, l := range lists {
 		slices.SortFunc(*l, compareObjects)
 	}
+}
+
+// Names of the ServiceConnections in a namespace.
+func (r Reader) Names(ctx context.Context, namespace string) ([]string, error) {
+	all, err := list(ctx, r.Client.Resource(cluster.ServiceConnections).Namespace(namespace), metav1.ListOptions{})
+	names := make([]string, 0, len(all))
+	for _, u := range all {
+		names = append(names, u.GetName())
+	}
+	return names, err
 }
