@@ -82,6 +82,7 @@ it on where the output is no terminal, such as in continuous integration.`,
 		newImport(streams),
 		newPreview(streams),
 		newPatch(streams),
+		newStatus(streams),
 	)
 	return cmd
 }
