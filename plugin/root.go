@@ -83,6 +83,7 @@ it on where the output is no terminal, such as in continuous integration.`,
 		newPreview(streams),
 		newPatch(streams),
 		newStatus(streams),
+		newGraph(streams),
 	)
 	return cmd
 }
