@@ -14,7 +14,10 @@ import (
 	"github.com/charmbracelet/colorprofile"
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/serviceconnections/function-service-connections/plugin/cluster"
 )
 
 // Exit codes, so that a script and a pull request's check can tell a claim that
@@ -25,25 +28,27 @@ const (
 	exitError        = 2
 )
 
-// errNotConnected is returned by a subcommand that has printed all there is to
-// say, when something is not or would not be connected: exit code 1, and no
-// further message. Any other error is printed, with exit code 2.
+// errNotConnected is returned by a subcommand when something is not or would not
+// be connected: exit code 1. By itself it adds nothing to what was printed; an
+// error that wraps it is printed. Any other error has exit code 2.
 var errNotConnected = errors.New("not connected")
 
 // Run the command line, and return the exit code of the process.
 func Run(ctx context.Context, version string, streams genericiooptions.IOStreams, args []string) int {
 	root := New(version, streams)
 	root.SetArgs(args)
-	switch err := root.ExecuteContext(ctx); {
-	case err == nil:
+	err := root.ExecuteContext(ctx)
+	if err == nil {
 		return exitOK
-	case errors.Is(err, errNotConnected):
-		return exitNotConnected
-	default:
+	}
+	if err != errNotConnected { //nolint:errorlint // One that is wrapped has something to say.
 		// There is no exit code for a message that can't be printed either.
 		_, _ = fmt.Fprintf(streams.ErrOut, "Error: %v\n", err)
-		return exitError
 	}
+	if errors.Is(err, errNotConnected) {
+		return exitNotConnected
+	}
+	return exitError
 }
 
 // New root command. What it prints goes to the supplied streams: with colour to
@@ -111,6 +116,24 @@ func checkOutput(output string, known ...string) error {
 func completeOutput(cmd *cobra.Command, known ...string) {
 	if err := cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(known, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 		panic(err) // The flag was defined before.
+	}
+}
+
+// completeNames of ServiceConnections, where a subcommand takes one.
+func completeNames(flags genericclioptions.RESTClientGetter) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		c, err := cluster.Connect(flags)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		names, err := c.Names(cmd.Context())
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
 	}
 }
 

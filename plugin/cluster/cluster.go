@@ -17,11 +17,17 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
 )
 
 // ServiceConnections are what teams write, whether as a composite resource or as
 // a claim of one: both packages give them the same name.
 var ServiceConnections = schema.GroupVersionResource{Group: "serviceconnections.io", Version: "v1alpha1", Resource: "serviceconnections"}
+
+// unconfigured is the address that cli-runtime takes where no kubeconfig names
+// one, and where hardly ever anything listens.
+const unconfigured = "http://localhost:8080"
 
 // A Cluster that a kubeconfig leads to.
 type Cluster struct {
@@ -41,6 +47,9 @@ func Connect(flags genericclioptions.RESTClientGetter) (*Cluster, error) {
 	if err != nil {
 		return nil, Explain("read the kubeconfig", err)
 	}
+	if config.Host == unconfigured {
+		return nil, Explain("connect to the cluster", clientcmd.ErrEmptyConfig)
+	}
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return nil, Explain("connect to the cluster", err)
@@ -55,6 +64,30 @@ func (c *Cluster) ServiceConnection(ctx context.Context, name string) (*unstruct
 		return nil, Explain(fmt.Sprintf("read ServiceConnection %q in namespace %q", name, c.Namespace), err)
 	}
 	return sc, nil
+}
+
+// Names of the ServiceConnections in the cluster's namespace.
+func (c *Cluster) Names(ctx context.Context) ([]string, error) {
+	l, err := c.Client.Resource(ServiceConnections).Namespace(c.Namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, Explain(fmt.Sprintf("list ServiceConnections in namespace %q", c.Namespace), err)
+	}
+	names := make([]string, len(l.Items))
+	for i := range l.Items {
+		names[i] = l.Items[i].GetName()
+	}
+	return names, nil
+}
+
+// Workload of a service, in a namespace.
+func (c *Cluster) Workload(ctx context.Context, namespace string, w claim.Workload) (map[string]any, error) {
+	// The kinds of workloads have regular plurals.
+	resource, _ := meta.UnsafeGuessKindToResource(schema.FromAPIVersionAndKind(w.APIVersion, w.Kind))
+	o, err := c.Client.Resource(resource).Namespace(namespace).Get(ctx, w.Name, metav1.GetOptions{})
+	if err != nil {
+		return nil, Explain(fmt.Sprintf("read %s %q in namespace %q", w.Kind, w.Name, namespace), err)
+	}
+	return o.Object, nil
 }
 
 // Explain an error that came while doing something, such as "read
