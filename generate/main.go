@@ -1,7 +1,7 @@
-// Generate writes everything in this repository that follows from the Go types
-// of the API: the deep copies of the function's input, its
+// Generate writes everything in this repository that follows from Go code: of the
+// types of the API, the deep copies of the function's input, its
 // CustomResourceDefinition, and the CompositeResourceDefinitions of both
-// configuration packages.
+// configuration packages; and of the plugin's commands, their documentation.
 package main
 
 import (
@@ -84,7 +84,7 @@ func generate(ctx context.Context, root, out string) error {
 		}
 	}
 
-	return nil
+	return writeCommands(filepath.Join(out, "docs", "plugin"))
 }
 
 // inputFile is the name that controller-gen gives to the Input's

@@ -136,7 +136,7 @@ func cases() map[string]workloadCase {
 		"Containers": {
 			reason:   "Only the containers that the team names get variables and mounts.",
 			workload: full,
-			change:   func(i *claim.Injection) { i.Containers = []string{"log", "migrate"} },
+			change:   func(i *claim.Injection) { i.Containers = []string{"log", "wait"} },
 		},
 		"Group": {
 			reason:   "A group of the disk is set where the pod has none.",
