@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -123,7 +124,7 @@ func (o *previewOptions) read(stdin io.Reader) (in preview.Input, claims []map[s
 	if err != nil {
 		return in, nil, err
 	}
-	in.Objects = append(objects, observed...)
+	in.Objects = slices.Concat(objects, observed)
 	in.Workloads, err = readObjects(o.workloads)
 	return in, claims, err
 }

@@ -35,7 +35,7 @@ var errNotConnected = errors.New("not connected")
 
 // Run the command line, and return the exit code of the process.
 func Run(ctx context.Context, version string, streams genericiooptions.IOStreams, args []string) int {
-	root := New(version, streams)
+	root := New(version, streams) //nolint:contextcheck // A command gets its context as it runs.
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {

@@ -66,7 +66,7 @@ type reconcile struct {
 
 // composed resources, in the order of their keys.
 func (r *reconcile) composed() []map[string]any {
-	var objects []map[string]any
+	objects := make([]map[string]any, 0, len(r.desired))
 	for _, key := range slices.Sorted(maps.Keys(r.desired)) {
 		objects = append(objects, r.desired[key])
 	}

@@ -134,7 +134,7 @@ func TestBeforeAnythingIsThere(t *testing.T) {
 
 			in := example(t, dir)
 			in.Objects = nil
-			if config := objects(t, filepath.Join(dir, "required.yaml")); config != nil && config[0]["kind"] == "EnvironmentConfig" {
+			if config := objects(t, filepath.Join(dir, "required.yaml")); len(config) > 0 && config[0]["kind"] == "EnvironmentConfig" {
 				in.Objects = config
 			}
 			before, err := Run(t.Context(), in)
@@ -404,11 +404,11 @@ func TestStep(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			var os []map[string]any
+			var given []map[string]any
 			for _, o := range tc.objects {
-				os = append(os, parse(t, o))
+				given = append(given, parse(t, o))
 			}
-			got, err := Step(os)
+			got, err := Step(given)
 			message := ""
 			if err != nil {
 				message = err.Error()
