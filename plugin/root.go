@@ -69,7 +69,6 @@ command could not find out; standard error says why and what to do.
 
 Output is coloured at a terminal. NO_COLOR=1 turns that off, CLICOLOR_FORCE=1 turns
 it on where the output is no terminal, such as in continuous integration.`,
-		Args: cobra.NoArgs,
 		// Errors are for Run to print, and usage is what --help is for.
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -97,8 +96,8 @@ it on where the output is no terminal, such as in continuous integration.`,
 // they are taken out again where nobody would see them.
 func plainUnlessTerminal(w io.Writer, environ []string) io.Writer {
 	profile := colorprofile.Detect(w, environ)
-	if profile == colorprofile.ASCII {
-		// NO_COLOR: bold and faint would say nothing alone.
+	if slices.ContainsFunc(environ, func(e string) bool { return strings.HasPrefix(e, "NO_COLOR=") && e != "NO_COLOR=" }) {
+		// Bold and faint go too, which would say nothing alone.
 		profile = colorprofile.NoTTY
 	}
 	return &colorprofile.Writer{Forward: w, Profile: profile}
