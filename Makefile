@@ -118,6 +118,12 @@ plugin: ## Build kubectl serviceconnections into .cache/bin.
 	@mkdir -p $(BIN)
 	@go build -ldflags='-s -w -X main.version=$(VERSION)' -o $(BIN)/ ./cmd/kubectl-serviceconnections
 
+PLUGIN_PLATFORMS ?= linux/amd64,linux/arm64,darwin/amd64,darwin/arm64,windows/amd64
+
+.PHONY: krew
+krew: ## Build the plugin's archives and its Krew manifest into dist, for VERSION=v1.2.3.
+	@go run ./package/krew -out dist -version "$(VERSION)" -platforms "$(PLUGIN_PLATFORMS)"
+
 .PHONY: generate
 generate: ## Generate what is generated: deepcopy, the input's CRD, both XRDs.
 	@go generate ./...
