@@ -84,7 +84,7 @@ func generate(ctx context.Context, root, out string) error {
 		}
 	}
 
-	return writeCommands(filepath.Join(out, "docs", "plugin"))
+	return writeCommands(filepath.Join(out, "docs", "plugin")) //nolint:contextcheck // No command runs.
 }
 
 // inputFile is the name that controller-gen gives to the Input's

@@ -72,7 +72,7 @@ func newShell(t *testing.T, files string) shell {
 	}
 	// What kubectl does with a plugin: it runs the binary of that name.
 	dispatch := "#!/bin/sh\nplugin=$1\nshift\nexec \"kubectl-$plugin\" \"$@\"\n"
-	if err := os.WriteFile(filepath.Join(bin, "kubectl"), []byte(dispatch), 0o700); err != nil { //nolint:gosec // It is to be run.
+	if err := os.WriteFile(filepath.Join(bin, "kubectl"), []byte(dispatch), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.CopyFS(dir, os.DirFS(files)); err != nil {
