@@ -87,7 +87,7 @@ func printImport(streams genericiooptions.IOStreams, f *manifest.File, result *p
 		fmt.Fprintf(report, "%s: note: %s\n", f.At(n.Line, n.Column), n.Message)
 	}
 	fmt.Fprintf(report, "%s: connections that can be taken over: %d, others: %d\n", f.Name, result.Connections, len(result.Problems))
-	if _, err := io.WriteString(streams.ErrOut, report.String()); err != nil {
+	if _, err := io.WriteString(streams.ErrOut, escapeLines(report.String())); err != nil {
 		return fmt.Errorf("cannot print: %w", err)
 	}
 	if !check {

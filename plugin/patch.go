@@ -34,7 +34,7 @@ type patchOptions struct {
 }
 
 func newPatch(streams genericiooptions.IOStreams) *cobra.Command {
-	o := patchOptions{flags: genericclioptions.NewConfigFlags(true)}
+	o := patchOptions{flags: liveFlags()}
 	cmd := &cobra.Command{
 		Use:   "patch [NAME | -f FILE] -o kustomize|strategic|helm-values",
 		Short: "Write what a service's pods get as a file, for clusters without the admission policy",

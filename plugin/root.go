@@ -14,10 +14,9 @@ import (
 	"github.com/charmbracelet/colorprofile"
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/serviceconnections/function-service-connections/plugin/cluster"
+	"github.com/serviceconnections/function-service-connections/plugin/style"
 )
 
 // Exit codes, so that a script and a pull request's check can tell a claim that
@@ -43,7 +42,7 @@ func Run(ctx context.Context, version string, streams genericiooptions.IOStreams
 	}
 	if err != errNotConnected { //nolint:errorlint // One that is wrapped has something to say.
 		// There is no exit code for a message that can't be printed either.
-		_, _ = fmt.Fprintf(streams.ErrOut, "Error: %v\n", err)
+		_, _ = fmt.Fprintf(streams.ErrOut, "Error: %s\n", escapeLines(err.Error()))
 	}
 	if errors.Is(err, errNotConnected) {
 		return exitNotConnected
@@ -118,22 +117,13 @@ func completeOutput(cmd *cobra.Command, known ...string) {
 	}
 }
 
-// completeNames of ServiceConnections, where a subcommand takes one.
-func completeNames(flags genericclioptions.RESTClientGetter) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		if len(args) > 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		c, err := cluster.Connect(flags)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
-		names, err := c.Names(cmd.Context())
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
+// escapeLines of text that holds what others wrote.
+func escapeLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		lines[i] = style.Escape(l)
 	}
+	return strings.Join(lines, "\n")
 }
 
 // nameOf an object, for a message.

@@ -205,6 +205,26 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// TestHostileText holds that what a file has in it gives the terminal no orders.
+func TestHostileText(t *testing.T) {
+	t.Parallel()
+
+	const hostile = `"api\e]0;title\a\u202e"`
+	for name, args := range map[string][]string{
+		"{version: v2, name: shop, services: [{name: " + hostile + ", connections: [{type: awsRole, role: r}]}]}": {"import", "-"},
+		"{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: " + hostile + "}, spec: {services: [{name: " + hostile + ", connections: [{type: awsRole, role: " + hostile + "}]}]}}": {"preview", "-f", "-", "--settings", "testdata/open.yaml"},
+		"{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: " + hostile + "}}": {"patch", "-f", "-", "-o", "strategic"},
+	} {
+		code, stdout, stderr := run(t, name, args...)
+		if code == exitOK || !strings.Contains(stdout+stderr, "api") {
+			t.Errorf("%v: the text isn't shown at all: exit code %d, %s%s", args, code, stdout, stderr)
+		}
+		if strings.ContainsAny(stdout+stderr, "\x1b\a\u202e") {
+			t.Errorf("%v: a control character comes through: %q", args, stdout+stderr)
+		}
+	}
+}
+
 // TestHelp holds each command to what a reader needs.
 func TestHelp(t *testing.T) {
 	t.Parallel()

@@ -66,19 +66,6 @@ func (c *Cluster) ServiceConnection(ctx context.Context, name string) (*unstruct
 	return sc, nil
 }
 
-// Names of the ServiceConnections in the cluster's namespace.
-func (c *Cluster) Names(ctx context.Context) ([]string, error) {
-	l, err := c.Client.Resource(ServiceConnections).Namespace(c.Namespace).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, Explain(fmt.Sprintf("list ServiceConnections in namespace %q", c.Namespace), err)
-	}
-	names := make([]string, len(l.Items))
-	for i := range l.Items {
-		names[i] = l.Items[i].GetName()
-	}
-	return names, nil
-}
-
 // Workload of a service, in a namespace.
 func (c *Cluster) Workload(ctx context.Context, namespace string, w claim.Workload) (map[string]any, error) {
 	// The kinds of workloads have regular plurals.

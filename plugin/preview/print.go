@@ -32,7 +32,7 @@ func (r *Result) Text() string {
 	b := &strings.Builder{}
 	b.WriteString(r.tree().String() + "\n")
 	if len(r.Assumed) > 0 {
-		fmt.Fprintf(b, "\nNo file holds %s; the preview takes it to be there.\n", strings.Join(r.Assumed, " and "))
+		fmt.Fprintf(b, "\nNo file holds %s; the preview takes it to be there.\n", style.Escape(strings.Join(r.Assumed, " and ")))
 	}
 	for _, w := range r.Workloads {
 		b.WriteString("\n" + w.text())
@@ -41,10 +41,10 @@ func (r *Result) Text() string {
 }
 
 func (r *Result) tree() *tree.Tree {
-	root := style.Tree(fmt.Sprintf("ServiceConnection %s in namespace %s: %s", style.Strong.Render(r.Name), r.Namespace, r.Outcome))
+	root := style.Tree(fmt.Sprintf("ServiceConnection %s in namespace %s: %s", strong(r.Name), style.Escape(r.Namespace), r.Outcome))
 	for mistake := range strings.SplitSeq(r.Mistakes, "; spec.") {
 		if mistake != "" {
-			root.Child(style.Bad.Render("mistake: ") + "spec." + strings.TrimPrefix(mistake, "spec."))
+			root.Child(style.Bad.Render("mistake: ") + "spec." + style.Escape(strings.TrimPrefix(mistake, "spec.")))
 		}
 	}
 	resources := r.byNeed()
@@ -53,6 +53,9 @@ func (r *Result) tree() *tree.Tree {
 	}
 	return root
 }
+
+// strong text that somebody wrote.
+func strong(s string) string { return style.Strong.Render(style.Escape(s)) }
 
 // byNeed are the composed resources by who needs them: a service, or a connection
 // as service/type. One that several need stands with each of them.
@@ -74,13 +77,13 @@ func describe(u unstructured.Unstructured) string {
 	if policies, _, _ := unstructured.NestedStringSlice(u.Object, "spec", "managementPolicies"); slices.Equal(policies, []string{"Observe"}) {
 		does = ", only read"
 	}
-	return fmt.Sprintf("%s %s %s", u.GetKind(), u.GetName(), style.Quiet.Render("("+u.GroupVersionKind().GroupVersion().String()+does+")"))
+	return fmt.Sprintf("%s %s %s", style.Escape(u.GetKind()), style.Escape(u.GetName()), style.Quiet.Render("("+u.GroupVersionKind().GroupVersion().String()+does+")"))
 }
 
 func (s *Service) tree(resources map[string][]string) *tree.Tree {
-	t := style.Tree("service " + style.Strong.Render(s.Name))
+	t := style.Tree("service " + strong(s.Name))
 	if s.Workload != nil {
-		t = style.Tree(fmt.Sprintf("service %s: %s %s as ServiceAccount %s", style.Strong.Render(s.Name), s.Workload.Kind, s.Workload.Name, s.ServiceAccountName))
+		t = style.Tree(fmt.Sprintf("service %s: %s %s as ServiceAccount %s", strong(s.Name), style.Escape(s.Workload.Kind), style.Escape(s.Workload.Name), style.Escape(s.ServiceAccountName)))
 	}
 	for _, c := range s.Connections {
 		t.Child(c.tree(resources[s.Name+"/"+string(c.Type)]))
@@ -89,31 +92,31 @@ func (s *Service) tree(resources map[string][]string) *tree.Tree {
 		t.Child(r)
 	}
 	for _, n := range s.Notes {
-		t.Child("note: " + n.Reason + ": " + n.Message)
+		t.Child("note: " + n.Reason + ": " + style.Escape(n.Message))
 	}
 	return t
 }
 
 func (c *Connection) tree(resources []string) *tree.Tree {
-	t := style.Tree(fmt.Sprintf("%s: %s", style.Strong.Render(string(c.Type)), c.Outcome))
+	t := style.Tree(fmt.Sprintf("%s: %s", strong(string(c.Type)), c.Outcome))
 	if c.Outcome != Connected {
-		t.Child(c.Reason + ": " + c.Message)
+		t.Child(c.Reason + ": " + style.Escape(c.Message))
 	}
 	if c.Identity != "" {
-		t.Child("identity " + c.Identity)
+		t.Child("identity " + style.Escape(c.Identity))
 	}
 	for _, r := range resources {
 		t.Child(r)
 	}
 	for _, w := range c.Warnings {
-		t.Child(style.Waiting.Render("warning: ") + w.Reason + ": " + w.Message)
+		t.Child(style.Waiting.Render("warning: ") + w.Reason + ": " + style.Escape(w.Message))
 	}
 	return t
 }
 
 // text of a workload: what its pods get, as a diff.
 func (w *Workload) text() string {
-	name := w.Kind + " " + w.Name
+	name := style.Escape(w.Kind + " " + w.Name)
 	switch {
 	case w.Service == "":
 		return name + " is the workload of no service.\n"
@@ -123,7 +126,7 @@ func (w *Workload) text() string {
 	b := &strings.Builder{}
 	fmt.Fprintf(b, "%s: what its pods get\n\n", name)
 	for line := range strings.Lines(w.Diff) {
-		text := strings.TrimSuffix(line, "\n")
+		text := style.Escape(strings.TrimSuffix(line, "\n"))
 		switch {
 		case strings.HasPrefix(text, "---"), strings.HasPrefix(text, "+++"), strings.HasPrefix(text, "@@"):
 			text = style.Strong.Render(text)
