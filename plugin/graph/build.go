@@ -119,7 +119,7 @@ func (b *builder) connection(svc int, s *live.Service, c *live.Connection, said 
 	path := pathOf(s, c)
 	said.Stage, said.Kind, said.Name = StageCredential, path.credential, string(c.Type)
 	from := b.node(strings.Join([]string{"credential", s.ServiceAccount, path.credential, path.steps[0].name}, " "), said)
-	b.join(from, string(c.Type))
+	b.join(from, clean(string(c.Type)))
 	b.connect(account, from)
 	b.worsenBy(from, find(c.Objects, path.credential))
 	for i, step := range path.steps {
@@ -134,7 +134,9 @@ func (b *builder) connection(svc int, s *live.Service, c *live.Connection, said 
 			// told.
 			n.State = NotKnown
 		}
-		to := b.node(step.kind+" "+step.name, n)
+		// An identity that another one leads to stands behind it, so that edges go
+		// from left to right.
+		to := b.node(fmt.Sprintf("step %d %s %s", i, step.kind, step.name), n)
 		b.worsenBy(to, o)
 		b.connect(from, to)
 		from = to

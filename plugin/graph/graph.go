@@ -127,7 +127,7 @@ func clean(s string) string {
 		default:
 			return r
 		}
-	}, s)
+	}, strings.ToValidUTF8(s, string(unicode.ReplacementChar)))
 }
 
 // problems are what isn't ready and says why.

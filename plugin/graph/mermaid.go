@@ -21,9 +21,10 @@ func (g *Graph) Mermaid(w io.Writer) error {
 		used[n.State] = true
 	}
 	for _, e := range g.Edges {
-		arrow := "-->"
+		// A longer line crosses more columns.
+		arrow := "--" + strings.Repeat("-", g.span(e)-1) + ">"
 		if g.Nodes[e.To].State != Ready {
-			arrow = "-.->"
+			arrow = "-" + strings.Repeat(".", g.span(e)) + "->"
 		}
 		fmt.Fprintf(&b, "  n%d %s n%d\n", e.From, arrow, e.To)
 	}
