@@ -196,7 +196,7 @@ func service(sc *live.ServiceConnection, s *live.Service) Service {
 	}
 	lacking := svc.Pods.lacking()
 	if lacking != "" {
-		svc.Problems = append(svc.Problems, claim.Note{Reason: reasonUninjected, Message: fmt.Sprintf("of %d pods of %s %q, %s", svc.Pods.Total, s.Workload.Kind, s.Workload.Name, lacking)})
+		svc.Problems = append(svc.Problems, claim.Note{Reason: reasonUninjected, Message: fmt.Sprintf("pods of %s %q: %s", s.Workload.Kind, s.Workload.Name, lacking)})
 	}
 	// The status says that pods may pre-date the injection; to have seen them is to
 	// know.
@@ -247,12 +247,12 @@ func (p *Pods) lacking() string {
 		names []string
 		lack  string
 	}{
-		{p.Outdated, "pre-date the published injection"},
-		{p.Without, "have no injection"},
-		{p.OfOthers, "have that of another ServiceConnection"},
+		{p.Outdated, "with an earlier injection"},
+		{p.Without, "without injection"},
+		{p.OfOthers, "with that of another ServiceConnection"},
 	} {
 		if len(part.names) > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", len(part.names), part.lack))
+			parts = append(parts, fmt.Sprintf("%d of %d %s", len(part.names), p.Total, part.lack))
 		}
 	}
 	return strings.Join(parts, ", ")

@@ -21,11 +21,11 @@ type safe string
 // have written them.
 func line(format string, values ...any) string {
 	for i, v := range values {
-		if s, ok := v.(safe); ok {
-			values[i] = string(s)
-			continue
+		switch v := v.(type) {
+		case safe, int:
+		default:
+			values[i] = style.Escape(fmt.Sprint(v))
 		}
-		values[i] = style.Escape(fmt.Sprint(v))
 	}
 	return fmt.Sprintf(format, values...)
 }
