@@ -73,8 +73,9 @@ type drawing struct {
 	Looks    []drawnLook
 	Problems []Node
 
-	// Width and Height with the margin of the picture around it.
-	Width, Height float64
+	// Width and Height with the margin of the picture around it, and the least width
+	// at which its text can be read.
+	Width, Height, LeastWidth float64
 }
 
 type drawnNode struct {
@@ -141,6 +142,7 @@ func (g *Graph) draw() (*drawing, error) {
 		left += 25 + cells(s.String())*smallWidth + margin
 	}
 	d.Width = max(l.Width, left) + 2*margin
+	d.LeastWidth = 0.75 * d.Width
 	d.Height = l.Height + legendHeight + 3*margin
 	return d, nil
 }
