@@ -18,14 +18,14 @@ func Of(s *live.ServiceConnection) *Graph {
 		title = s.Namespace + "/" + s.Name
 	}
 	b := builder{Graph: &Graph{Title: clean(title)}, places: map[string]int{}}
-	root := b.node("claim", Node{Stage: StageClaim, Kind: "ServiceConnection", Name: title})
+	root := b.node("claim", node{Stage: stageClaim, Kind: "ServiceConnection", Name: title})
 	for i := range s.Services {
 		b.service(root, s, &s.Services[i])
 	}
 	for _, typ := range []string{"SettingsResolved", "Valid", "Synced"} {
 		if c := s.Condition(typ); c.Status == "False" {
 			n := &b.Nodes[root]
-			n.State, n.Reason, n.Message = Blocked, clean(c.Reason), clean(c.Message)
+			n.State, n.Reason, n.Message = blocked, clean(c.Reason), clean(c.Message)
 			break
 		}
 	}
@@ -41,7 +41,7 @@ type builder struct {
 }
 
 // node of a key, added unless it is there. The worst of what is said of it holds.
-func (b *builder) node(key string, n Node) int {
+func (b *builder) node(key string, n node) int {
 	i, ok := b.places[key]
 	if !ok {
 		i = b.add(n)
@@ -52,7 +52,7 @@ func (b *builder) node(key string, n Node) int {
 	return i
 }
 
-func (b *builder) worsen(i int, state State, reason, message string) {
+func (b *builder) worsen(i int, state state, reason, message string) {
 	if n := &b.Nodes[i]; state > n.State {
 		n.State, n.Reason, n.Message = state, clean(reason), clean(message)
 	}
@@ -63,7 +63,7 @@ func (b *builder) service(root int, sc *live.ServiceConnection, s *live.Service)
 	if s.Workload.Kind != "Deployment" || s.Workload.Name != s.Name {
 		kind += ", " + s.Workload.Kind + " " + s.Workload.Name
 	}
-	svc := b.node("service "+s.Name, Node{Stage: StageService, Kind: kind, Name: s.Name})
+	svc := b.node("service "+s.Name, node{Stage: stageService, Kind: kind, Name: s.Name})
 	b.connect(root, svc)
 	for i := range s.Connections {
 		said := said(sc, &s.Connections[i])
@@ -71,10 +71,10 @@ func (b *builder) service(root int, sc *live.ServiceConnection, s *live.Service)
 		b.worsen(svc, said.State, "", "")
 	}
 	if missing := withoutInjection(s); missing > 0 {
-		b.worsen(svc, Blocked, "restart", fmt.Sprintf("%d of %d pods run without the published injection", missing, len(s.Pods)))
+		b.worsen(svc, blocked, "restart", fmt.Sprintf("%d of %d pods run without the published injection", missing, len(s.Pods)))
 	}
 	for _, r := range s.Rivals {
-		b.worsen(svc, Blocked, "named twice", fmt.Sprintf("service %q of ServiceConnection %q names the same workload", r.Service, r.ServiceConnection))
+		b.worsen(svc, blocked, "named twice", fmt.Sprintf("service %q of ServiceConnection %q names the same workload", r.Service, r.ServiceConnection))
 	}
 	b.worsen(root, b.Nodes[svc].State, "", "")
 }
@@ -91,25 +91,25 @@ func withoutInjection(s *live.Service) int {
 }
 
 // said of a connection by the status.
-func said(sc *live.ServiceConnection, c *live.Connection) Node {
+func said(sc *live.ServiceConnection, c *live.Connection) node {
 	switch {
 	case c.Status == nil && len(sc.Conditions) == 0:
-		return Node{State: NotKnown}
+		return node{State: notKnown}
 	case c.Status == nil:
-		return Node{State: Waiting, Reason: "Pending", Message: "the status says nothing of it yet"}
+		return node{State: waiting, Reason: "Pending", Message: "the status says nothing of it yet"}
 	case c.Status.Ready:
-		return Node{State: Ready, Reason: c.Status.Reason, Message: c.Status.Message}
+		return node{State: ready, Reason: c.Status.Reason, Message: c.Status.Message}
 	case c.Status.Reason == string(connection.Creating):
-		return Node{State: Waiting, Reason: c.Status.Reason, Message: c.Status.Message}
+		return node{State: waiting, Reason: c.Status.Reason, Message: c.Status.Message}
 	default:
-		return Node{State: Blocked, Reason: c.Status.Reason, Message: c.Status.Message}
+		return node{State: blocked, Reason: c.Status.Reason, Message: c.Status.Message}
 	}
 }
 
 // connection of a service: the credential that it goes by, and what that leads to.
-func (b *builder) connection(svc int, s *live.Service, c *live.Connection, said Node) {
+func (b *builder) connection(svc int, s *live.Service, c *live.Connection, said node) {
 	if c.Type == claim.TypeDisk {
-		said.Stage, said.Kind, said.Name = StageIdentity, "disk", c.Config.DiskName
+		said.Stage, said.Kind, said.Name = stageIdentity, "disk", c.Config.DiskName
 		b.connect(svc, b.node("disk "+c.Config.DiskName, said))
 		return
 	}
@@ -117,22 +117,22 @@ func (b *builder) connection(svc int, s *live.Service, c *live.Connection, said 
 	b.connect(svc, account)
 
 	path := pathOf(s, c)
-	said.Stage, said.Kind, said.Name = StageCredential, path.credential, string(c.Type)
+	said.Stage, said.Kind, said.Name = stageCredential, path.credential, string(c.Type)
 	from := b.node(strings.Join([]string{"credential", s.ServiceAccount, path.credential, path.steps[0].name}, " "), said)
 	b.join(from, clean(string(c.Type)))
 	b.connect(account, from)
 	b.worsenBy(from, find(c.Objects, path.credential))
 	for i, step := range path.steps {
-		n := Node{Stage: StageIdentity + Stage(i), Kind: step.kind, Name: step.name, State: said.State}
+		n := node{Stage: stageIdentity + stage(i), Kind: step.kind, Name: step.name, State: said.State}
 		o := find(c.Objects, step.object)
 		switch {
 		case o != nil:
 			// What the object says of itself is nearer than the connection.
-			n.State = Ready
-		case said.State == Blocked:
+			n.State = ready
+		case said.State == blocked:
 			// The credential shows it; whether what it leads to is there can't be
 			// told.
-			n.State = NotKnown
+			n.State = notKnown
 		}
 		// An identity that another one leads to stands behind it, so that edges go
 		// from left to right.
@@ -155,9 +155,9 @@ func (b *builder) worsenBy(i int, o *live.Object) {
 	switch {
 	case o == nil || o.Ready:
 	case o.Reason == "" || o.Reason == "Creating":
-		b.worsen(i, Waiting, o.Reason, o.Message)
+		b.worsen(i, waiting, o.Reason, o.Message)
 	default:
-		b.worsen(i, Blocked, o.Reason, o.Message)
+		b.worsen(i, blocked, o.Reason, o.Message)
 	}
 }
 
@@ -171,11 +171,11 @@ func find(objects []live.Object, kind string) *live.Object {
 }
 
 // account of a service.
-func account(s *live.Service) Node {
-	n := Node{Stage: StageServiceAccount, Kind: "ServiceAccount", Name: s.ServiceAccount}
+func account(s *live.Service) node {
+	n := node{Stage: stageServiceAccount, Kind: "ServiceAccount", Name: s.ServiceAccount}
 	if find(s.Objects, "ServiceAccount") != nil || s.Injection != nil {
 		// The injection is published once the ServiceAccount is there.
-		n.State = Ready
+		n.State = ready
 	}
 	return n
 }

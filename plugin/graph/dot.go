@@ -12,10 +12,10 @@ func (g *Graph) Dot(w io.Writer) error {
 	b.WriteString("digraph {\n")
 	b.WriteString("  graph [rankdir=LR, ranksep=0.6, nodesep=0.15];\n")
 	fmt.Fprintf(&b, "  node [shape=box, fontname=\"Helvetica,Arial,sans-serif\", fontsize=11, fontcolor=%q];\n", ink)
-	fmt.Fprintf(&b, "  edge [color=%q, arrowsize=0.7];\n", looks[NotKnown].stroke)
+	fmt.Fprintf(&b, "  edge [color=%q, arrowsize=0.7];\n", looks[notKnown].stroke)
 	for i, n := range g.Nodes {
 		lines := []string{n.Kind, looks[n.State].mark + " " + n.Name}
-		if n.Reason != "" && n.State != Ready {
+		if n.Reason != "" && n.State != ready {
 			lines = append(lines, n.Reason)
 		}
 		for i := range lines {
@@ -35,11 +35,11 @@ func (g *Graph) Dot(w io.Writer) error {
 	return nil
 }
 
-func dotShape(s Stage) string {
+func dotShape(s stage) string {
 	switch s {
-	case StageCredential:
+	case stageCredential:
 		return ", shape=hexagon"
-	case StageIdentity, StageTarget:
+	case stageIdentity, stageTarget:
 		return ", shape=cylinder"
 	default:
 		return ""

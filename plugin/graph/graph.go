@@ -14,13 +14,13 @@ import (
 // A Graph of one ServiceConnection. Edges lead from an earlier stage to a later one.
 type Graph struct {
 	Title string
-	Nodes []Node
-	Edges []Edge
+	Nodes []node
+	Edges []edge
 }
 
-// A Node is one thing in the graph.
-type Node struct {
-	Stage Stage
+// A node is one thing in the graph.
+type node struct {
+	Stage stage
 
 	// Kind of the thing, in a word or two of ours or of Kubernetes'.
 	Kind string
@@ -28,44 +28,44 @@ type Node struct {
 	// Name of the thing, as whoever made it wrote it.
 	Name string
 
-	State State
+	State state
 
 	// Reason and Message say why the state is what it is.
 	Reason  string
 	Message string
 }
 
-// An Edge between two nodes, by their place in the graph.
-type Edge struct {
+// An edge between two nodes, by their place in the graph.
+type edge struct {
 	From, To int
 }
 
-// A Stage is a column of the picture.
-type Stage int
+// A stage is a column of the picture.
+type stage int
 
 // The stages, from left to right.
 const (
-	StageClaim Stage = iota
-	StageService
-	StageServiceAccount
-	StageCredential
-	StageIdentity
-	StageTarget
+	stageClaim stage = iota
+	stageService
+	stageServiceAccount
+	stageCredential
+	stageIdentity
+	stageTarget
 )
 
-// A State says how a thing stands. Of several things said of one, the highest holds.
-type State int
+// A state says how a thing stands. Of several things said of one, the highest holds.
+type state int
 
 // The states.
 const (
-	// NotKnown is for what nobody has said anything about.
-	NotKnown State = iota
-	// Ready can be used.
-	Ready
-	// Waiting is on its way.
-	Waiting
-	// Blocked needs somebody to do something.
-	Blocked
+	// notKnown is for what nobody has said anything about.
+	notKnown state = iota
+	// ready can be used.
+	ready
+	// waiting is on its way.
+	waiting
+	// blocked needs somebody to do something.
+	blocked
 )
 
 // A look is how a state is drawn. Colour is never alone: each has a mark and a line
@@ -84,21 +84,21 @@ type look struct {
 	fill, stroke, darkFill, darkStroke template.CSS
 }
 
-var looks = map[State]look{
-	Ready:    {class: "ready", name: "connected", mark: "✓", line: "solid", fill: "#e3f5ee", stroke: "#00694d", darkFill: "#0b2a22", darkStroke: "#3fbf97"},
-	Waiting:  {class: "waiting", name: "on its way", mark: "…", line: "dashed", fill: "#e1eefa", stroke: "#005a91", darkFill: "#0c2438", darkStroke: "#6cb6f0"},
-	Blocked:  {class: "blocked", name: "not connected", mark: "✗", line: "bold", fill: "#fbe6da", stroke: "#a33c00", darkFill: "#3a1a0b", darkStroke: "#ff9a62"},
-	NotKnown: {class: "unknown", name: "not known", mark: "?", line: "dotted", fill: "#f3f4f6", stroke: "#57606a", darkFill: "#1b2028", darkStroke: "#9ea7b3"},
+var looks = map[state]look{
+	ready:    {class: "ready", name: "connected", mark: "✓", line: "solid", fill: "#e3f5ee", stroke: "#00694d", darkFill: "#0b2a22", darkStroke: "#3fbf97"},
+	waiting:  {class: "waiting", name: "on its way", mark: "…", line: "dashed", fill: "#e1eefa", stroke: "#005a91", darkFill: "#0c2438", darkStroke: "#6cb6f0"},
+	blocked:  {class: "blocked", name: "not connected", mark: "✗", line: "bold", fill: "#fbe6da", stroke: "#a33c00", darkFill: "#3a1a0b", darkStroke: "#ff9a62"},
+	notKnown: {class: "unknown", name: "not known", mark: "?", line: "dotted", fill: "#f3f4f6", stroke: "#57606a", darkFill: "#1b2028", darkStroke: "#9ea7b3"},
 }
 
 // allStates in the order of a legend.
-var allStates = []State{Ready, Waiting, Blocked, NotKnown}
+var allStates = []state{ready, waiting, blocked, notKnown}
 
 // String is the state in words.
-func (s State) String() string { return looks[s].name }
+func (s state) String() string { return looks[s].name }
 
 // add a node, and return its place.
-func (g *Graph) add(n Node) int {
+func (g *Graph) add(n node) int {
 	n.Kind, n.Name, n.Reason, n.Message = clean(n.Kind), clean(n.Name), clean(n.Reason), clean(n.Message)
 	g.Nodes = append(g.Nodes, n)
 	return len(g.Nodes) - 1
@@ -111,7 +111,7 @@ func (g *Graph) connect(from, to int) {
 			return
 		}
 	}
-	g.Edges = append(g.Edges, Edge{From: from, To: to})
+	g.Edges = append(g.Edges, edge{From: from, To: to})
 }
 
 // clean text of what no format can hold, whatever it does with the rest: control
@@ -131,8 +131,8 @@ func clean(s string) string {
 }
 
 // problems are what isn't ready and says why.
-func (g *Graph) problems() []Node {
-	var ps []Node
+func (g *Graph) problems() []node {
+	var ps []node
 	for _, n := range g.Nodes {
 		if n.ShownReason() != "" {
 			ps = append(ps, n)
@@ -143,9 +143,9 @@ func (g *Graph) problems() []Node {
 
 // summary in a sentence.
 func (g *Graph) summary() string {
-	services, count := 0, map[State]int{}
+	services, count := 0, map[state]int{}
 	for _, n := range g.Nodes {
-		if n.Stage == StageService {
+		if n.Stage == stageService {
 			services++
 			count[n.State]++
 		}

@@ -52,19 +52,19 @@ var structuredClone = function(v) { return JSON.parse(JSON.stringify(v)); };
 })`
 
 // span is how many columns an edge crosses, so that each stage is a column.
-func (g *Graph) span(e Edge) int { return int(g.Nodes[e.To].Stage - g.Nodes[e.From].Stage) }
+func (g *Graph) span(e edge) int { return int(g.Nodes[e.To].Stage - g.Nodes[e.From].Stage) }
 
 // layOut the graph. Nothing but sizes and numbers goes into the library, which runs
 // in an interpreter without any access to the outside.
 func (g *Graph) layOut(sizes []box) (*layout, error) {
-	type edge struct {
+	type link struct {
 		From int `json:"from"`
 		To   int `json:"to"`
 		Span int `json:"span"`
 	}
-	edges := make([]edge, len(g.Edges))
+	edges := make([]link, len(g.Edges))
 	for i, e := range g.Edges {
-		edges[i] = edge{From: e.From, To: e.To, Span: g.span(e)}
+		edges[i] = link{From: e.From, To: e.To, Span: g.span(e)}
 	}
 	in, err := json.Marshal(map[string]any{"nodes": sizes, "edges": edges})
 	if err != nil {

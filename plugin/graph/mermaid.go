@@ -10,11 +10,11 @@ import (
 func (g *Graph) Mermaid(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("flowchart LR\n")
-	used := map[State]bool{}
+	used := map[state]bool{}
 	for i, n := range g.Nodes {
 		open, shut := mermaidShape(n.Stage)
 		lines := []string{"<small>" + mermaidText(n.Kind) + "</small>", looks[n.State].mark + " " + mermaidText(n.Name)}
-		if n.Reason != "" && n.State != Ready {
+		if n.Reason != "" && n.State != ready {
 			lines = append(lines, "<b>"+mermaidText(n.Reason)+"</b>")
 		}
 		fmt.Fprintf(&b, "  n%d%s\"%s\"%s:::%s\n", i, open, strings.Join(lines, "<br>"), shut, looks[n.State].class)
@@ -23,7 +23,7 @@ func (g *Graph) Mermaid(w io.Writer) error {
 	for _, e := range g.Edges {
 		// A longer line crosses more columns.
 		arrow := "--" + strings.Repeat("-", g.span(e)-1) + ">"
-		if g.Nodes[e.To].State != Ready {
+		if g.Nodes[e.To].State != ready {
 			arrow = "-" + strings.Repeat(".", g.span(e)) + "->"
 		}
 		fmt.Fprintf(&b, "  n%d %s n%d\n", e.From, arrow, e.To)
@@ -46,18 +46,18 @@ func (g *Graph) Mermaid(w io.Writer) error {
 const ink = "#1f2328"
 
 // mermaidLines of the boxes.
-var mermaidLines = map[State]string{Waiting: ",stroke-dasharray:6 3", Blocked: ",stroke-width:3px", NotKnown: ",stroke-dasharray:2 3"}
+var mermaidLines = map[state]string{waiting: ",stroke-dasharray:6 3", blocked: ",stroke-width:3px", notKnown: ",stroke-dasharray:2 3"}
 
 // mermaidShape of a stage.
-func mermaidShape(s Stage) (open, shut string) {
+func mermaidShape(s stage) (open, shut string) {
 	switch s {
-	case StageClaim:
+	case stageClaim:
 		return "([", "])"
-	case StageServiceAccount:
+	case stageServiceAccount:
 		return "(", ")"
-	case StageCredential:
+	case stageCredential:
 		return "{{", "}}"
-	case StageIdentity, StageTarget:
+	case stageIdentity, stageTarget:
 		return "[(", ")]"
 	default:
 		return "[", "]"

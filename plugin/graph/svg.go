@@ -71,7 +71,7 @@ type drawing struct {
 	Nodes    []drawnNode
 	Edges    []drawnEdge
 	Looks    []drawnLook
-	Problems []Node
+	Problems []node
 
 	// Width and Height with the margin of the picture around it, and the least width
 	// at which its text can be read.
@@ -79,7 +79,7 @@ type drawing struct {
 }
 
 type drawnNode struct {
-	Node
+	node
 
 	Class, Mark, StateName string
 
@@ -101,9 +101,9 @@ type drawnLook struct {
 }
 
 // cssLines of boxes and edges.
-var cssLines = map[State]template.CSS{
-	Ready: "stroke-width: 1.5", Waiting: "stroke-width: 1.5; stroke-dasharray: 6 3",
-	Blocked: "stroke-width: 2.5", NotKnown: "stroke-width: 1.5; stroke-dasharray: 2 3",
+var cssLines = map[state]template.CSS{
+	ready: "stroke-width: 1.5", waiting: "stroke-width: 1.5; stroke-dasharray: 6 3",
+	blocked: "stroke-width: 2.5", notKnown: "stroke-width: 1.5; stroke-dasharray: 2 3",
 }
 
 func (g *Graph) draw() (*drawing, error) {
@@ -115,17 +115,17 @@ func (g *Graph) draw() (*drawing, error) {
 	for i, n := range g.Nodes {
 		b := l.Nodes[i]
 		drawn := drawnNode{
-			Node: n, Class: looks[n.State].class, Mark: looks[n.State].mark, StateName: n.State.String(), Short: shorten(n.Name),
+			node: n, Class: looks[n.State].class, Mark: looks[n.State].mark, StateName: n.State.String(), Short: shorten(n.Name),
 			Left: b.X - b.Width/2, Top: b.Y - b.Height/2, Width: b.Width, Height: b.Height, Round: 6,
 			MarkX: b.Width - padding - 2,
 		}
-		if n.Stage == StageClaim {
+		if n.Stage == stageClaim {
 			drawn.Round = boxHeight / 2
 		}
 		d.Nodes = append(d.Nodes, drawn)
 	}
 	// What is not ready lies on top.
-	for _, s := range []State{Ready, NotKnown, Waiting, Blocked} {
+	for _, s := range []state{ready, notKnown, waiting, blocked} {
 		for i, e := range g.Edges {
 			if g.Nodes[e.To].State == s {
 				d.Edges = append(d.Edges, drawnEdge{Class: looks[s].class, Path: g.curve(l, e, l.Edges[i])})
@@ -149,7 +149,7 @@ func (g *Graph) draw() (*drawing, error) {
 
 // curve of an edge, from the right of one box to the left of another, and straight
 // through the columns between.
-func (g *Graph) curve(l *layout, e Edge, points []point) string {
+func (g *Graph) curve(l *layout, e edge, points []point) string {
 	from, to := l.Nodes[e.From], l.Nodes[e.To]
 	at := point{X: from.X + from.Width/2, Y: from.Y}
 	var b strings.Builder
@@ -160,7 +160,7 @@ func (g *Graph) curve(l *layout, e Edge, points []point) string {
 		at = p
 	}
 	for i := 1; i < g.span(e); i++ {
-		column, ok := g.column(l, g.Nodes[e.From].Stage+Stage(i))
+		column, ok := g.column(l, g.Nodes[e.From].Stage+stage(i))
 		if !ok {
 			continue
 		}
@@ -176,7 +176,7 @@ func (g *Graph) curve(l *layout, e Edge, points []point) string {
 }
 
 // column of a stage, where the graph has anything of that stage.
-func (g *Graph) column(l *layout, s Stage) (box, bool) {
+func (g *Graph) column(l *layout, s stage) (box, bool) {
 	for i, n := range g.Nodes {
 		if n.Stage == s {
 			return l.Nodes[i], true
@@ -187,7 +187,7 @@ func (g *Graph) column(l *layout, s Stage) (box, bool) {
 
 // sizes of the boxes: those of a stage are equally wide.
 func (g *Graph) sizes() []box {
-	widths := map[Stage]float64{}
+	widths := map[stage]float64{}
 	for _, n := range g.Nodes {
 		widths[n.Stage] = max(widths[n.Stage], n.width())
 	}
@@ -201,7 +201,7 @@ func (g *Graph) sizes() []box {
 	return sizes
 }
 
-func (n *Node) width() float64 {
+func (n *node) width() float64 {
 	w := max(cells(shorten(n.Name))*nameWidth, cells(n.Kind)*smallWidth, cells(n.ShownReason())*boldWidth)
 	return w + 2*padding + markSpace
 }
@@ -209,8 +209,8 @@ func (n *Node) width() float64 {
 func cells(s string) float64 { return float64(ansi.StringWidth(s)) }
 
 // ShownReason is the reason, where it isn't that all is well.
-func (n *Node) ShownReason() string {
-	if n.State == Ready {
+func (n *node) ShownReason() string {
+	if n.State == ready {
 		return ""
 	}
 	return n.Reason
