@@ -40,7 +40,7 @@ type builder struct {
 	places map[string]int
 }
 
-// node of a key, added unless it is there. The worst of what is said of it holds.
+// node of a key, added unless it is there.
 func (b *builder) node(key string, n node) int {
 	i, ok := b.places[key]
 	if !ok {
@@ -52,8 +52,10 @@ func (b *builder) node(key string, n node) int {
 	return i
 }
 
+// worsen the state of a node, unless a worse thing was said of it, or the same with
+// its reason.
 func (b *builder) worsen(i int, state state, reason, message string) {
-	if n := &b.Nodes[i]; state > n.State {
+	if n := &b.Nodes[i]; state > n.State || state == n.State && n.Reason == "" {
 		n.State, n.Reason, n.Message = state, clean(reason), clean(message)
 	}
 }
@@ -66,7 +68,7 @@ func (b *builder) service(root int, sc *live.ServiceConnection, s *live.Service)
 	svc := b.node("service "+s.Name, node{Stage: stageService, Kind: kind, Name: s.Name})
 	b.connect(root, svc)
 	for i := range s.Connections {
-		said := said(sc, &s.Connections[i])
+		said := saidOf(sc, &s.Connections[i])
 		b.connection(svc, s, &s.Connections[i], said)
 		b.worsen(svc, said.State, "", "")
 	}
@@ -90,8 +92,8 @@ func withoutInjection(s *live.Service) int {
 	return n
 }
 
-// said of a connection by the status.
-func said(sc *live.ServiceConnection, c *live.Connection) node {
+// saidOf a connection by the status.
+func saidOf(sc *live.ServiceConnection, c *live.Connection) node {
 	switch {
 	case c.Status == nil && len(sc.Conditions) == 0:
 		return node{State: notKnown}
@@ -113,7 +115,7 @@ func (b *builder) connection(svc int, s *live.Service, c *live.Connection, said 
 		b.connect(svc, b.node("disk "+c.Config.DiskName, said))
 		return
 	}
-	account := b.node("account "+s.ServiceAccount, account(s))
+	account := b.node("account "+s.ServiceAccount, accountOf(s))
 	b.connect(svc, account)
 
 	path := pathOf(s, c)
@@ -170,8 +172,8 @@ func find(objects []live.Object, kind string) *live.Object {
 	return nil
 }
 
-// account of a service.
-func account(s *live.Service) node {
+// accountOf a service.
+func accountOf(s *live.Service) node {
 	n := node{Stage: stageServiceAccount, Kind: "ServiceAccount", Name: s.ServiceAccount}
 	if find(s.Objects, "ServiceAccount") != nil || s.Injection != nil {
 		// The injection is published once the ServiceAccount is there.
