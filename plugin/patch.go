@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -202,7 +203,7 @@ func (o *patchOptions) workload(ctx context.Context, namespace string, service *
 		if err != nil {
 			return nil, err
 		}
-		return c.Workload(ctx, namespace, *want)
+		return c.Workload(ctx, cmp.Or(namespace, c.Namespace), *want)
 	}
 	objects, err := readObjects([]string{o.workloads})
 	if err != nil {

@@ -210,12 +210,16 @@ func TestHostileText(t *testing.T) {
 	t.Parallel()
 
 	const hostile = `"api\e]0;title\a\u202e"`
-	for name, args := range map[string][]string{
-		"{version: v2, name: shop, services: [{name: " + hostile + ", connections: [{type: awsRole, role: r}]}]}": {"import", "-"},
-		"{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: " + hostile + "}, spec: {services: [{name: " + hostile + ", connections: [{type: awsRole, role: " + hostile + "}]}]}}": {"preview", "-f", "-", "--settings", "testdata/open.yaml"},
-		"{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: " + hostile + "}}": {"patch", "-f", "-", "-o", "strategic"},
+	const (
+		porter  = "{version: v2, name: shop, services: [{name: " + hostile + ", connections: [{type: awsRole, role: r}]}]}"
+		claimed = "{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: " + hostile + "}, spec: {services: [{name: " + hostile + ", connections: [{type: awsRole, role: " + hostile + "}]}]}}"
+	)
+	for stdin, args := range map[string][]string{
+		porter:           {"import", "-"},
+		claimed:          {"preview", "-f", "-", "--settings", "testdata/open.yaml"},
+		claimed + "\n\n": {"patch", "-f", "-", "-o", "strategic"},
 	} {
-		code, stdout, stderr := run(t, name, args...)
+		code, stdout, stderr := run(t, stdin, args...)
 		if code == exitOK || !strings.Contains(stdout+stderr, "api") {
 			t.Errorf("%v: the text isn't shown at all: exit code %d, %s%s", args, code, stdout, stderr)
 		}

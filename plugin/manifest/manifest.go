@@ -21,8 +21,8 @@ import (
 )
 
 // MaxSize of a file in bytes. The API server takes objects of 1.5 MiB, and a file
-// may hold some.
-const MaxSize = 8 << 20
+// may hold some; read, they take a hundred times that in memory.
+const MaxSize = 4 << 20
 
 // Stdin is the path that stands for the standard input.
 const Stdin = "-"

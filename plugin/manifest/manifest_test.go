@@ -147,7 +147,7 @@ func TestRead(t *testing.T) {
 
 	endless := strings.NewReader(strings.Repeat("a", MaxSize+1))
 	_, err := Read(Stdin, endless)
-	if diff := cmp.Diff("cannot read standard input: it is larger than 8 MiB; split it", fmt.Sprint(err)); diff != "" {
+	if diff := cmp.Diff("cannot read standard input: it is larger than 4 MiB; split it", fmt.Sprint(err)); diff != "" {
 		t.Errorf("Read(-): what never ends must: -want, +got:\n%s", diff)
 	}
 	if _, err := Read("testdata/missing.yaml", nil); err == nil || !strings.Contains(err.Error(), "testdata/missing.yaml") {

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
 
 	"github.com/serviceconnections/function-service-connections/fn"
 	"github.com/serviceconnections/function-service-connections/fn/claim"
@@ -262,6 +263,7 @@ func (c *cluster) settle(ctx context.Context, r *reconcile) (*reconcile, error) 
 			if _, ok := c.observed[key]; ok && !made[key] {
 				continue // A file says how it is.
 			}
+			c.create(o)
 			o := c.make(key, o)
 			changed = changed || !reflect.DeepEqual(o, c.observed[key])
 			c.observed[key], made[key] = o, true
@@ -279,6 +281,21 @@ func (c *cluster) settle(ctx context.Context, r *reconcile) (*reconcile, error) 
 		}
 	}
 	return r, nil
+}
+
+// create what an Object of provider-kubernetes holds: a volume claim, which counts
+// as bound.
+func (c *cluster) create(object map[string]any) {
+	manifest, ok, _ := unstructured.NestedMap(object, "spec", "forProvider", "manifest")
+	u := unstructured.Unstructured{Object: manifest}
+	if !ok || c.lookup(&fnv1.ResourceSelector{
+		ApiVersion: u.GetAPIVersion(), Kind: u.GetKind(), Namespace: ptr.To(u.GetNamespace()),
+		Match: &fnv1.ResourceSelector_MatchName{MatchName: u.GetName()},
+	}) != nil {
+		return
+	}
+	manifest["status"] = map[string]any{"phase": "Bound"}
+	c.objects = append(c.objects, manifest)
 }
 
 // assume that there is what a claim refers to and no file holds.

@@ -178,6 +178,9 @@ settings:
     region: eu-west-1
     clusterName: prod-eu
     allowedRoles: [{pattern: "my-app-*", namespaces: [team-a]}]
+  disks:
+  - {name: cache, namespaces: [team-a]}
+  - {name: uploads, namespaces: [team-a], create: {size: 1Gi}}
 `
 	claimed := func(services string) string {
 		return "{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: shop, namespace: team-a}, spec: {services: " + services + "}}"
@@ -240,6 +243,13 @@ settings:
 			claim:  claimed("[{name: api, connections: [{type: disk, config: {diskName: cache}}]}]"),
 			want:   Pending,
 			text:   []string{"VolumeClaimNotFound: ", `No file holds PersistentVolumeClaim "cache"; the preview takes it to be there.`},
+		},
+		"CreatedDisk": {
+			reason:    "What a disk that is created means for a rollout is known before.",
+			claim:     claimed("[{name: api, connections: [{type: disk, config: {diskName: uploads}}]}]"),
+			workloads: []string{`{apiVersion: apps/v1, kind: Deployment, metadata: {name: api}, spec: {replicas: 2, template: {spec: {containers: [{name: api}]}}}}`},
+			want:      Pending,
+			text:      []string{"warning: ReplicasUnsafe: ", "warning: RolloutBlocks: ", "Object disk-uploads-", "claimName: uploads"},
 		},
 		"LostVolume": {
 			reason:   "What a file says of the cluster counts.",
