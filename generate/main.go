@@ -1,7 +1,8 @@
 // Generate writes everything in this repository that follows from Go code: of the
 // types of the API, the deep copies of the function's input, its
 // CustomResourceDefinition, and the CompositeResourceDefinitions of both
-// configuration packages; and of the plugin's commands, their documentation.
+// configuration packages, which the plugin has too; and of the plugin's commands,
+// their documentation.
 package main
 
 import (
@@ -82,6 +83,10 @@ func generate(ctx context.Context, root, out string) error {
 		if err := write(filepath.Join(out, "package", folder, "definition.yaml"), "fn/claim", xrd); err != nil {
 			return err
 		}
+	}
+
+	if err := write(filepath.Join(out, "plugin", "schema", "serviceconnection.yaml"), "fn/claim", crd); err != nil {
+		return err
 	}
 
 	return writeCommands(filepath.Join(out, "docs", "plugin")) //nolint:contextcheck // No command runs.

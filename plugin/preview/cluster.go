@@ -15,12 +15,12 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/utils/ptr"
 
 	"github.com/serviceconnections/function-service-connections/fn"
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/connection"
 	"github.com/serviceconnections/function-service-connections/fn/settings"
+	"github.com/serviceconnections/function-service-connections/plugin/schema"
 )
 
 const (
@@ -61,7 +61,7 @@ type cluster struct {
 // A reconcile is what the function answered in the end.
 type reconcile struct {
 	status   claim.Status
-	mistakes string
+	mistakes []string
 	desired  map[string]map[string]any
 }
 
@@ -242,13 +242,51 @@ func read(rsp *fnv1.RunFunctionResponse) (*reconcile, error) {
 	}
 	for _, cond := range rsp.GetConditions() {
 		if cond.GetType() == "Valid" && cond.GetStatus() == fnv1.Status_STATUS_CONDITION_FALSE {
-			r.mistakes = cond.GetMessage()
+			r.mistakes = split(cond.GetMessage())
 		}
 		if cond.GetType() == "SettingsResolved" && cond.GetStatus() != fnv1.Status_STATUS_CONDITION_TRUE {
 			return nil, errors.New(cond.GetMessage())
 		}
 	}
 	return r, nil
+}
+
+// split a message that holds several mistakes, each with its field first.
+func split(message string) []string {
+	mistakes := strings.Split(message, "; spec.")
+	for i := range mistakes[1:] {
+		mistakes[i+1] = "spec." + mistakes[i+1]
+	}
+	return mistakes
+}
+
+// fieldsOfCrossplane are those of a spec that Crossplane adds to the schema
+// (crossplane, internal/xcrd/schemas.go).
+var fieldsOfCrossplane = []string{
+	"crossplane",
+	"claimRef", "compositeDeletePolicy", "compositionRef", "compositionRevisionRef", "compositionRevisionSelector", "compositionSelector",
+	"compositionUpdatePolicy", "environmentConfigRefs", "publishConnectionDetailsTo", "resourceRef", "resourceRefs", "writeConnectionSecretToRef",
+}
+
+// refusals are what the API server says of the claim by its schema.
+func (c *cluster) refusals() ([]string, error) {
+	s, err := schema.ServiceConnection()
+	if err != nil {
+		return nil, err
+	}
+	o := map[string]any{"apiVersion": apiVersion, "kind": kindClaim, "metadata": map[string]any{"name": c.name, "namespace": c.namespace}}
+	if spec, ok := c.composite["spec"].(map[string]any); ok {
+		spec = runtime.DeepCopyJSON(spec)
+		for _, f := range fieldsOfCrossplane {
+			delete(spec, f)
+		}
+		o["spec"] = spec
+	}
+	var refusals []string
+	for _, err := range s.Validate(&unstructured.Unstructured{Object: o}) {
+		refusals = append(refusals, err.Error())
+	}
+	return refusals, nil
 }
 
 // settle until nothing changes any more: whatever is asked for is made.
@@ -289,7 +327,7 @@ func (c *cluster) create(object map[string]any) {
 	manifest, ok, _ := unstructured.NestedMap(object, "spec", "forProvider", "manifest")
 	u := unstructured.Unstructured{Object: manifest}
 	if !ok || c.lookup(&fnv1.ResourceSelector{
-		ApiVersion: u.GetAPIVersion(), Kind: u.GetKind(), Namespace: ptr.To(u.GetNamespace()),
+		ApiVersion: u.GetAPIVersion(), Kind: u.GetKind(), Namespace: new(u.GetNamespace()),
 		Match: &fnv1.ResourceSelector_MatchName{MatchName: u.GetName()},
 	}) != nil {
 		return

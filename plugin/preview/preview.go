@@ -62,7 +62,7 @@ type Result struct {
 	Outcome Outcome `json:"outcome"`
 
 	// Mistakes in the claim, each with its field.
-	Mistakes string `json:"mistakes,omitempty"`
+	Mistakes []string `json:"mistakes,omitempty"`
 
 	Services []Service `json:"services"`
 
@@ -114,6 +114,12 @@ func Run(ctx context.Context, in Input) (*Result, error) {
 		return nil, err
 	}
 	r := &Result{Namespace: c.namespace, Name: c.name, Outcome: Connected, Mistakes: last.mistakes, Assumed: c.assumed}
+	if len(r.Mistakes) == 0 {
+		// The function is more lenient: it may be given what pre-dates the schema.
+		if r.Mistakes, err = c.refusals(); err != nil {
+			return nil, err
+		}
+	}
 	for i, s := range last.status.Services {
 		out := Service{Name: s.Name, ServiceAccountName: s.ServiceAccountName, Workload: s.Workload, Injection: s.Injection, Notes: notesOf(in, s)}
 		for j, l := range s.Connections {
@@ -123,7 +129,7 @@ func Run(ctx context.Context, in Input) (*Result, error) {
 		}
 		r.Services = append(r.Services, out)
 	}
-	if r.Mistakes != "" {
+	if len(r.Mistakes) > 0 {
 		r.Outcome = Failed
 	}
 	r.Composed = first.composed()
@@ -170,11 +176,11 @@ func notesOf(in Input, s claim.ServiceStatus) []claim.Note {
 // IsClaim says whether an object is one that a preview is of.
 func IsClaim(o map[string]any) bool {
 	u := unstructured.Unstructured{Object: o}
-	return u.GroupVersionKind().Group == group && (u.GetKind() == kindClaim || u.GetKind() == kindComposite)
+	return u.GetAPIVersion() == apiVersion && (u.GetKind() == kindClaim || u.GetKind() == kindComposite)
 }
 
 const (
-	group         = "serviceconnections.io"
+	apiVersion    = "serviceconnections.io/v1alpha1"
 	kindClaim     = "ServiceConnection"
 	kindComposite = "XServiceConnection"
 )

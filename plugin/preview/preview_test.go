@@ -225,6 +225,23 @@ settings:
 				"InvalidField: ",
 			},
 		},
+		"Misspelt": {
+			reason: "What the API server would refuse isn't a claim that is well because it asks for nothing.",
+			claim:  "{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: shop, namespace: team-a}, spec: {service: []}}",
+			want:   Failed,
+			text:   []string{"mistake: spec.service: Forbidden: unknown field", "mistake: spec.services: Required value"},
+		},
+		"NoConnections": {
+			reason: "The API server wants a service to connect to something.",
+			claim:  claimed("[{name: api, connections: []}]"),
+			want:   Failed,
+			text:   []string{"mistake: spec.services[0].connections: Invalid value"},
+		},
+		"FieldsOfCrossplane": {
+			reason: "Crossplane's own fields are no mistakes.",
+			claim:  "{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: shop, namespace: team-a}, spec: {crossplane: {compositionRef: {name: a}}, services: [{name: api, connections: [{type: awsRole, role: my-app-a}]}]}}",
+			want:   Pending,
+		},
 		"Claims": {
 			reason: "In a cluster with claims, what is composed is cluster-scoped.",
 			claim:  claimed("[{name: api, connections: [{type: awsRole, role: my-app-a}]}]"),

@@ -42,10 +42,8 @@ func (r *Result) Text() string {
 
 func (r *Result) tree() *tree.Tree {
 	root := style.Tree(fmt.Sprintf("ServiceConnection %s in namespace %s: %s", strong(r.Name), style.Escape(r.Namespace), r.Outcome))
-	for mistake := range strings.SplitSeq(r.Mistakes, "; spec.") {
-		if mistake != "" {
-			root.Child(style.Bad.Render("mistake: ") + "spec." + style.Escape(strings.TrimPrefix(mistake, "spec.")))
-		}
+	for _, m := range r.Mistakes {
+		root.Child(style.Bad.Render("mistake: ") + style.Escape(m))
 	}
 	resources := r.byNeed()
 	for _, s := range r.Services {
