@@ -261,11 +261,11 @@ func split(message string) []string {
 }
 
 // fieldsOfCrossplane are those of a spec that Crossplane adds to the schema
-// (crossplane, internal/xcrd/schemas.go).
+// (crossplane-runtime, pkg/xcrd/schemas.go).
 var fieldsOfCrossplane = []string{
 	"crossplane",
-	"claimRef", "compositeDeletePolicy", "compositionRef", "compositionRevisionRef", "compositionRevisionSelector", "compositionSelector",
-	"compositionUpdatePolicy", "environmentConfigRefs", "publishConnectionDetailsTo", "resourceRef", "resourceRefs", "writeConnectionSecretToRef",
+	"claimRef", "compositeDeletePolicy", "compositionRef", "compositionRevisionRef", "compositionRevisionSelector",
+	"compositionSelector", "compositionUpdatePolicy", "resourceRef", "resourceRefs", "writeConnectionSecretToRef",
 }
 
 // refusals are what the API server says of the claim by its schema.
