@@ -193,7 +193,7 @@ func (o *statusOptions) await(ctx context.Context, progress io.Writer, read func
 	case last != nil && wait.Interrupted(err) && ctx.Err() == nil:
 		return last, say(fmt.Sprintf("not connected after %s", o.timeout))
 	default:
-		return nil, fmt.Errorf("cannot wait any longer: %w", err)
+		return nil, err //nolint:wrapcheck // It is what read says, or the deadline.
 	}
 }
 

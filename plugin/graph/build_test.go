@@ -189,26 +189,6 @@ service api: not known
 	}
 }
 
-// TestDeterministic pictures don't differ from one time to the next.
-func TestDeterministic(t *testing.T) {
-	t.Parallel()
-	for format, render := range formats {
-		first := ""
-		for i := range 5 {
-			var b strings.Builder
-			if err := render(Of(read(t, "testdata/three.yaml")), &b); err != nil {
-				t.Fatal(err)
-			}
-			if i == 0 {
-				first = b.String()
-			}
-			if first != b.String() {
-				t.Errorf("%s differs", format)
-			}
-		}
-	}
-}
-
 // BenchmarkSVG of a claim that is as large as it may be.
 func BenchmarkSVG(b *testing.B) {
 	for _, services := range []int{1, 20, 100} {

@@ -111,6 +111,11 @@ func (g *Graph) draw() (*drawing, error) {
 	if err != nil {
 		return nil, err
 	}
+	return g.drawOn(l), nil
+}
+
+// drawOn a layout of the graph.
+func (g *Graph) drawOn(l *layout) *drawing {
 	d := &drawing{Title: g.Title, Summary: g.summary(), Problems: g.problems()}
 	for i, n := range g.Nodes {
 		b := l.Nodes[i]
@@ -144,7 +149,7 @@ func (g *Graph) draw() (*drawing, error) {
 	d.Width = max(l.Width, left) + 2*margin
 	d.LeastWidth = 0.75 * d.Width
 	d.Height = l.Height + legendHeight + 3*margin
-	return d, nil
+	return d
 }
 
 // curve of an edge, from the right of one box to the left of another, and straight

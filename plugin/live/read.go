@@ -73,7 +73,7 @@ func (r Reader) Read(ctx context.Context, namespace, name string) (*View, error)
 		g.Go(func() error { return read.pods(ctx, ns, scs) })
 	}
 	if err := g.Wait(); err != nil {
-		return nil, fmt.Errorf("cannot read all: %w", err)
+		return nil, err //nolint:wrapcheck // Each is wrapped where it comes from.
 	}
 	v.Unread = read.sentences()
 	return v, nil
@@ -195,7 +195,7 @@ func list(ctx context.Context, client dynamic.ResourceInterface, o metav1.ListOp
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot list: %w", err)
+		return nil, err //nolint:wrapcheck // Whoever asks for the list says of what.
 	}
 	return all, nil
 }
