@@ -198,25 +198,28 @@ func service(sc *live.ServiceConnection, s *live.Service) Service {
 	if lacking != "" {
 		svc.Problems = append(svc.Problems, claim.Note{Reason: reasonUninjected, Message: fmt.Sprintf("pods of %s %q: %s", s.Workload.Kind, s.Workload.Name, lacking)})
 	}
-	// The status says that pods may pre-date the injection; to have seen them is to
-	// know.
-	if lacking != "" || svc.Pods == nil {
-		svc.Restart = s.Restart
-	}
-	if lacking != "" && svc.Restart == "" {
-		svc.Restart = restart(sc.Namespace, s.Workload)
-	}
+	svc.Restart = svc.restartOf(sc.Namespace, s.Restart)
 	svc.Connected = connected && len(svc.Problems) == 0
 	return svc
 }
 
-// restart of a workload whose status doesn't say how.
-func restart(namespace string, w claim.Workload) string {
-	k, ok := workload.KindOf(w.APIVersion, w.Kind)
+// restartOf the workload, by what the status says where it does: it has read the
+// workload. That pods may pre-date the injection is no reason where we have seen
+// that none does. Those that have another ServiceConnection's would get that again.
+func (s *Service) restartOf(namespace, status string) string {
+	switch {
+	case s.Pods == nil:
+		return status
+	case len(s.Pods.Outdated)+len(s.Pods.Without) == 0:
+		return ""
+	case status != "":
+		return status
+	}
+	k, ok := workload.KindOf(s.Workload.APIVersion, s.Workload.Kind)
 	if !ok {
 		return ""
 	}
-	return k.Restart(namespace, w.Name, nil)
+	return k.Restart(namespace, s.Workload.Name, nil)
 }
 
 func podsOf(pods []live.Pod) *Pods {

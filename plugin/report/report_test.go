@@ -163,6 +163,10 @@ func TestRestart(t *testing.T) {
 			edit:   func(s *live.Service) { s.Pods = []live.Pod{{State: live.PodWithout}} },
 			want:   command,
 		},
+		"OfAnother": {
+			reason: "A new pod may get the other one's injection again.",
+			edit:   func(s *live.Service) { s.Restart, s.Pods = command, []live.Pod{{State: live.PodOfAnother}} },
+		},
 		"UnknownKind": {
 			reason: "An object may pre-date its schema.",
 			edit: func(s *live.Service) {

@@ -98,22 +98,6 @@ func (t *terminal) want(s said, code int, texts ...string) {
 	}
 }
 
-// eventually a command says that, since pods and status come when they come.
-func (t *terminal) eventually(code int, text string, args ...string) said {
-	t.team.t.Helper()
-	var s said
-	before := t.said.String()
-	t.team.eventually(strings.Join(args, " "), func(context.Context) error {
-		t.said.Reset()
-		t.said.WriteString(before)
-		if s = t.run(args...); s.code != code || !strings.Contains(s.out+s.err, text) {
-			return fmt.Errorf("exit code %d, %s%s", s.code, s.err, s.out)
-		}
-		return nil
-	})
-	return s
-}
-
 // recorded is what differs from one run to the next.
 var recorded = []struct {
 	pattern *regexp.Regexp
@@ -199,6 +183,12 @@ func TestPluginStatus(t *testing.T) {
 		if err := team.Client.Delete(t.Context(), old); err != nil {
 			t.Fatal(err)
 		}
+		team.eventually("a new pod", func(context.Context) error {
+			if team.awaitPod("api").UID == old.UID {
+				return errors.New("it is the old one")
+			}
+			return nil
+		})
 		s := me.run("status", "--watch", "--timeout", "60s")
 		me.want(s, 0, "pods: 1 of 1 have their injection", "✓ ServiceConnection shop", "1/1 connected", "!rollout restart")
 		if strings.Contains(s.out, "1/1 connected\n") {
@@ -207,8 +197,11 @@ func TestPluginStatus(t *testing.T) {
 
 		// A second claim for the same workload.
 		team.apply(strings.Replace(claimOf("- {name: web, workload: {name: api}, connections: [{type: awsRole, role: my-app-other}]}"), "name: shop", "name: other", 1))
-		me.eventually(1, `WorkloadConflict: Deployment "api" is also the workload of service "web" of ServiceConnection "other"`, "status", "shop")
-		me.eventually(1, `1 of 1 with that of another ServiceConnection`, "status", "other")
+		team.eventually("the other claim is ready", func(ctx context.Context) error {
+			return team.HasCondition(ctx, claimVersion, claimKind, team.namespace, "other", "Ready")
+		})
+		me.want(me.run("status", "shop"), 1, `WorkloadConflict: Deployment "api" is also the workload of service "web" of ServiceConnection "other"`)
+		me.want(me.run("status", "other"), 1, "1 of 1 with that of another ServiceConnection", "!rollout restart")
 		if team.mode == controlplane.Namespaced {
 			me.record("status.txt")
 		}
