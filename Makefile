@@ -64,7 +64,7 @@ test: lint vet check-generate test-race cover fuzz ## Run everything that contin
 	@echo "make test: all passed"
 
 .PHONY: test-race
-test-race: build render-tools controlplane-tools package-tool ## Run the tests of every module with the race detector.
+test-race: build plugin render-tools controlplane-tools package-tool ## Run the tests of every module with the race detector.
 	@[ -n "$(RACE)" ] || { echo "no C compiler: the race detector is off"; [ -z "$(REQUIRE_RACE)" ] || { \
 		echo "REQUIRE_RACE=$(REQUIRE_RACE) demands it: install a C compiler, or set CC"; exit 1; }; }
 	@set -e; for m in $(filter-out test/e2e,$(MODULES)); do \
@@ -75,7 +75,7 @@ test-race: build render-tools controlplane-tools package-tool ## Run the tests o
 E2E := go -C test/e2e test -count=1 -timeout=20m
 
 .PHONY: e2e
-e2e: build controlplane-tools package-tool ## Run all tests on a control plane, also those that take minutes.
+e2e: build plugin controlplane-tools package-tool ## Run all tests on a control plane, also those that take minutes.
 	@$(E2E) ./...
 
 .PHONY: lint
@@ -136,6 +136,17 @@ package: package-tool ## Build a release into dist: packages, manifests, bills o
 .PHONY: push
 push: package-tool ## Publish the release in dist under REGISTRY, and print the digests.
 	@$(BIN)/package -root . -out dist -push "$(REGISTRY)"
+
+.PHONY: plugin
+plugin: ## Build kubectl serviceconnections into .cache/bin.
+	@mkdir -p $(BIN)
+	@go build -ldflags='-s -w -X main.version=$(or $(VERSION),dev)' -o $(BIN)/ ./cmd/kubectl-serviceconnections
+
+PLUGIN_PLATFORMS ?= linux/amd64,linux/arm64,darwin/amd64,darwin/arm64,windows/amd64
+
+.PHONY: krew
+krew: ## Build the plugin's archives and its Krew manifest into dist, for VERSION=v1.2.3.
+	@go run ./package/krew -out dist -version "$(VERSION)" -platforms "$(PLUGIN_PLATFORMS)"
 
 .PHONY: generate
 generate: ## Generate what is generated: deepcopy, the input's CRD, both XRDs.

@@ -1,7 +1,8 @@
-// Generate writes everything in this repository that follows from the Go types
-// of the API: the deep copies of the function's input, its
+// Generate writes everything in this repository that follows from Go code: of the
+// types of the API, the deep copies of the function's input, its
 // CustomResourceDefinition, and the CompositeResourceDefinitions of both
-// configuration packages.
+// configuration packages, which the plugin has too; and of the plugin's commands,
+// their documentation.
 package main
 
 import (
@@ -84,7 +85,11 @@ func generate(ctx context.Context, root, out string) error {
 		}
 	}
 
-	return nil
+	if err := write(filepath.Join(out, "plugin", "schema", "serviceconnection.yaml"), "fn/claim", crd); err != nil {
+		return err
+	}
+
+	return writeCommands(filepath.Join(out, "docs", "plugin")) //nolint:contextcheck // No command runs.
 }
 
 // inputFile is the name that controller-gen gives to the Input's

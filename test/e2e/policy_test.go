@@ -42,6 +42,10 @@ func TestPolicyWithoutDefinition(t *testing.T) {
 		t.Fatal(err)
 	}
 	team.keepsCreating("plain", "policy before the definition", nil, 20)
+	me := team.terminal(cp.Config)
+	for _, args := range [][]string{{"status"}, {"status", "shop"}, {"graph", "shop"}} {
+		me.want(me.run(args...), 2, "the cluster has no such kind; install package/configuration")
+	}
 
 	// Then the rest, and pods are injected without anybody's help.
 	if err := cp.InstallProviders(t.Context(), controlplane.ProviderAWS); err != nil {

@@ -22,6 +22,16 @@ import (
 // in the namespace only.
 func (t *team) user(name string, roles ...string) client.Client {
 	t.t.Helper()
+	c, err := client.New(t.userConfig(name, roles...), client.Options{})
+	if err != nil {
+		t.t.Fatal(err)
+	}
+	return c
+}
+
+// userConfig of a user's client.
+func (t *team) userConfig(name string, roles ...string) *rest.Config {
+	t.t.Helper()
 	t.apply(serviceAccount(name))
 	for _, role := range roles {
 		t.applyf(`
@@ -37,11 +47,7 @@ subjects: [{kind: ServiceAccount, name: %[1]s, namespace: %[3]s}]
 	if err := t.Client.SubResource("token").Create(t.t.Context(), sa, req); err != nil {
 		t.t.Fatal(err)
 	}
-	c, err := client.New(&rest.Config{Host: t.Config.Host, BearerToken: req.Status.Token, TLSClientConfig: t.Config.TLSClientConfig}, client.Options{})
-	if err != nil {
-		t.t.Fatal(err)
-	}
-	return c
+	return &rest.Config{Host: t.Config.Host, BearerToken: req.Status.Token, TLSClientConfig: t.Config.TLSClientConfig}
 }
 
 // named object of the claim's group.

@@ -4,33 +4,24 @@
 package schema
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"sync"
 
-	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	structuralschema "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
-	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
-	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
-	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/listtype"
-	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/objectmeta"
-	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/pruning"
-	apiservervalidation "k8s.io/apiextensions-apiserver/pkg/apiserver/validation"
-	apivalidation "k8s.io/apimachinery/pkg/api/validation"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	celconfig "k8s.io/apiserver/pkg/apis/cel"
+
+	pluginschema "github.com/serviceconnections/function-service-connections/plugin/schema"
 )
 
 // A Validator validates objects of the kinds that it holds. It is safe for
 // concurrent use.
 type Validator struct {
-	kinds map[schema.GroupVersionKind]*customKind
+	kinds map[schema.GroupVersionKind]func() (*pluginschema.Schema, error)
 }
 
 // New returns a Validator of every served version of the supplied
@@ -38,7 +29,7 @@ type Validator struct {
 // or that a workload is. A definition is compiled when the first object of its
 // kind comes.
 func New(crds ...*apiextensionsv1.CustomResourceDefinition) *Validator {
-	v := &Validator{kinds: map[schema.GroupVersionKind]*customKind{}}
+	v := &Validator{kinds: map[schema.GroupVersionKind]func() (*pluginschema.Schema, error){}}
 
 	for _, crd := range crds {
 		for i := range crd.Spec.Versions {
@@ -48,9 +39,9 @@ func New(crds ...*apiextensionsv1.CustomResourceDefinition) *Validator {
 			}
 
 			gvk := schema.GroupVersionKind{Group: crd.Spec.Group, Version: version.Name, Kind: crd.Spec.Names.Kind}
-			k := &customKind{namespaced: crd.Spec.Scope == apiextensionsv1.NamespaceScoped}
-			k.compile = sync.OnceValues(func() (*compiled, error) { return compile(version) })
-			v.kinds[gvk] = k
+			v.kinds[gvk] = sync.OnceValues(func() (*pluginschema.Schema, error) {
+				return pluginschema.Compile(version, crd.Spec.Scope == apiextensionsv1.NamespaceScoped)
+			})
 		}
 	}
 
@@ -86,11 +77,16 @@ func (v *Validator) Validate(obj map[string]any) field.ErrorList {
 	}
 
 	gvk := u.GroupVersionKind()
-	if k, ok := v.kinds[gvk]; ok {
+	if compile, ok := v.kinds[gvk]; ok {
+		s, err := compile()
+		if err != nil {
+			return field.ErrorList{field.InternalError(nil, err)}
+		}
+
 		// First, because validation removes what the schema doesn't know.
 		within := v.manifest(u)
 
-		return append(k.validate(u), within...)
+		return append(s.Validate(u), within...)
 	}
 
 	if newObject, ok := builtIn[gvk]; ok {
@@ -141,124 +137,4 @@ func decoded(obj map[string]any) (*unstructured.Unstructured, error) {
 	}
 
 	return u, nil
-}
-
-// A customKind is one served version of a CustomResourceDefinition.
-type customKind struct {
-	namespaced bool
-	compile    func() (*compiled, error)
-}
-
-// compiled is what the API server makes of one version's schema.
-type compiled struct {
-	structural *structuralschema.Structural
-	openAPI    apiservervalidation.SchemaValidator
-	rules      *cel.Validator
-}
-
-// compile follows crdHandler.getOrCreateServingInfoFor in
-// k8s.io/apiextensions-apiserver, pkg/apiserver/customresource_handler.go.
-func compile(version *apiextensionsv1.CustomResourceDefinitionVersion) (*compiled, error) {
-	internal := &apiextensions.CustomResourceValidation{}
-	if err := apiextensionsv1.Convert_v1_CustomResourceValidation_To_apiextensions_CustomResourceValidation(version.Schema, internal, nil); err != nil {
-		return nil, fmt.Errorf("cannot convert schema of version %s: %w", version.Name, err)
-	}
-
-	structural, err := structuralschema.NewStructural(internal.OpenAPIV3Schema)
-	if err != nil {
-		return nil, fmt.Errorf("cannot make a structural schema of version %s: %w", version.Name, err)
-	}
-
-	structural = structural.DeepCopy()
-	if err := defaulting.PruneDefaults(structural); err != nil {
-		return nil, fmt.Errorf("cannot prune defaults of version %s: %w", version.Name, err)
-	}
-
-	openAPI, _, err := apiservervalidation.NewSchemaValidator(internal.OpenAPIV3Schema)
-	if err != nil {
-		return nil, fmt.Errorf("cannot make a validator of version %s: %w", version.Name, err)
-	}
-
-	return &compiled{
-		structural: structural,
-		openAPI:    openAPI,
-		rules:      cel.NewValidator(structural, true, celconfig.PerCallLimit),
-	}, nil
-}
-
-// validate takes the steps of the API server in its order: decode and find
-// unknown fields, default, validate. They stand in
-// k8s.io/apiextensions-apiserver, pkg/apiserver/customresource_handler.go
-// (unstructuredSchemaCoercer) and pkg/registry/customresource/strategy.go.
-func (k *customKind) validate(u *unstructured.Unstructured) field.ErrorList {
-	c, err := k.compile()
-	if err != nil {
-		return field.ErrorList{field.InternalError(nil, err)}
-	}
-
-	errs := c.decode(u.Object)
-
-	// Rules such as '*' in self.managementPolicies rest on defaults.
-	defaulting.Default(u.Object, c.structural)
-
-	errs = append(errs, apivalidation.ValidateObjectMetaAccessor(u, k.namespaced, apivalidation.NameIsDNSSubdomain, field.NewPath("metadata"))...)
-	errs = append(errs, apiservervalidation.ValidateCustomResource(nil, u.Object, c.openAPI)...)
-	errs = append(errs, objectmeta.Validate(nil, u.Object, c.structural, false)...)
-	errs = append(errs, listtype.ValidateListSetsAndMaps(nil, c.structural, u.Object)...)
-
-	// The API server doesn't run rules on an object whose shape is wrong either,
-	// since they would fail with errors that only confuse.
-	if c.rules == nil || wrongShape(errs) {
-		return errs
-	}
-
-	broken, _ := c.rules.Validate(context.Background(), nil, c.structural, u.Object, nil, celconfig.RuntimeCELCostBudget)
-
-	return append(errs, broken...)
-}
-
-// decode removes what the schema doesn't know from the object, and returns an
-// error for each such field: with kubectl's default field validation they are
-// refused, and otherwise silently lost.
-func (c *compiled) decode(obj map[string]any) field.ErrorList {
-	var errs field.ErrorList
-
-	unknown := func(paths []string) {
-		for _, path := range paths {
-			errs = append(errs, field.Forbidden(field.NewPath(path), "unknown field"))
-		}
-	}
-
-	_, _, paths, err := objectmeta.GetObjectMetaWithOptions(obj, objectmeta.ObjectMetaOptions{ReturnUnknownFieldPaths: true})
-	if err != nil {
-		errs = append(errs, field.Invalid(field.NewPath("metadata"), obj["metadata"], err.Error()))
-	}
-
-	unknown(paths)
-
-	unknown(pruning.PruneWithOptions(obj, c.structural, true, structuralschema.UnknownFieldPathOptions{TrackUnknownFieldPaths: true}))
-	defaulting.PruneNonNullableNullsWithoutDefaults(obj, c.structural)
-
-	malformed, paths := objectmeta.CoerceWithOptions(nil, obj, c.structural, false, objectmeta.CoerceOptions{ReturnUnknownFieldPaths: true})
-	if malformed != nil {
-		errs = append(errs, malformed)
-	}
-
-	unknown(paths)
-
-	return errs
-}
-
-// wrongShape is hasBlockingErr of k8s.io/apiextensions-apiserver,
-// pkg/registry/customresource/strategy.go.
-func wrongShape(errs field.ErrorList) bool {
-	for _, err := range errs {
-		switch err.Type {
-		case field.ErrorTypeNotSupported, field.ErrorTypeRequired, field.ErrorTypeTooLong, field.ErrorTypeTooMany, field.ErrorTypeTypeInvalid:
-			return true
-		default:
-		}
-	}
-
-	return false
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,13 +10,13 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"github.com/pmezard/go-difflib/difflib"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/workload"
+	"github.com/serviceconnections/function-service-connections/plugin/preview"
 	"github.com/serviceconnections/function-service-connections/test/render"
 )
 
@@ -222,10 +223,8 @@ func printPods(b *strings.Builder, dir, claimName string, composed []map[string]
 	}
 	after := before.DeepCopy()
 	if s, template := serviceOf(after, services), podTemplate(after); s != nil && s.Injection != nil && template != nil {
-		workload.Inject(template, *s.Injection)
-		// The policy also says whose injection it is.
-		if err := unstructured.SetNestedField(template, claimName, "metadata", "annotations", "serviceconnections.io/injected-by"); err != nil {
-			return fmt.Errorf("cannot annotate pods of %s %s: %w", after.GetKind(), after.GetName(), err)
+		if err := preview.Admit(template, *s.Injection, claimName); err != nil {
+			return fmt.Errorf("cannot inject into %s %s: %w", after.GetKind(), after.GetName(), err)
 		}
 	}
 	return printWorkload(b, before, after)
@@ -234,35 +233,17 @@ func printPods(b *strings.Builder, dir, claimName string, composed []map[string]
 // printWorkload as the difference that the injection makes to its pods.
 func printWorkload(b *strings.Builder, before, after *unstructured.Unstructured) error {
 	headingf(b, "What the pods of %s %s get", after.GetKind(), after.GetName())
-	var templates [2]string
+	var templates [2]map[string]any
 	for i, u := range []*unstructured.Unstructured{before, after} {
-		template := podTemplate(u)
-		if template == nil {
+		if templates[i] = podTemplate(u); templates[i] == nil {
 			return fmt.Errorf("cannot find the pod template of %s %s", u.GetKind(), u.GetName())
 		}
-		// Only a template that the function itself patches, and must be able to
-		// restore, holds this record.
-		unstructured.RemoveNestedField(template, "metadata", "annotations", "serviceconnections.io/injected")
-		encoded, err := yaml.Marshal(template)
-		if err != nil {
-			return fmt.Errorf("cannot encode pod template: %w", err)
-		}
-		templates[i] = string(encoded)
 	}
-	if templates[0] == templates[1] {
-		b.WriteString("nothing yet\n")
-		return nil
-	}
-	diff, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
-		A: difflib.SplitLines(templates[0]), FromFile: "as written",
-		B: difflib.SplitLines(templates[1]), ToFile: "as it runs",
-		Context: 100, // All of it: pod templates of examples are short.
-	})
+	diff, err := preview.Diff(templates[0], templates[1])
 	if err != nil {
-		return fmt.Errorf("cannot compare pod templates: %w", err)
+		return fmt.Errorf("cannot show %s %s: %w", after.GetKind(), after.GetName(), err)
 	}
-	// What stands behind the last line break is an empty line to difflib.
-	b.WriteString(strings.TrimSuffix(diff, " \n"))
+	b.WriteString(cmp.Or(diff, "nothing yet\n"))
 	return nil
 }
 

@@ -1,0 +1,271 @@
+package graph
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/connection"
+	"github.com/serviceconnections/function-service-connections/plugin/live"
+)
+
+// Of a ServiceConnection, as far as it is known: from a file alone it is what the
+// claim asks for.
+func Of(s *live.ServiceConnection) *Graph {
+	title := s.Name
+	if s.Namespace != "" {
+		title = s.Namespace + "/" + s.Name
+	}
+	b := builder{Graph: &Graph{Title: clean(title)}, places: map[string]int{}}
+	root := b.node("claim", node{Stage: stageClaim, Kind: "ServiceConnection", Name: title})
+	for i := range s.Services {
+		b.service(root, s, &s.Services[i])
+	}
+	for _, typ := range []string{"SettingsResolved", "Valid", "Synced"} {
+		if c := s.Condition(typ); c.Status == "False" {
+			n := &b.Nodes[root]
+			n.State, n.Reason, n.Message = blocked, clean(c.Reason), clean(c.Message)
+			break
+		}
+	}
+	return b.Graph
+}
+
+// A builder of a graph joins what several services share.
+type builder struct {
+	*Graph
+
+	// places of nodes by what they are.
+	places map[string]int
+}
+
+// node of a key, added unless it is there.
+func (b *builder) node(key string, n node) int {
+	i, ok := b.places[key]
+	if !ok {
+		i = b.add(n)
+		b.places[key] = i
+		return i
+	}
+	b.worsen(i, n.State, n.Reason, n.Message)
+	return i
+}
+
+// worsen the state of a node, unless a worse thing was said of it, or the same with
+// its reason.
+func (b *builder) worsen(i int, state state, reason, message string) {
+	if n := &b.Nodes[i]; state > n.State || state == n.State && n.Reason == "" {
+		n.State, n.Reason, n.Message = state, clean(reason), clean(message)
+	}
+}
+
+func (b *builder) service(root int, sc *live.ServiceConnection, s *live.Service) {
+	kind := "service"
+	if s.Workload.Kind != "Deployment" || s.Workload.Name != s.Name {
+		kind += ", " + s.Workload.Kind + " " + s.Workload.Name
+	}
+	svc := b.node("service "+s.Name, node{Stage: stageService, Kind: kind, Name: s.Name})
+	b.connect(root, svc)
+	for i := range s.Connections {
+		said := saidOf(sc, &s.Connections[i])
+		b.connection(svc, s, &s.Connections[i], said)
+		b.worsen(svc, said.State, "", "")
+	}
+	if missing := withoutInjection(s); missing > 0 {
+		b.worsen(svc, blocked, "restart", fmt.Sprintf("%d of %d pods run without the published injection", missing, len(s.Pods)))
+	}
+	for _, r := range s.Rivals {
+		b.worsen(svc, blocked, "named twice", fmt.Sprintf("service %q of ServiceConnection %q names the same workload", r.Service, r.ServiceConnection))
+	}
+	b.worsen(root, b.Nodes[svc].State, "", "")
+}
+
+// withoutInjection counts the pods that lack what is published.
+func withoutInjection(s *live.Service) int {
+	n := 0
+	for _, p := range s.Pods {
+		if p.State != live.PodCurrent && p.State != live.PodUnknown {
+			n++
+		}
+	}
+	return n
+}
+
+// saidOf a connection by the status.
+func saidOf(sc *live.ServiceConnection, c *live.Connection) node {
+	switch {
+	case c.Status == nil && len(sc.Conditions) == 0:
+		return node{State: notKnown}
+	case c.Status == nil:
+		return node{State: waiting, Reason: "Pending", Message: "the status says nothing of it yet"}
+	case c.Status.Ready:
+		return node{State: ready, Reason: c.Status.Reason, Message: c.Status.Message}
+	case c.Status.Reason == string(connection.Creating):
+		return node{State: waiting, Reason: c.Status.Reason, Message: c.Status.Message}
+	default:
+		return node{State: blocked, Reason: c.Status.Reason, Message: c.Status.Message}
+	}
+}
+
+// connection of a service: the credential that it goes by, and what that leads to.
+func (b *builder) connection(svc int, s *live.Service, c *live.Connection, said node) {
+	if c.Type == claim.TypeDisk {
+		said.Stage, said.Kind, said.Name = stageIdentity, "disk", c.Config.DiskName
+		b.connect(svc, b.node("disk "+c.Config.DiskName, said))
+		return
+	}
+	account := b.node("account "+s.ServiceAccount, accountOf(s))
+	b.connect(svc, account)
+
+	path := pathOf(s, c)
+	said.Stage, said.Kind, said.Name = stageCredential, path.credential, string(c.Type)
+	from := b.node(strings.Join([]string{"credential", s.ServiceAccount, path.credential, path.steps[0].name}, " "), said)
+	b.join(from, clean(string(c.Type)))
+	b.connect(account, from)
+	b.worsenBy(from, find(c.Objects, path.credential))
+	for i, step := range path.steps {
+		n := node{Stage: stageIdentity + stage(i), Kind: step.kind, Name: step.name, State: said.State}
+		o := find(c.Objects, step.object)
+		switch {
+		case o != nil:
+			// What the object says of itself is nearer than the connection.
+			n.State = ready
+		case said.State == blocked:
+			// The credential shows it; whether what it leads to is there can't be
+			// told.
+			n.State = notKnown
+		}
+		// An identity that another one leads to stands behind it, so that edges go
+		// from left to right.
+		to := b.node(fmt.Sprintf("step %d %s %s", i, step.kind, step.name), n)
+		b.worsenBy(to, o)
+		b.connect(from, to)
+		from = to
+	}
+}
+
+// join the names of connections that share a credential.
+func (b *builder) join(i int, name string) {
+	if n := &b.Nodes[i]; !slices.Contains(strings.Split(n.Name, ", "), name) {
+		n.Name += ", " + name
+	}
+}
+
+// worsenBy what a composed object says of itself, where there is one.
+func (b *builder) worsenBy(i int, o *live.Object) {
+	switch {
+	case o == nil || o.Ready:
+	case o.Reason == "" || o.Reason == "Creating":
+		b.worsen(i, waiting, o.Reason, o.Message)
+	default:
+		b.worsen(i, blocked, o.Reason, o.Message)
+	}
+}
+
+func find(objects []live.Object, kind string) *live.Object {
+	for i := range objects {
+		if kind != "" && objects[i].Kind == kind {
+			return &objects[i]
+		}
+	}
+	return nil
+}
+
+// accountOf a service.
+func accountOf(s *live.Service) node {
+	n := node{Stage: stageServiceAccount, Kind: "ServiceAccount", Name: s.ServiceAccount}
+	if find(s.Objects, "ServiceAccount") != nil || s.Injection != nil {
+		// The injection is published once the ServiceAccount is there.
+		n.State = ready
+	}
+	return n
+}
+
+// A path is what a connection goes by: a credential, by the kind of the object that
+// grants it, and then the steps to what it is for.
+type path struct {
+	credential string
+	steps      []step
+}
+
+// A step on a path. Object is the kind of the composed object that stands for it,
+// where there is one.
+type step struct{ kind, name, object string }
+
+func pathOf(s *live.Service, c *live.Connection) path {
+	switch c.Type {
+	case claim.TypeAWSRole:
+		return awsPath(s, c)
+	case claim.TypeAzureManagedIdentity:
+		return path{credential: "FederatedIdentityCredential", steps: []step{
+			{kind: "managed identity", name: c.ResourceGroup + "/" + c.IdentityName, object: "UserAssignedIdentity"},
+		}}
+	case claim.TypeCloudSQL:
+		return path{credential: "ServiceAccountIAMMember", steps: []step{
+			{kind: "Google service account", name: identity(c, c.Config.CloudSQLServiceAccount)},
+			{kind: "Cloud SQL instance", name: c.Config.CloudSQLConnectionName},
+		}}
+	case claim.TypeGCPServiceAccount:
+		return path{credential: "ServiceAccountIAMMember", steps: []step{
+			{kind: "Google service account", name: identity(c, c.ServiceAccountEmail)},
+		}}
+	default:
+		// A claim that pre-dates the schema may hold anything.
+		return path{credential: "unknown", steps: []step{{kind: "unknown", name: string(c.Type)}}}
+	}
+}
+
+func awsPath(s *live.Service, c *live.Connection) path {
+	role := roleOf(c.Role)
+	switch {
+	case c.Create != nil:
+		role.kind = "IAM role, created"
+		if c.Status != nil && c.Status.Identity != "" {
+			role.name = roleOf(c.Status.Identity).name
+		}
+	case c.TargetRoleARN == "" && c.Status != nil && c.Status.Identity != "":
+		role = roleOf(c.Status.Identity)
+	}
+	role.object = "Role"
+	p := path{credential: awsCredential(s, c), steps: []step{role}}
+	if c.TargetRoleARN != "" {
+		p.steps = append(p.steps, roleOf(c.TargetRoleARN))
+	}
+	return p
+}
+
+// roleOf an ARN, arn:aws:iam::<account>:role/<path>/<name>, or of a name alone.
+func roleOf(role string) step {
+	if parts := strings.SplitN(role, ":", 6); len(parts) == 6 {
+		return step{kind: "IAM role in " + parts[4], name: role[strings.LastIndexByte(role, '/')+1:]}
+	}
+	return step{kind: "IAM role", name: role}
+}
+
+// awsCredential is what the cluster's settings choose. A claim doesn't say it, but
+// what is composed or injected does.
+func awsCredential(s *live.Service, c *live.Connection) string {
+	if find(c.Objects, "PodIdentityAssociation") != nil {
+		return "PodIdentityAssociation"
+	}
+	if s.Injection != nil {
+		for _, e := range s.Injection.Env {
+			switch e.Name {
+			case "AWS_CONTAINER_CREDENTIALS_FULL_URI":
+				return "PodIdentityAssociation"
+			case "AWS_WEB_IDENTITY_TOKEN_FILE":
+				return "web identity (IRSA)"
+			}
+		}
+	}
+	return "AWS credential"
+}
+
+// identity that the status names, or else what the claim asks for.
+func identity(c *live.Connection, asked string) string {
+	if c.Status != nil && c.Status.Identity != "" {
+		return c.Status.Identity
+	}
+	return asked
+}
