@@ -68,7 +68,7 @@ test-race: build plugin render-tools controlplane-tools package-tool ## Run the 
 	@[ -n "$(RACE)" ] || { echo "no C compiler: the race detector is off"; [ -z "$(REQUIRE_RACE)" ] || { \
 		echo "REQUIRE_RACE=$(REQUIRE_RACE) demands it: install a C compiler, or set CC"; exit 1; }; }
 	@set -e; for m in $(filter-out test/e2e,$(MODULES)); do \
-		CGO_ENABLED=$(if $(RACE),1,0) go -C $$m test $(RACE) ./...; \
+		CGO_ENABLED=$(if $(RACE),1,0) go -C $$m test -timeout=30m $(RACE) ./...; \
 	done
 	@$(E2E) -short ./...
 
