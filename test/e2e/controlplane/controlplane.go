@@ -27,6 +27,10 @@ type Options struct {
 	// Dir for data, logs and the kubeconfig. It must exist.
 	Dir string
 
+	// Plain says that Crossplane runs with its own defaults, as users have it,
+	// instead of with those that suit tests.
+	Plain bool
+
 	// Progress is told each step. May be nil.
 	Progress func(format string, a ...any)
 }
