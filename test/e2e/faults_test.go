@@ -157,6 +157,7 @@ func (f *faulty) during(t *testing.T, reason string, disturb func(context.Contex
 	}
 	over := time.Now()
 	f.await(t, reason)
+	f.RestartPlain = false
 	if f.Refused() != "" {
 		if err := f.Settings(t.Context(), "", ""); err != nil {
 			t.Fatal(err)
@@ -211,6 +212,7 @@ func restartCrossplane(ctx context.Context, f *faulty) error {
 }
 
 func restartAPIServer(ctx context.Context, f *faulty) error {
+	f.RestartPlain = true
 	return every(ctx, 8*time.Second, func() error {
 		// A provider that can't write down what it has created stops, and leaves
 		// it to the operator whether to try again (crossplane-runtime, "cannot

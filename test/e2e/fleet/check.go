@@ -371,6 +371,9 @@ func (f *Fleet) checkPods(ctx context.Context) (differences []string, err error)
 			}
 			if !injected[c.Namespace+"/"+c.workload(s.Name)+" "+s.ServiceAccountName+" "+s.Injection.Hash] {
 				differences = append(differences, fmt.Sprintf("claim %s/%s: no pod of service %s runs as %s with the injection", c.Namespace, c.Name, s.Name, s.ServiceAccountName))
+				if f.RestartPlain && s.Restart == "" {
+					errs = append(errs, f.restart(ctx, c.Namespace, c.workload(s.Name)))
+				}
 			}
 		}
 	}

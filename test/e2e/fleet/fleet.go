@@ -63,6 +63,10 @@ type Fleet struct {
 	// Replicas of each service's Deployment; negative: there are no Deployments.
 	Replicas int32
 
+	// RestartPlain says that the team restarts workloads whose pods have no
+	// injection, as the README advises after an API server has started.
+	RestartPlain bool
+
 	// Inspect says that Crossplane reads the workloads.
 	Inspect bool
 
