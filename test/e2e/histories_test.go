@@ -70,7 +70,7 @@ type history struct {
 	*fleet.Fleet
 
 	rt       *rapid.T
-	ctx      context.Context //nolint:containedctx // It is as long as the history, whose actions have no arguments.
+	ctx      context.Context // of the test, since actions have none
 	number   int64
 	made     int
 	deadline time.Duration

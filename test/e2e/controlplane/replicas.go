@@ -19,7 +19,6 @@ const domain = Namespace + "."
 // whose name resolves to each pod, and Crossplane spreads its calls over them
 // (function_runner.go, round_robin).
 type Replicas struct {
-	name      string
 	processes []*process
 	dns       *dns.Server
 }
@@ -36,7 +35,7 @@ func (c *ControlPlane) StartReplicas(ctx context.Context, name, binary string, n
 	if err != nil {
 		return nil, err
 	}
-	r := &Replicas{name: name}
+	r := &Replicas{}
 	var addresses []net.IP
 	for i := range n {
 		ip := net.IPv4(127, 0, 0, byte(i+1))
@@ -54,7 +53,10 @@ func (c *ControlPlane) StartReplicas(ctx context.Context, name, binary string, n
 	if err != nil {
 		return nil, errors.Join(err, r.Stop())
 	}
-	return r, errors.Join(c.register(ctx, name, fmt.Sprintf("dns://%s/%s.%s:%d", server, name, Namespace, free[0])))
+	if err := c.register(ctx, name, fmt.Sprintf("dns://%s/%s.%s:%d", server, name, Namespace, free[0])); err != nil {
+		return nil, errors.Join(err, r.Stop())
+	}
+	return r, nil
 }
 
 // resolve the name to the supplied addresses, as the cluster's DNS does for a

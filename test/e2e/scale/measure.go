@@ -308,7 +308,7 @@ func (m *measurement) memory(ctx context.Context, inspect bool) (size, error) {
 		return size{}, err
 	}
 	least := size{}
-	for range 40 {
+	for range 20 {
 		if err := m.wait(ctx, 500*time.Millisecond); err != nil {
 			return size{}, err
 		}
