@@ -78,6 +78,19 @@ E2E := go -C test/e2e test -count=1 -timeout=20m
 e2e: build plugin controlplane-tools package-tool ## Run all tests on a control plane, also those that take minutes.
 	@$(E2E) ./...
 
+# How many claims fill the control plane, and how many histories it is told.
+CLAIMS ?= 300
+HISTORIES ?= 10
+
+.PHONY: faults
+faults: build controlplane-tools ## Let parts of a full control plane fail, for an hour or so, and look whether anything is lost.
+	@go -C test/e2e test -count=1 -timeout=4h -v -run 'TestFaults|TestDisturbedHistories' . \
+		-faults.claims=$(CLAIMS) -faults.time=1m -rapid.checks=$(HISTORIES)
+
+.PHONY: scale
+scale: build controlplane-tools ## Fill a control plane with claims, measure what they cost, and write docs/scale.md.
+	@go -C test/e2e run ./scale -claims=$(CLAIMS)
+
 .PHONY: lint
 lint: ## Lint every module.
 	@tools/install golangci-lint golangci-lint golangci-lint

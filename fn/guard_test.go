@@ -369,6 +369,22 @@ status: {conditions: [{type: Established, status: "True"}]}
 				want(t, "kubectl -n team-a rollout restart deployment/other", str(c.service("api"), "restart"), "restart of the other workload")
 			},
 		},
+		"RestartThatIsSeenLate": {
+			reason:   "a restart for the injection before counts for that one only, though it is seen after the next is published",
+			services: service("api", awsConnection),
+			check: func(t *testing.T, c *cluster) {
+				t.Helper()
+				c.settle()
+				c.setServices("- name: api\n  connections:\n  - " + awsConnection + "\n  - " + azureConnection + "\n")
+				c.reconcile()
+				c.provide()
+				c.reconcile()
+				c.restarted("v1")
+				want(t, "kubectl -n team-a rollout restart deployment/api", str(c.service("api"), "restart"), "restart")
+				c.restarted("v2")
+				want(t, "", str(c.service("api"), "restart"), "restart after the restart")
+			},
+		},
 		"CronJobThatRuns": {
 			reason:   "a run that began with the injection is no reason to wait",
 			services: workloadService("batch/v1", "CronJob", awsConnection),

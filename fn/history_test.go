@@ -232,6 +232,7 @@ func (m *machine) reconcile() {
 	m.complete()
 	m.restartIsTold(before)
 	m.use()
+	m.seeLate()
 }
 
 // left: connections that aren't in the claim any more use nothing.

@@ -37,6 +37,9 @@ type drawnWorkload struct {
 	// startedAt is the number of reconciles that were done when its pods
 	// started.
 	startedAt int
+
+	// late says that the function doesn't see its last restart yet.
+	late bool
 }
 
 // rolls says whether a change of the template replaces the pods.
@@ -142,7 +145,20 @@ func (m *machine) restartWorkload() {
 	default:
 		w.version++
 		w.startedAt = m.n
-		m.put(w)
+		// Crossplane reads from its cache, which may not have it yet.
+		if w.late = !w.rendered && rapid.Bool().Draw(m.rt, "seen late"); !w.late {
+			m.put(w)
+		}
+	}
+}
+
+// seeLate what happened to workloads before the reconcile that is done now.
+func (m *machine) seeLate() {
+	for _, w := range m.workloads {
+		if w.late && w.exists && !w.rendered {
+			m.put(w)
+		}
+		w.late = false
 	}
 }
 

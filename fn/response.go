@@ -70,6 +70,8 @@ func writeStatus(rsp *fnv1.RunFunctionResponse, in *input, s claim.Status) error
 	if err != nil {
 		return fmt.Errorf("cannot write status at %q of the composite resource: %w", strings.Join(in.status, "."), err)
 	}
+	// Without a service there is no list, whatever an earlier step has there.
+	delete(at, "services")
 	maps.Copy(at, m)
 	o, err := structpb.NewStruct(xr)
 	if err != nil {

@@ -97,9 +97,11 @@ func rendered(w workloadState, hash string) *claim.Rollout {
 }
 
 // advance what is remembered of a workload. A change of the injection is
-// remembered with the pod template's hash; once that differs, the pods are new.
-// A workload that wasn't there when the injection had been published can have
-// no older pods.
+// remembered, and once that is published, the pod template's hash; when that
+// differs, the pods are new. The template that is seen while the injection
+// changes may be older than it seems: what the team has just restarted for the
+// injection before would count for this one. A workload that wasn't there when
+// the injection had been published can have no older pods.
 func advance(was *claim.Rollout, hash string, w workloadState) *claim.Rollout {
 	template := ""
 	if w.object != nil {
@@ -108,9 +110,8 @@ func advance(was *claim.Rollout, hash string, w workloadState) *claim.Rollout {
 	if was == nil && hash == "" {
 		return nil
 	}
-	now := claim.Rollout{Injection: hash, Template: template}
 	if was == nil || was.Injection != hash {
-		return &now
+		return &claim.Rollout{Injection: hash}
 	}
 	if was.Current {
 		return &claim.Rollout{Injection: hash, Current: true}
@@ -119,6 +120,6 @@ func advance(was *claim.Rollout, hash string, w workloadState) *claim.Rollout {
 	case template == "", was.Template != "" && was.Template != template:
 		return &claim.Rollout{Injection: hash, Current: true}
 	default:
-		return &now
+		return &claim.Rollout{Injection: hash, Template: template}
 	}
 }

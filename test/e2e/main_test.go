@@ -86,6 +86,10 @@ var running struct {
 // limit on tests that wait is a deadlock as soon as one that holds the settings
 // has parallel subtests, which then can't start.
 func TestMain(m *testing.M) {
+	if err := rapidDefaults(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	flag.Parse()
 	if err := flag.Set("test.parallel", "1000"); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"net"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -132,14 +130,11 @@ type meter struct {
 // measure from now on: the function starts anew, with its metrics.
 func measure(tm *team) *meter {
 	tm.t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(tm.t.Context(), "tcp", "127.0.0.1:0")
+	address, err := controlplane.FreeAddress(tm.t.Context())
 	if err != nil {
 		tm.t.Fatal(err)
 	}
-	m := &meter{team: tm, address: l.Addr().String()}
-	if err := l.Close(); err != nil {
-		tm.t.Fatal(err)
-	}
+	m := &meter{team: tm, address: address}
 	if err := tm.StartFunction(tm.t.Context(), controlplane.FunctionName, controlplane.FunctionBinary, "--metrics-address="+m.address, "--debug"); err != nil {
 		tm.t.Fatal(err)
 	}
@@ -149,33 +144,19 @@ func measure(tm *team) *meter {
 // calls of the function since it started.
 func (m *meter) calls() int {
 	m.t.Helper()
-	text, err := m.FunctionMetrics(m.t.Context(), m.address)
+	metrics, err := m.FunctionMetrics(m.t.Context(), m.address)
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	return sum(text, "grpc_server_handled_total{", `grpc_method="RunFunction"`)
+	return int(metrics.Sum("grpc_server_handled_total", func(l map[string]string) bool { return l["grpc_method"] == "RunFunction" }))
 }
 
 // reconciles of composite resources since Crossplane started.
 func (m *meter) reconciles() int {
 	m.t.Helper()
-	text, err := m.CrossplaneMetrics(m.t.Context())
+	n, err := m.reconciled(m.t.Context())
 	if err != nil {
 		m.t.Fatal(err)
-	}
-	return sum(text, "controller_runtime_reconcile_total{", `controller="composite/`)
-}
-
-// sum of the series of a metric that hold a label.
-func sum(text, metric, label string) (n int) {
-	for line := range strings.Lines(text) {
-		if !strings.HasPrefix(line, metric) || !strings.Contains(line, label) {
-			continue
-		}
-		value := strings.TrimSpace(line[strings.LastIndexByte(strings.TrimSpace(line), ' '):])
-		if f, err := strconv.ParseFloat(value, 64); err == nil {
-			n += int(f)
-		}
 	}
 	return n
 }
@@ -241,6 +222,6 @@ func (t *team) awaitReconcile() {
 
 // reconciled says how many reconciles of composite resources have ended.
 func (t *team) reconciled(ctx context.Context) (int, error) {
-	text, err := t.CrossplaneMetrics(ctx)
-	return sum(text, "controller_runtime_reconcile_total{", `controller="composite/`), err
+	metrics, err := t.CrossplaneMetrics(ctx)
+	return int(metrics.Sum("controller_runtime_reconcile_total", func(l map[string]string) bool { return strings.HasPrefix(l["controller"], "composite/") })), err
 }

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 )
 
 // AccountID of the cloud's AWS account.
@@ -17,6 +18,11 @@ const AccountID = "123456789012"
 
 // A Cloud holds what exists, and how it misbehaves.
 type Cloud struct {
+	// PollInterval at which providers look for what changed in the cloud; those
+	// of a full cluster would do nothing else at that of a test. Failures are
+	// tried again within half of it. It holds for providers that are run later.
+	PollInterval time.Duration
+
 	mu sync.Mutex
 
 	// roles of IAM by name, policies' documents by their ARN, and what is attached
@@ -57,6 +63,7 @@ type credential struct{ issuer, subject, audience string }
 // New returns a Cloud in which nothing exists.
 func New() *Cloud {
 	return &Cloud{
+		PollInterval: pollInterval,
 		roles:        map[string]role{},
 		policies:     map[string]string{},
 		attachments:  map[attachment]bool{},

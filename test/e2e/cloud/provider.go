@@ -25,11 +25,11 @@ import (
 )
 
 const (
-	// pollInterval at which a provider looks for what changed in the cloud.
+	// pollInterval of providers, unless a Cloud has another. Failures are tried
+	// again sooner, or the tests would wait for them.
 	pollInterval = 2 * time.Second
 
-	// Failures are tried again soon, or the tests would wait for them.
-	minRetry, maxRetry = 50 * time.Millisecond, time.Second
+	minRetry = 50 * time.Millisecond
 )
 
 // An external is a client of the cloud for one kind. The Cloud is locked while
@@ -143,14 +143,14 @@ func (c *Cloud) controller(cfg *rest.Config, gvk schema.GroupVersionKind, obj cl
 	r := managed.NewReconciler(mgr, resource.ManagedKind(gvk),
 		managed.WithTypedExternalConnector[resource.Managed](connector{cloud: c, external: e, kind: gvk.Kind}),
 		managed.WithManagementPolicies(),
-		managed.WithPollInterval(pollInterval),
+		managed.WithPollInterval(c.PollInterval),
 		// The function gives external names, or the cloud does.
 		managed.WithInitializers(),
 		managed.WithCreationGracePeriod(0),
 	)
 	err = ctrl.NewControllerManagedBy(mgr).Named(gvk.Kind).For(obj).WithOptions(controller.Options{
 		MaxConcurrentReconciles: 5,
-		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](minRetry, maxRetry),
+		RateLimiter:             workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](minRetry, c.PollInterval/2),
 	}).Complete(r)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make controller: %w", err)

@@ -32,6 +32,10 @@ type Options struct {
 	// what it would.
 	Packages bool
 
+	// Plain says that Crossplane runs with its own defaults, as users have it,
+	// instead of with those that suit tests.
+	Plain bool
+
 	// Progress is told each step. May be nil.
 	Progress func(format string, a ...any)
 }

@@ -3,7 +3,6 @@ package controlplane
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -122,20 +121,24 @@ func (c *ControlPlane) StartCrossplane(ctx context.Context) error {
 	if c.Packages {
 		packageRuntime, env = "Deployment", append(env, "HTTPS_PROXY=http://"+c.proxy)
 	}
-	c.crossplane, err = start(c.Dir, program{
-		name: "crossplane", path: c.tool("crossplane-core"), env: env,
-		args: []string{
-			"core", "start",
-			"--package-runtime=" + packageRuntime, "--enable-webhooks=false",
-			"--tls-client-certs-dir=" + certificates,
-			"--cache-dir=" + c.path("packages"), "--xfn-cache-dir=" + c.path("responses"),
-			fmt.Sprintf("--metrics-port=%d", c.ports.crossplaneMetrics), fmt.Sprintf("--health-probe-port=%d", c.ports.crossplaneHealth),
+	args := []string{
+		"core", "start",
+		"--package-runtime=" + packageRuntime, "--enable-webhooks=false",
+		"--tls-client-certs-dir=" + certificates,
+		"--cache-dir=" + c.path("packages"), "--xfn-cache-dir=" + c.path("responses"),
+		fmt.Sprintf("--metrics-port=%d", c.ports.crossplaneMetrics), fmt.Sprintf("--health-probe-port=%d", c.ports.crossplaneHealth),
+	}
+	if !c.Plain {
+		args = append(args,
 			"--debug",
 			// By default Crossplane pauses a composite resource for minutes after
 			// 100 events that come faster than one a second. What the clouds take
 			// minutes for, which spreads the events, takes a second here.
-			"--circuit-breaker-burst=10000", "--circuit-breaker-refill-rate=100",
-		},
+			"--circuit-breaker-burst=10000", "--circuit-breaker-refill-rate=100")
+	}
+	c.crossplane, err = start(c.Dir, program{
+		name: "crossplane", path: c.tool("crossplane-core"), env: env,
+		args: args,
 	})
 	if err != nil {
 		return err
@@ -147,17 +150,6 @@ func (c *ControlPlane) StartCrossplane(ctx context.Context) error {
 
 // StopCrossplane core. The rest goes on.
 func (c *ControlPlane) StopCrossplane() { c.crossplane.stop() }
-
-// CrossplaneMetrics of the core that runs, in Prometheus' format.
-func (c *ControlPlane) CrossplaneMetrics(ctx context.Context) (string, error) {
-	return read(ctx, http.DefaultClient, fmt.Sprintf("http://127.0.0.1:%d/metrics", c.ports.crossplaneMetrics))
-}
-
-// FunctionMetrics of a function that runs with --metrics-address, in Prometheus'
-// format.
-func (*ControlPlane) FunctionMetrics(ctx context.Context, address string) (string, error) {
-	return read(ctx, http.DefaultClient, "http://"+address+"/metrics")
-}
 
 // granting is one at a time: each needs the same port.
 var granting sync.Mutex

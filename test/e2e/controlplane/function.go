@@ -26,12 +26,8 @@ import (
 // that runs is replaced.
 func (c *ControlPlane) StartFunction(ctx context.Context, name, binary string, args ...string) error {
 	c.StopFunction(name)
-	certificates := c.path(name + "-certificates")
-	secret, err := c.serverCertificate(ctx)
+	certificates, err := c.serverCertificates(ctx, name)
 	if err != nil {
-		return err
-	}
-	if err := writeSecret(certificates, secret); err != nil {
 		return err
 	}
 	free, err := freePorts(ctx, 1)
@@ -87,6 +83,22 @@ func (c *ControlPlane) StopFunction(name string) {
 	delete(c.functions, name)
 }
 
+// KillFunction of a name without warning, and start it anew at the same address,
+// as the kubelet does.
+func (c *ControlPlane) KillFunction(name string) error {
+	p, ok := c.functions[name]
+	if !ok {
+		return fmt.Errorf("cannot kill function %q: it doesn't run", name)
+	}
+	p.kill()
+	p, err := start(c.Dir, p.program)
+	if err != nil {
+		return err
+	}
+	c.functions[name] = p
+	return nil
+}
+
 // register a function as Crossplane's package manager would. It pauses the
 // revision, or the package manager would look for its image.
 func (c *ControlPlane) register(ctx context.Context, name, endpoint string) error {
@@ -112,9 +124,19 @@ status: {endpoint: %q, capabilities: [composition]}
 `, name, endpoint))
 }
 
-// serverCertificate for a function on localhost, signed by Crossplane's own
+// serverCertificates of a function, in a folder as it takes it.
+func (c *ControlPlane) serverCertificates(ctx context.Context, name string) (string, error) {
+	dir := c.path(name + "-certificates")
+	secret, err := c.serverCertificate(ctx, "localhost", name+"."+Namespace)
+	if err != nil {
+		return "", err
+	}
+	return dir, writeSecret(dir, secret)
+}
+
+// serverCertificate for a function of some DNS names, signed by Crossplane's own
 // certificate authority, as the package manager makes one.
-func (c *ControlPlane) serverCertificate(ctx context.Context) (*corev1.Secret, error) {
+func (c *ControlPlane) serverCertificate(ctx context.Context, names ...string) (*corev1.Secret, error) {
 	ca := &corev1.Secret{}
 	if err := c.Client.Get(ctx, types.NamespacedName{Namespace: Namespace, Name: rootCASecret}, ca); err != nil {
 		return nil, fmt.Errorf("cannot get Crossplane's certificate authority: %w", err)
@@ -138,8 +160,8 @@ func (c *ControlPlane) serverCertificate(ctx context.Context) (*corev1.Secret, e
 	now := time.Now()
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
 		SerialNumber: big.NewInt(now.UnixNano()),
-		Subject:      pkix.Name{CommonName: "localhost"},
-		DNSNames:     []string{"localhost"},
+		Subject:      pkix.Name{CommonName: names[0]},
+		DNSNames:     names,
 		NotBefore:    now.Add(-time.Hour),
 		NotAfter:     now.AddDate(1, 0, 0),
 		KeyUsage:     x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -44,9 +45,17 @@ func (c *ControlPlane) prepare(ctx context.Context) error {
 			return fmt.Errorf("cannot write %s: %w", name, err)
 		}
 	}
-	c.Kubeconfig, err = c.writeKubeconfig(admin)
+	if c.Kubeconfig, err = c.writeKubeconfig(admin); err != nil {
+		return err
+	}
 	c.Config = c.config(admin)
-	return err
+	if c.Client, err = client.New(c.Config, client.Options{}); err != nil {
+		return fmt.Errorf("cannot make client: %w", err)
+	}
+	if c.Crossplane, err = client.New(c.config(crossplane), client.Options{}); err != nil {
+		return fmt.Errorf("cannot make client: %w", err)
+	}
+	return nil
 }
 
 func (c *ControlPlane) startEtcd(ctx context.Context) (err error) {
@@ -85,16 +94,7 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) (err error) {
 	}}); err != nil {
 		return err
 	}
-	if err := c.apiServer.await(ctx, c.apiServerReady); err != nil {
-		return err
-	}
-	if c.Client, err = client.New(c.Config, client.Options{}); err != nil {
-		return fmt.Errorf("cannot make client: %w", err)
-	}
-	if c.Crossplane, err = client.New(c.config(crossplane), client.Options{}); err != nil {
-		return fmt.Errorf("cannot make client: %w", err)
-	}
-	return nil
+	return c.apiServer.await(ctx, c.apiServerReady)
 }
 
 // RestartAPIServer kills the API server without warning and starts it anew. The
@@ -102,6 +102,11 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) (err error) {
 func (c *ControlPlane) RestartAPIServer(ctx context.Context) error {
 	c.apiServer.kill()
 	return inTime(ctx, c.startAPIServer)
+}
+
+// StallEtcd for some time: it neither answers nor ends.
+func (c *ControlPlane) StallEtcd(ctx context.Context, d time.Duration) error {
+	return c.etcd.stall(ctx, d)
 }
 
 func (c *ControlPlane) apiServerReady(ctx context.Context) error {

@@ -101,6 +101,21 @@ func (p *process) ended() bool {
 	}
 }
 
+// stall the process for some time: it is there, but does nothing.
+func (p *process) stall(ctx context.Context, d time.Duration) error {
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		return fmt.Errorf("cannot stall %s: %w", p.name, err)
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		return fmt.Errorf("cannot continue %s: %w", p.name, err)
+	}
+	return nil
+}
+
 // await calls ready until it returns nil. It fails when the process ends first,
 // or with the last error when the context is done.
 func (p *process) await(ctx context.Context, ready func(context.Context) error) error {
@@ -174,4 +189,13 @@ func freePorts(ctx context.Context, n int) ([]int, error) {
 		return nil, fmt.Errorf("cannot find %d free ports between %d and %d", n, first, last)
 	}
 	return ports, nil
+}
+
+// FreeAddress on loopback.
+func FreeAddress(ctx context.Context) (string, error) {
+	free, err := freePorts(ctx, 1)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("127.0.0.1:%d", free[0]), nil
 }

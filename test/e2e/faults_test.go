@@ -1,0 +1,262 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
+	"github.com/serviceconnections/function-service-connections/test/e2e/fleet"
+)
+
+var (
+	faultClaims = flag.Int("faults.claims", 30, "claims that TestFaults has at work")
+	faultTime   = flag.Duration("faults.time", 15*time.Second, "how long each fault of TestFaults lasts")
+	faultSeed   = flag.Uint64("faults.seed", 1, "seed of the edits that TestFaults makes during each fault")
+)
+
+// fleetDeadline until a fleet has converged: Crossplane steps back for up to a
+// minute after an error, and a call of a function that doesn't answer costs two.
+const fleetDeadline = 8 * time.Minute
+
+// TestFaults holds that a full cluster whose claims are edited, made and deleted
+// while a part of it fails has lost nothing once that is over: each object is
+// there that must be, none else, and what nobody asked to change is the same.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	for name, mode := range modes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := load(t, mode)
+			for _, fault := range []struct {
+				name, reason string
+				disturb      func(context.Context, *faulty) error
+			}{
+				{"None", "edits alone", func(context.Context, *faulty) error { return nil }},
+				{"FunctionKilled", "it has no state", killFunction},
+				{"ReplicaSlow", "calls that one replica doesn't answer are made again", slowReplica},
+				{"CrossplaneRestarted", "what it has applied without writing it down is found again by name", restartCrossplane},
+				{"APIServerRestarted", "requests are lost midway", restartAPIServer},
+				{"EtcdStalled", "writes take longer than anybody waits", stallEtcd},
+				{"ProvidersFail", "a cloud that doesn't answer changes nothing", failProviders},
+				{"SettingsEdited", "an edit that says the same changes nothing; what is refused for a while is revoked, and comes back", nil},
+			} {
+				// Where Kubernetes' garbage collector has lost its watch, it takes a
+				// claim for the one that had its name before, and leaves what that had.
+				f.newNames = fault.name == "APIServerRestarted"
+				if !t.Run(fault.name, func(t *testing.T) {
+					f.during(t, fault.reason, fault.disturb)
+				}) {
+					return // The next would only find what this one left.
+				}
+			}
+		})
+	}
+}
+
+// faulty is a fleet whose cluster has faults.
+type faulty struct {
+	*fleet.Fleet
+
+	cluster *cluster
+	random  *rand.Rand
+	made    int
+
+	// newNames says that no claim is made anew under its own name.
+	newNames bool
+}
+
+// load a cluster with claims, which are gone in the end.
+func load(t *testing.T, mode controlplane.Mode) *faulty {
+	t.Helper()
+	c := disturbedCluster(t, mode)
+	f := &faulty{Fleet: fleet.New(c.ControlPlane, c.cloud, mode), cluster: c, random: rand.New(rand.NewPCG(*faultSeed, 0))} //nolint:gosec // Which edits are made is no secret.
+	f.Replicas = 1
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), fleetDeadline)
+		defer cancel()
+		if err := errors.Join(f.Clear(ctx), f.pace(pollInterval), c.ApplyYAML(ctx, settings)); err != nil {
+			t.Errorf("cannot clear the fleet: %v", err)
+		}
+	})
+	begin := time.Now()
+	err := errors.Join(f.pace(max(pollInterval, time.Duration(*faultClaims)*pollInterval/20)), f.Settings(t.Context(), "", ""))
+	for range *faultClaims {
+		err = errors.Join(err, f.add(t.Context()))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.await(t, "without a fault")
+	t.Logf("%d claims were ready in %.0f s", *faultClaims, time.Since(begin).Seconds())
+	return f
+}
+
+// pollInterval of the providers, but for that of many claims.
+const pollInterval = 2 * time.Second
+
+// pace of the providers.
+func (f *faulty) pace(interval time.Duration) error {
+	f.Cloud.PollInterval = interval
+	return errors.Join(f.cluster.stopProviders(controlplane.AllProviders()...), f.cluster.runProviders(controlplane.AllProviders()...))
+}
+
+func (f *faulty) draw(_ string, n int) int { return f.random.IntN(n) }
+
+// add a claim in a namespace of its own.
+func (f *faulty) add(ctx context.Context) error {
+	f.made++
+	namespace := fmt.Sprintf("fleet-%d-%d", *faultSeed, f.made)
+	return errors.Join(f.Namespace(ctx, namespace), f.Put(ctx, fleet.NewClaim(namespace, "shop", f.draw)))
+}
+
+// edit something.
+func (f *faulty) edit(ctx context.Context) error {
+	claims := f.Claims()
+	c := claims[f.random.IntN(len(claims))]
+	switch n := f.random.IntN(10); {
+	case n == 0 || n == 1 && f.newNames:
+		return errors.Join(f.Remove(ctx, c), f.add(ctx))
+	case n == 1:
+		return errors.Join(f.Remove(ctx, c), f.Put(ctx, fleet.NewClaim(c.Namespace, c.Name, f.draw)))
+	default:
+		return f.Put(ctx, c.Edited(f.draw))
+	}
+}
+
+// during a fault, edit. Without one it is the settings that are edited. Afterwards
+// all must be as it must be.
+func (f *faulty) during(t *testing.T, reason string, disturb func(context.Context, *faulty) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), *faultTime)
+	defer cancel()
+	failed := make(chan error, 1)
+	go func() {
+		if disturb == nil {
+			failed <- nil
+			return
+		}
+		failed <- disturb(ctx, f)
+	}()
+	begin, edits := time.Now(), 0
+	for ctx.Err() == nil {
+		// Not ctx: what is begun is done, also when the fault is over.
+		err := f.edit(t.Context())
+		if disturb == nil {
+			err = errors.Join(err, f.editSettings(t.Context(), edits))
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", reason, err)
+		}
+		edits++
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	if err := <-failed; err != nil {
+		t.Fatalf("%s: %v", reason, err)
+	}
+	over := time.Now()
+	f.await(t, reason)
+	f.RestartPlain = false
+	if f.Refused() != "" {
+		if err := f.Settings(t.Context(), "", ""); err != nil {
+			t.Fatal(err)
+		}
+		f.await(t, reason+": what was refused is allowed again")
+	}
+	t.Logf("%d edits in %.0f s, converged %.0f s later", edits, over.Sub(begin).Seconds(), time.Since(over).Seconds())
+}
+
+func (f *faulty) await(t *testing.T, reason string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), fleetDeadline, fmt.Errorf("not within %s", fleetDeadline))
+	defer cancel()
+	if err := f.Await(ctx); err != nil {
+		t.Fatalf("%s: %v", reason, err)
+	}
+}
+
+// every so often, until the context is done.
+func every(ctx context.Context, interval time.Duration, f func() error) error {
+	for {
+		if err := f(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(interval):
+		}
+	}
+}
+
+func killFunction(ctx context.Context, f *faulty) error {
+	return every(ctx, 3*time.Second, func() error { return f.KillFunction(controlplane.FunctionName) })
+}
+
+func slowReplica(ctx context.Context, f *faulty) error {
+	r, err := f.StartReplicas(ctx, controlplane.FunctionName, controlplane.FunctionBinary, 2, "--metrics-address=", "--debug")
+	if err != nil {
+		return err
+	}
+	err = every(ctx, 100*time.Millisecond, func() error { return r.Stall(ctx, 1, 900*time.Millisecond) })
+	return errors.Join(err, r.Stop(),
+		f.StartFunction(context.WithoutCancel(ctx), controlplane.FunctionName, controlplane.FunctionBinary, "--metrics-address=", "--debug"))
+}
+
+func restartCrossplane(ctx context.Context, f *faulty) error {
+	return every(ctx, 5*time.Second, func() error {
+		f.StopCrossplane()
+		return f.StartCrossplane(context.WithoutCancel(ctx))
+	})
+}
+
+func restartAPIServer(ctx context.Context, f *faulty) error {
+	f.RestartPlain = true
+	return every(ctx, 8*time.Second, func() error {
+		// A provider that can't write down what it has created stops, and leaves
+		// it to the operator whether to try again (crossplane-runtime, "cannot
+		// determine creation result"). So none creates anything meanwhile.
+		f.failAll(errMaintenance)
+		<-time.After(time.Second)
+		err := f.cluster.stopProviders(controlplane.AllProviders()...)
+		f.failAll(nil)
+		return errors.Join(err, f.RestartAPIServer(context.WithoutCancel(ctx)), f.cluster.runProviders(controlplane.AllProviders()...))
+	})
+}
+
+func stallEtcd(ctx context.Context, f *faulty) error {
+	return every(ctx, 3*time.Second, func() error { return f.StallEtcd(ctx, 5*time.Second) })
+}
+
+var errMaintenance = errors.New("operation error: https response error StatusCode: 503, ServiceUnavailable")
+
+func failProviders(ctx context.Context, f *faulty) error {
+	f.failAll(errMaintenance)
+	<-ctx.Done()
+	f.failAll(nil)
+	return nil
+}
+
+// failAll calls of the cloud with an error, or none with nil.
+func (f *faulty) failAll(err error) {
+	for _, kind := range []string{"Role", "PodIdentityAssociation", "UserAssignedIdentity", "FederatedIdentityCredential", "ServiceAccountIAMMember", "Object"} {
+		f.Cloud.Fail(kind, err)
+	}
+}
+
+// editSettings so that they say the same, and now and then so that they refuse a
+// role to everybody, and allow it again.
+func (f *faulty) editSettings(ctx context.Context, n int) error {
+	refused := ""
+	if n%20 >= 10 {
+		refused = fleet.Roles[0]
+	}
+	return f.Settings(ctx, refused, fmt.Sprint("edit-", n))
+}
