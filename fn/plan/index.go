@@ -43,13 +43,14 @@ type kind struct{ apiVersion, kind any }
 
 // indexed input. The needing connections come with the expansion.
 func indexed(in *Input) index {
+	services := len(in.Claim.Services)
 	x := index{
-		owned:      map[string]connection.Granted{},
+		owned:      make(map[string]connection.Granted, len(in.Observed.Composed)),
 		identities: map[claimant][]connection.Granted{},
 		installed:  map[kind]bool{},
-		previous:   map[string][]*claim.ServiceStatus{},
-		needing:    map[connection.Need]*Connection{},
-		templates:  map[claim.Workload]string{},
+		previous:   make(map[string][]*claim.ServiceStatus, services),
+		needing:    make(map[connection.Need]*Connection, services*(1+len(claim.Types()))),
+		templates:  make(map[claim.Workload]string, services),
 	}
 	for key, o := range in.Observed.Composed {
 		if g, ok := connection.GrantedBy(in.Settings, in.Claim.Namespace, key, o.Object); ok {
