@@ -66,8 +66,10 @@ func (c *Claim) connections(s *ServiceEntry, r reader) {
 	if r.bad["connections"] {
 		c.Incomplete = true
 	}
-	types := map[ConnectionType]bool{}
-	for i, v := range c.atMost(list, maxConnections, path) {
+	list = c.atMost(list, maxConnections, path)
+	types := make(map[ConnectionType]bool, len(list))
+	s.Entries = slices.Grow(s.Entries, len(list))
+	for i, v := range list {
 		cr := reader{path: path.Index(i)}
 		conn := cr.connection(cr.object(v))
 		switch {
@@ -86,6 +88,7 @@ func (c *Claim) connections(s *ServiceEntry, r reader) {
 		}
 		c.Errors = append(c.Errors, cr.errs...)
 	}
+	s.Connections = slices.Grow(s.Connections, len(s.Entries))
 	for _, e := range s.Entries {
 		s.Connections = append(s.Connections, e.Connection)
 	}
@@ -247,12 +250,15 @@ func (r *reader) foreign(t ConnectionType) field.ErrorList {
 		if f.belongs(t) {
 			continue
 		}
-		m, path := r.fields, r.path
+		m := r.fields
 		if f.config {
 			m, _ = r.fields["config"].(map[string]any)
-			path = path.Child("config")
 		}
 		if _, ok := m[f.name]; ok {
+			path := r.path
+			if f.config {
+				path = path.Child("config")
+			}
 			errs = append(errs, field.Forbidden(path.Child(f.name), fmt.Sprintf("%s is not a field of %s", f.name, t)))
 		}
 	}
