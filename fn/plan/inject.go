@@ -109,7 +109,7 @@ func (p *planner) injection(s *Service) (*claim.Injection, connection.Verdict) {
 	if s.observed == nil && published == nil {
 		return nil, connection.Verdict{}
 	}
-	var parts []claim.Injection
+	parts := make([]claim.Injection, 0, len(s.Connections))
 	annotations := map[string]string{}
 	for _, c := range s.Connections {
 		c.injected = c.active && c.Published && (p.holdsInjection(published, c) || p.notAnnotated(c).Reason != connection.ServiceAccountNotAnnotated)

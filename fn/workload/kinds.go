@@ -142,7 +142,9 @@ func (k Kind) Restart(namespace, name string, obj map[string]any) string {
 	if onDelete(obj) {
 		advice = deletePods
 	}
-	return strings.NewReplacer("<namespace>", namespace, "<name>", name, "<kind>", k.Kind).Replace(advice)
+	advice = strings.ReplaceAll(advice, "<kind>", k.Kind)
+	advice = strings.ReplaceAll(advice, "<namespace>", namespace)
+	return strings.ReplaceAll(advice, "<name>", name)
 }
 
 // TemplateHash is a hash of all that replaces the workload's pods when it
