@@ -92,12 +92,11 @@ func measure(ctx context.Context, ps []*peer, rounds int, while time.Duration) (
 
 // add the calls of some clients for a while, one after the other each.
 func (l *load) add(ctx context.Context, p *peer, clients int, while time.Duration) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, failed := context.WithCancelCause(ctx)
+	defer failed(nil)
 	var (
-		mu     sync.Mutex
-		failed error
-		all    sync.WaitGroup
+		mu  sync.Mutex
+		all sync.WaitGroup
 	)
 	start := time.Now()
 	for range clients {
@@ -106,12 +105,7 @@ func (l *load) add(ctx context.Context, p *peer, clients int, while time.Duratio
 			for ctx.Err() == nil && time.Since(start) < while {
 				call := time.Now()
 				if _, err := p.run(ctx, p.request); err != nil {
-					mu.Lock()
-					defer mu.Unlock()
-					if failed == nil {
-						failed = err
-					}
-					cancel()
+					failed(err)
 					return
 				}
 				took = append(took, time.Since(call))
@@ -123,7 +117,7 @@ func (l *load) add(ctx context.Context, p *peer, clients int, while time.Duratio
 	}
 	all.Wait()
 	l.elapsed += time.Since(start)
-	return failed
+	return context.Cause(ctx) //nolint:wrapcheck // A call's error names the function.
 }
 
 // A usage of a process: memory in bytes, CPU time in seconds.

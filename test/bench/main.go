@@ -21,7 +21,7 @@ import (
 
 // Flags of the benchmark.
 type Flags struct {
-	Rounds    int           `default:"5"                 help:"How often each function has its turn."`
+	Rounds    int           `default:"3"                 help:"How often each function has its turn."`
 	While     time.Duration `default:"1s"                help:"How long a turn is, for each number of clients."`
 	Benchtime string        `default:"0.5s"              help:"How long a benchmark in process runs, as go test takes it."`
 	Out       string        `default:"docs/benchmark.md" help:"File to write, in the repository."`
@@ -33,7 +33,7 @@ func (f *Flags) Run() error {
 	defer stop()
 	root, err := modules.Root()
 	if err != nil {
-		return err //nolint:wrapcheck // It says what it looked for.
+		return err
 	}
 	var report bytes.Buffer
 	if err := f.measure(ctx, root, &report); err != nil {

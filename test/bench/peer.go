@@ -111,7 +111,10 @@ func startPeers(ctx context.Context, root, dir string, e *example) (ps *peers, e
 			return nil, err
 		}
 	}
-	return ps, ps.settle(ctx, e)
+	if err := ps.settle(ctx, e); err != nil {
+		return nil, err
+	}
+	return ps, nil
 }
 
 // build a package of a module into dir, as releases are built.
@@ -132,7 +135,7 @@ func goCommand(ctx context.Context, module string, args ...string) error {
 
 func (p *peers) start(ctx context.Context, one *peer, binary string, args ...string) (err error) {
 	if one.process, err = process.Start(ctx, io.Discard, binary, args...); err != nil {
-		return err //nolint:wrapcheck // It names the binary.
+		return err
 	}
 	p.stop = append(p.stop, one.process.Stop)
 	conn, err := grpc.NewClient(one.process.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -179,7 +182,7 @@ func (p *peers) buildBenchmarks(ctx context.Context, root, dir string) error {
 func buildTheirBenchmark(ctx context.Context, root, dir, binary string) error {
 	dirs, err := modules.Dirs(ctx, patchAndTransform, patchAndTransformPath)
 	if err != nil {
-		return err //nolint:wrapcheck // It names the module.
+		return err
 	}
 	copied := filepath.Join(dir, "copy")
 	if err := copyFiles(os.DirFS(dirs[patchAndTransformPath]), copied); err != nil {
@@ -214,7 +217,7 @@ func copyFiles(from fs.FS, to string) error {
 		}
 		content, err := fs.ReadFile(from, path)
 		if err != nil {
-			return err
+			return err //nolint:wrapcheck // It names the file.
 		}
 		file := filepath.Join(to, path)
 		return errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, content, 0o600))

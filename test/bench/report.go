@@ -55,18 +55,16 @@ func writeReport(w io.Writer, ms []*measurement, g growth, binary int64) error {
 
 // peerRows have a peer in each column.
 func peerRows(ms []*measurement) []row {
-	head := row{""}
-	for _, m := range ms {
-		head = append(head, m.peer.name)
-	}
-	rows := []row{head}
+	var rows []row
 	add := func(what string, value func(m *measurement) string) {
-		r := row{what}
-		for _, m := range ms {
-			r = append(r, value(m))
+		r := make(row, 1+len(ms))
+		r[0] = what
+		for i, m := range ms {
+			r[1+i] = value(m)
 		}
 		rows = append(rows, r)
 	}
+	add("", func(m *measurement) string { return m.peer.name })
 	for _, n := range clients {
 		at := fmt.Sprintf("%d clients", n)
 		if n == 1 {
@@ -91,7 +89,8 @@ func peerRows(ms []*measurement) []row {
 // growthRows have a size of the claim each, and beside what a call costs what it
 // costs for each service, in parts of what it costs for one.
 func growthRows(g growth) []row {
-	rows := []row{{"services", "time", "for each, of one", "bytes allocated", "for each, of one", "request", "response"}}
+	rows := make([]row, 0, 1+len(g))
+	rows = append(rows, row{"services", "time", "for each, of one", "bytes allocated", "for each, of one", "request", "response"})
 	for _, n := range slices.Sorted(maps.Keys(g)) {
 		part := func(unit string) string { return fmt.Sprintf("%.2f", g[n][unit]/float64(n)/g[1][unit]) }
 		rows = append(rows, row{

@@ -14,7 +14,7 @@ import (
 
 // Flags that the benchmark starts each function with.
 type Flags struct {
-	Address  string `help:"Address at which to listen for gRPC connections." required:""`
+	Address  string `help:"Address at which to listen for gRPC connections." required:"true"`
 	Insecure bool   `help:"Run without mTLS credentials."`
 }
 

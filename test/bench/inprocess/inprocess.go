@@ -19,7 +19,7 @@ func Benchmark(b *testing.B, fn fnv1.FunctionRunnerServiceServer) {
 	if path == "" {
 		b.Skip(Request + " names no request: make bench does")
 	}
-	file, err := os.ReadFile(path) //nolint:gosec // Whoever measures names it.
+	file, err := os.ReadFile(path)
 	if err != nil {
 		b.Fatal(err)
 	}
