@@ -116,8 +116,9 @@ property: ## Try the invariants on CHECKS random histories of each kind.
 	@go test ./fn -run Invariants -rapid.checks=$(CHECKS) -timeout=2h
 
 .PHONY: bench
-bench: ## Measure time and memory of a call.
-	go test -run '^$$' -bench . -benchmem ./fn/...
+bench: ## Measure time and memory of a call beside function-patch-and-transform, and write docs/benchmark.md.
+	@go test -run '^$$' -bench . -benchmem ./fn/...
+	@go -C test/bench run .
 
 .PHONY: cover
 cover: ## Measure the statement coverage of fn and fail below COVERAGE percent.

@@ -30,16 +30,19 @@ func steady(tb testing.TB, n int) (*Function, *fnv1.RunFunctionRequest) {
 // BenchmarkRunFunction measures one call in process, without the encoding that
 // gRPC adds.
 func BenchmarkRunFunction(b *testing.B) {
-	for _, n := range []int{1, 10, 100} {
+	for _, n := range []int{1, 10, 50, 100} {
 		b.Run(fmt.Sprintf("services=%d", n), func(b *testing.B) {
 			f, req := steady(b, n)
-			b.ReportMetric(float64(proto.Size(req)), "request-B")
+			var rsp *fnv1.RunFunctionResponse
+			var err error
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := f.RunFunction(b.Context(), req); err != nil {
+				if rsp, err = f.RunFunction(b.Context(), req); err != nil {
 					b.Fatal(err)
 				}
 			}
+			b.ReportMetric(float64(proto.Size(req)), "request-B")
+			b.ReportMetric(float64(proto.Size(rsp)), "response-B")
 		})
 	}
 }

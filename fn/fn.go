@@ -68,6 +68,7 @@ func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) 
 	case err != nil:
 		return fatal(rsp, status.Unresolved(err), err), nil
 	}
+	s.For(c.Namespace)
 	return respond(rsp, in, c, plan.Make(plan.Input{
 		Claim:    c,
 		Settings: s,

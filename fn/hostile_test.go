@@ -1,19 +1,27 @@
 package fn
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
+	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/crossplane/function-sdk-go/logging"
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/encoding/protojson"
 	"pgregory.net/rapid"
+
+	"github.com/serviceconnections/function-service-connections/server"
 )
 
-// TestHostileRequests mutates real requests at random places: whatever the
-// values, the function answers without a panic, and says in three conditions
+// TestHostileRequests mutates real requests at random places and sends them to the
+// function as it is served: whatever the values, it answers without a panic, which
+// the server would tell by a result without conditions, and says in three conditions
 // how it stands. It is drawn and not fuzzed, because mutated bytes are seldom a
 // request at all.
 func TestHostileRequests(t *testing.T) {
@@ -23,7 +31,7 @@ func TestHostileRequests(t *testing.T) {
 	fresh := c.request()
 	c.settle()
 	requests := []*fnv1.RunFunctionRequest{fresh, c.request()}
-	fn := New(logging.NewNopLogger())
+	client := served(t)
 
 	rapid.Check(t, func(rt *rapid.T) {
 		b, err := protojson.Marshal(rapid.SampledFrom(requests).Draw(rt, "request"))
@@ -45,7 +53,7 @@ func TestHostileRequests(t *testing.T) {
 			// A mutation of protobuf's own fields; gRPC refuses it as well.
 			return
 		}
-		rsp, err := fn.RunFunction(t.Context(), req)
+		rsp, err := client.RunFunction(t.Context(), req)
 		if err != nil {
 			rt.Fatalf("RunFunction: %v", err)
 		}
@@ -53,6 +61,33 @@ func TestHostileRequests(t *testing.T) {
 			rt.Fatalf("%d conditions, want three: %v", n, rsp)
 		}
 	})
+}
+
+// served function, until the test ends.
+func served(t *testing.T) fnv1.FunctionRunnerServiceClient {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "function")
+	ctx, stop := context.WithCancel(t.Context())
+	s, err := server.Listen(ctx, New(logging.NewNopLogger()), server.Options{
+		Network: "unix", Address: socket, Credentials: insecure.NewCredentials(), MaxReceiveBytes: 4 << 20, DrainTimeout: time.Minute,
+	}, logging.NewNopLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("Serve(...): %v", err)
+		}
+	})
+	conn, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return fnv1.NewFunctionRunnerServiceClient(conn)
 }
 
 // mutate one value at a random depth: another value, or none.

@@ -140,6 +140,9 @@ func resolveSettings(req *fnv1.RunFunctionRequest, in *input, observed connectio
 // errNotClaimed says that a composite resource belongs to no namespace.
 var errNotClaimed = errors.New("belongs to no namespace, which is part of every trust")
 
+// maxName is the length of the longest name of a Kubernetes object.
+const maxName = 253
+
 // readClaim from the composite resource.
 func readClaim(in *input, xr map[string]any, owned bool) (*claim.Claim, error) {
 	text := func(fields ...string) string {
@@ -163,7 +166,10 @@ func readClaim(in *input, xr map[string]any, owned bool) (*claim.Claim, error) {
 			c.Namespace = text(in.namespace...)
 		}
 	}
-	what := fmt.Sprintf("%s %q", text("kind"), c.Composite)
+	what := fmt.Sprintf("%.63s %.253q", text("kind"), c.Composite)
+	if longest := max(len(c.Composite), len(c.Name), len(c.Namespace), len(c.UID)); longest > maxName {
+		return nil, fmt.Errorf("cannot read %s: its name, its namespace or its uid has %d characters, and in Kubernetes they have %d at most", what, longest, maxName)
+	}
 	if c.Namespace == "" {
 		next := "create it through its claim"
 		if in.Source.Namespace != "" {

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
@@ -46,6 +47,12 @@ type certificate struct {
 // issue a certificate for 127.0.0.1; a nil issuer makes it a CA.
 func issue(t *testing.T, commonName string, issuer *certificate) *certificate {
 	t.Helper()
+	return issueUntil(t, time.Now().Add(time.Hour), commonName, issuer)
+}
+
+// issueUntil a time, after which the certificate has expired.
+func issueUntil(t *testing.T, notAfter time.Time, commonName string, issuer *certificate) *certificate {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +61,7 @@ func issue(t *testing.T, commonName string, issuer *certificate) *certificate {
 		SerialNumber:          big.NewInt(time.Now().UnixNano()),
 		Subject:               pkix.Name{CommonName: commonName},
 		NotBefore:             time.Now().Add(-time.Hour),
-		NotAfter:              time.Now().Add(time.Hour),
+		NotAfter:              notAfter,
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		BasicConstraintsValid: true,
@@ -86,6 +93,11 @@ func (c *certificate) keyPEM(t *testing.T) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})
 }
 
+// tls certificate with its key.
+func (c *certificate) tls() tls.Certificate {
+	return tls.Certificate{Certificate: [][]byte{c.parsed.Raw}, PrivateKey: c.key}
+}
+
 // write the files that a function's pod has.
 func write(t *testing.T, dir string, ca, server *certificate) {
 	t.Helper()
@@ -114,7 +126,8 @@ func client(t *testing.T, ca, shown *certificate, servers chan<- string) credent
 		// Without this, Go's client doesn't show a certificate that the server
 		// says it won't accept, and there would be nothing to refuse.
 		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			return &tls.Certificate{Certificate: [][]byte{shown.parsed.Raw}, PrivateKey: shown.key}, nil
+			c := shown.tls()
+			return &c, nil
 		}
 	}
 	return credentials.NewTLS(c)
@@ -124,6 +137,7 @@ func TestMutualTLS(t *testing.T) {
 	t.Parallel()
 
 	ca, otherCA := issue(t, "ca", nil), issue(t, "other-ca", nil)
+	crossplane := issue(t, "crossplane", ca)
 	dir := t.TempDir()
 	write(t, dir, ca, issue(t, "function", ca))
 	creds, err := MutualTLS(dir, logging.NewNopLogger())
@@ -132,23 +146,46 @@ func TestMutualTLS(t *testing.T) {
 	}
 	s := serve(t, echo, func(o *Options) { o.Credentials = creds })
 
+	with := func(shown *certificate) credentials.TransportCredentials {
+		return client(t, ca, shown, make(chan string, 100))
+	}
 	cases := map[string]struct {
 		reason string
-		shown  *certificate
+		client credentials.TransportCredentials
 		want   codes.Code
 	}{
 		"OfTheCA": {
 			reason: "Crossplane, whose certificate the CA issued, is answered.",
-			shown:  issue(t, "crossplane", ca),
+			client: with(crossplane),
 			want:   codes.OK,
 		},
 		"OfAnotherCA": {
-			reason: "A certificate of another CA is refused.",
-			shown:  issue(t, "stranger", otherCA),
+			reason: "A certificate of another CA is refused, whatever name it has.",
+			client: with(issue(t, "crossplane", otherCA)),
+			want:   codes.Unavailable,
+		},
+		"Expired": {
+			reason: "A certificate that the CA issued, and that has expired, is refused.",
+			client: with(issueUntil(t, time.Now().Add(-time.Minute), "crossplane", ca)),
 			want:   codes.Unavailable,
 		},
 		"None": {
 			reason: "A client without a certificate is refused: the response tells what a team connects to.",
+			client: with(nil),
+			want:   codes.Unavailable,
+		},
+		"OldTLS": {
+			reason: "TLS 1.1 is broken, and refused even to Crossplane.",
+			client: credentials.NewTLS(&tls.Config{
+				MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11, //nolint:gosec // To see it refused.
+				InsecureSkipVerify: true, //nolint:gosec // It must be the server that refuses.
+				Certificates:       []tls.Certificate{crossplane.tls()},
+			}),
+			want: codes.Unavailable,
+		},
+		"NoTLS": {
+			reason: "A client that doesn't speak TLS is refused.",
+			client: insecure.NewCredentials(),
 			want:   codes.Unavailable,
 		},
 	}
@@ -156,7 +193,7 @@ func TestMutualTLS(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			conn := s.dial(t, client(t, ca, tc.shown, make(chan string, 100)))
+			conn := s.dial(t, tc.client)
 			_, err := fnv1.NewFunctionRunnerServiceClient(conn).RunFunction(t.Context(), &fnv1.RunFunctionRequest{})
 			if diff := cmp.Diff(tc.want.String(), status.Code(err).String()); diff != "" {
 				t.Errorf("\n%s\nRunFunction(...): -want, +got:\n%s\n%v", tc.reason, diff, err)

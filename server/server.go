@@ -92,7 +92,7 @@ func Listen(ctx context.Context, fn fnv1.FunctionRunnerServiceServer, o Options,
 		),
 	}
 	// Crossplane before 1.17 calls v1beta1.
-	fn = &recoverer{fn: fn, log: log, panics: panics}
+	fn = &recoverer{fn: &limiter{fn: fn}, log: log, panics: panics}
 	fnv1.RegisterFunctionRunnerServiceServer(s.grpc, fn)
 	fnv1beta1.RegisterFunctionRunnerServiceServer(s.grpc, function.ServeBeta(fn))
 	healthv1.RegisterHealthServer(s.grpc, s.health)

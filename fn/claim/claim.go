@@ -65,22 +65,3 @@ func (c *Claim) ServiceAccount(s Service) (name string, composed bool) {
 	}
 	return c.Name + "-" + s.Name, true
 }
-
-// Has says whether the claim holds a connection of the type for the service,
-// valid or not. An empty type asks for the service alone.
-func (c *Claim) Has(service string, t ConnectionType) bool {
-	for i := range c.Services {
-		if c.Services[i].Name != service {
-			continue
-		}
-		if t == "" {
-			return true
-		}
-		for _, e := range c.Services[i].Entries {
-			if e.Type == t {
-				return true
-			}
-		}
-	}
-	return false
-}

@@ -65,20 +65,16 @@ func (r *reader) create() *RoleCreation {
 		return c
 	}
 	cr.errs = append(cr.errs, cr.unknown(createFields)...)
-	arns := cr.list("policyArns")
-	if p := cr.path.Child("policyArns"); len(arns) > policiesOfRole {
-		cr.errs = append(cr.errs, field.TooMany(p, len(arns), policiesOfRole))
-	}
-	for i, v := range arns {
+	for i, v := range cr.atMost("policyArns", policiesOfRole) {
 		p := cr.path.Child("policyArns").Index(i)
 		arn, ok := v.(string)
 		switch {
 		case !ok:
 			cr.errs = append(cr.errs, typeError(p, v, "a string"))
-		case !policyARNPattern.MatchString(arn):
-			cr.errs = append(cr.errs, field.Invalid(p, arn, "must be the ARN of a managed policy such as arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"))
 		case utf8.RuneCountInString(arn) > maxLengths["policyArns"]:
 			cr.errs = append(cr.errs, field.TooLong(p, arn, maxLengths["policyArns"]))
+		case !policyARNPattern.MatchString(arn):
+			cr.errs = append(cr.errs, field.Invalid(p, arn, "must be the ARN of a managed policy such as arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"))
 		case slices.Contains(c.PolicyARNs, arn):
 			cr.errs = append(cr.errs, field.Duplicate(p, arn))
 		default:
@@ -108,12 +104,9 @@ func (r *reader) document() *PolicyDocument {
 	if d.Version != "" && d.Version != policyVersion {
 		dr.errs = append(dr.errs, field.NotSupported(dr.path.Child("Version"), d.Version, []string{policyVersion}))
 	}
-	statements, p := dr.list("Statement"), dr.path.Child("Statement")
-	switch _, there := dr.fields["Statement"]; {
-	case there && len(statements) == 0 && !dr.bad["Statement"]:
+	statements, p := dr.atMost("Statement", statementsOfClaim), dr.path.Child("Statement")
+	if _, there := dr.fields["Statement"]; there && len(statements) == 0 && !dr.bad["Statement"] {
 		dr.errs = append(dr.errs, field.Invalid(p, statements, "must have a statement at least"))
-	case len(statements) > statementsOfClaim:
-		dr.errs = append(dr.errs, field.TooMany(p, len(statements), statementsOfClaim))
 	}
 	for i, v := range statements {
 		m, ok := v.(map[string]any)
@@ -128,6 +121,7 @@ func (r *reader) document() *PolicyDocument {
 	}
 	if n := utf8.RuneCountInString(j); n > policySize {
 		dr.errs = append(dr.errs, field.Invalid(dr.path, fmt.Sprintf("%d characters", n), fmt.Sprintf("must have at most %d, whitespace not counted; put the rest into managed policies and name them in policyArns", policySize)))
+		return nil
 	}
 	return d
 }

@@ -1,6 +1,7 @@
 package claim
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -21,7 +22,7 @@ func (c *Claim) Read(services any, path *field.Path) {
 		return
 	}
 	names := map[string]bool{}
-	for i, v := range list {
+	for i, v := range c.atMost(list, maxServices, path) {
 		r := reader{path: path.Index(i)}
 		s := r.service(r.object(v))
 		s.Path = r.path
@@ -46,6 +47,17 @@ func (c *Claim) Read(services any, path *field.Path) {
 	}
 }
 
+// atMost so many entries of a list are read, as many as the schema takes. What is
+// beyond them isn't known, so nothing can be said to have left.
+func (c *Claim) atMost(list []any, most int, path *field.Path) []any {
+	if len(list) <= most {
+		return list
+	}
+	c.Incomplete = true
+	c.Errors = append(c.Errors, field.TooMany(path, len(list), most))
+	return list[:most]
+}
+
 // connections reads the connections of a service, whose own mistakes r holds.
 func (c *Claim) connections(s *ServiceEntry, r reader) {
 	path := r.path.Child("connections")
@@ -54,7 +66,9 @@ func (c *Claim) connections(s *ServiceEntry, r reader) {
 	if r.bad["connections"] {
 		c.Incomplete = true
 	}
-	types := map[ConnectionType]bool{}
+	list = c.atMost(list, maxConnections, path)
+	types := make(map[ConnectionType]bool, len(list))
+	s.Entries = slices.Grow(s.Entries, len(list))
 	for i, v := range list {
 		cr := reader{path: path.Index(i)}
 		conn := cr.connection(cr.object(v))
@@ -74,6 +88,7 @@ func (c *Claim) connections(s *ServiceEntry, r reader) {
 		}
 		c.Errors = append(c.Errors, cr.errs...)
 	}
+	s.Connections = slices.Grow(s.Connections, len(s.Entries))
 	for _, e := range s.Entries {
 		s.Connections = append(s.Connections, e.Connection)
 	}
@@ -97,7 +112,7 @@ func (r *reader) service(m map[string]any) ServiceEntry {
 		ServiceAccountName: str[string](r, "serviceAccountName"),
 		RequireInjection:   r.boolean("requireInjection"),
 	}}
-	for i, v := range r.list("containers") {
+	for i, v := range r.atMost("containers", maxContainers) {
 		name, ok := v.(string)
 		if !ok {
 			r.errs = append(r.errs, typeError(r.path.Child("containers").Index(i), v, "a string"))
@@ -211,13 +226,20 @@ func (r *reader) unknownTo(t ConnectionType) field.ErrorList {
 // forbidden are the fields that aren't known. What is listed in their place is
 // only asked for where there is one.
 func (r *reader) forbidden(known func(name string) bool, listed func() []string) field.ErrorList {
-	var errs field.ErrorList
+	var names []string
 	for name := range r.fields {
 		if !known(name) {
-			errs = append(errs, field.Forbidden(r.path.Child(name), "unknown field; the fields here are "+strings.Join(listed(), ", ")))
+			names = append(names, name)
 		}
 	}
-	slices.SortFunc(errs, func(a, b *field.Error) int { return strings.Compare(a.Field, b.Field) })
+	slices.Sort(names)
+	var errs field.ErrorList
+	for i, name := range names {
+		if i == maxUnknown {
+			return append(errs, field.Forbidden(r.path, fmt.Sprintf("%d more unknown fields", len(names)-i)))
+		}
+		errs = append(errs, field.Forbidden(r.path.Child(short(name)), "unknown field; the fields here are "+strings.Join(listed(), ", ")))
+	}
 	return errs
 }
 
@@ -228,12 +250,15 @@ func (r *reader) foreign(t ConnectionType) field.ErrorList {
 		if f.belongs(t) {
 			continue
 		}
-		m, path := r.fields, r.path
+		m := r.fields
 		if f.config {
 			m, _ = r.fields["config"].(map[string]any)
-			path = path.Child("config")
 		}
 		if _, ok := m[f.name]; ok {
+			path := r.path
+			if f.config {
+				path = path.Child("config")
+			}
 			errs = append(errs, field.Forbidden(path.Child(f.name), fmt.Sprintf("%s is not a field of %s", f.name, t)))
 		}
 	}
@@ -260,14 +285,29 @@ func (r *reader) list(name string) []any {
 	return l
 }
 
+// atMost so many entries of a list are read, as many as the schema takes.
+func (r *reader) atMost(name string, most int) []any {
+	l := r.list(name)
+	if len(l) > most {
+		r.errs = append(r.errs, field.TooMany(r.path.Child(name), len(l), most))
+		l = l[:most]
+	}
+	return l
+}
+
 func str[T ~string](r *reader, name string) T {
 	v, ok := r.fields[name]
 	if !ok {
 		return ""
 	}
 	s, ok := v.(string)
-	if !ok || s == "" {
+	switch {
+	case !ok || s == "":
 		r.fail(name, v, "a string")
+	case len(s) > maxBytes:
+		r.errs = append(r.errs, field.TooLong(r.path.Child(name), "", maxBytes))
+		r.mark(name)
+		return ""
 	}
 	return T(s)
 }
@@ -329,5 +369,33 @@ func typeError(path *field.Path, v any, want string) *field.Error {
 	case "":
 		return field.Required(path, "must not be empty")
 	}
-	return field.TypeInvalid(path, v, "must be "+want)
+	return field.TypeInvalid(path, shown(v), "must be "+want)
+}
+
+// shown of a value in a message.
+func shown(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		if n := len(v); n > maxShown {
+			return fmt.Sprintf("object of %d fields", n)
+		}
+	case []any:
+		if n := len(v); n > maxShown {
+			return fmt.Sprintf("list of %d", n)
+		}
+	}
+	if b, err := json.Marshal(v); err == nil && len(b) > maxShown {
+		return short(string(b))
+	}
+	return v
+}
+
+// maxShown bytes of a text are shown in a message.
+const maxShown = 200
+
+func short(s string) string {
+	if len(s) <= maxShown {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxShown], "") + "…"
 }

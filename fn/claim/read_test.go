@@ -1,6 +1,9 @@
 package claim_test
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -343,30 +346,61 @@ func TestServiceAccount(t *testing.T) {
 	}
 }
 
-func TestHas(t *testing.T) {
+func TestTooMuch(t *testing.T) {
 	t.Parallel()
 
-	c := read(parse(t, `[{name: web, connections: [{type: disk, config: {diskName: d}}]}, {name: api, connections: [{type: awsRole}]}]`))
-
+	repeat := func(n int, entry string) string { return "[" + strings.Repeat(entry+", ", n-1) + entry + "]" }
+	unknown := ""
+	for i := range 100 {
+		unknown += fmt.Sprintf(", u%02d: x", i)
+	}
 	cases := map[string]struct {
-		reason  string
-		service string
-		typ     claim.ConnectionType
-		want    bool
+		reason     string
+		claim      string
+		mistake    string
+		mistakes   int
+		incomplete bool
 	}{
-		"Invalid":      {reason: "A connection with mistakes is in the claim, and keeps what it has.", service: "api", typ: claim.TypeAWSRole, want: true},
-		"Service":      {reason: "An empty type asks for the service.", service: "api", want: true},
-		"OtherType":    {reason: "The connection is in another service.", service: "api", typ: claim.TypeDisk},
-		"OtherService": {reason: "The service has left.", service: "gone", typ: claim.TypeDisk},
-		"NoService":    {reason: "The service has left.", service: "gone"},
+		"Services": {
+			reason:  "What is beyond the schema's bound isn't read, so nothing has left.",
+			claim:   repeat(1000, "{}"),
+			mistake: "FieldValueTooMany spec.services", mistakes: 101, incomplete: true,
+		},
+		"Connections": {
+			reason:  "The same holds for the connections of a service.",
+			claim:   "[{name: api, connections: " + repeat(1000, "{type: disk, config: {diskName: d}}") + "}]",
+			mistake: "FieldValueTooMany spec.services[0].connections", mistakes: 5, incomplete: true,
+		},
+		"Containers": {
+			reason:  "Containers beyond the bound are no reason to keep what has left.",
+			claim:   "[{name: api, containers: " + repeat(1000, "c") + "}]",
+			mistake: "FieldValueTooMany spec.services[0].containers", mistakes: 32,
+		},
+		"UnknownFields": {
+			reason:  "Ten of an object are told by name.",
+			claim:   "[{name: api" + unknown + "}]",
+			mistake: "FieldValueForbidden spec.services[0]", mistakes: 11,
+		},
+		"Text": {
+			reason:  "A text that no field takes isn't read, nor told.",
+			claim:   "[{name: api, serviceAccountName: " + strings.Repeat("a", 10_000) + "}]",
+			mistake: "FieldValueTooLong spec.services[0].serviceAccountName", mistakes: 1,
+		},
 	}
 
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			if got := c.Has(tc.service, tc.typ); got != tc.want {
-				t.Errorf("%s\nwant %v, got %v", tc.reason, tc.want, got)
+			c := read(parse(t, tc.claim))
+			if got := mistakes(c.Errors); !slices.Contains(got, tc.mistake) || len(got) != tc.mistakes {
+				t.Errorf("%s\nwant %d mistakes with %q, got %q", tc.reason, tc.mistakes, tc.mistake, got)
+			}
+			if c.Incomplete != tc.incomplete {
+				t.Errorf("%s\nincomplete: want %v, got %v", tc.reason, tc.incomplete, c.Incomplete)
+			}
+			if text := c.Errors.ToAggregate().Error(); len(text) > 100*200 {
+				t.Errorf("%s\nthe mistakes have %d bytes", tc.reason, len(text))
 			}
 		})
 	}

@@ -59,6 +59,21 @@ var maxLengths = map[string]int{
 	"subPath":                512,
 }
 
+// The schema's bounds of lists. What is beyond them isn't read: whoever writes a
+// composite resource without our schema decides neither how long the function
+// takes nor how much memory.
+const (
+	maxServices    = 100
+	maxConnections = 5
+	maxContainers  = 32
+
+	// maxBytes is beyond what any field may have.
+	maxBytes = 8192
+
+	// maxUnknown fields of an object are told by name.
+	maxUnknown = 10
+)
+
 // A fieldOf says to which connection type a field belongs.
 type fieldOf struct {
 	name   string
@@ -232,10 +247,10 @@ func (v *validator) required(p *field.Path, name, value string, form *regexp.Reg
 func (v *validator) optional(p *field.Path, name, value string, form *regexp.Regexp, want string) {
 	switch limit := maxLengths[name]; {
 	case value == "":
-	case !form.MatchString(value):
-		v.errs = append(v.errs, field.Invalid(p.Child(name), value, want))
 	case utf8.RuneCountInString(value) > limit:
 		v.errs = append(v.errs, field.TooLong(p.Child(name), value, limit))
+	case !form.MatchString(value):
+		v.errs = append(v.errs, field.Invalid(p.Child(name), value, want))
 	}
 }
 

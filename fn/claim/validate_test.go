@@ -105,11 +105,11 @@ func TestFields(t *testing.T) {
 		},
 		"IdentityName": {
 			reason: "Azure's rules for names.", typ: claim.TypeAzureManagedIdentity, field: "identityName",
-			values: []value{{absent, required}, {"", required}, {"ab", invalid}, {"a_-", ""}, {"-ab", invalid}, {a(128), ""}, {a(129), invalid}, {"a.b", invalid}, {"a/b/c", invalid}},
+			values: []value{{absent, required}, {"", required}, {"ab", invalid}, {"a_-", ""}, {"-ab", invalid}, {a(128), ""}, {a(129), long}, {"a.b", invalid}, {"a/b/c", invalid}},
 		},
 		"ResourceGroup": {
 			reason: "Azure's rules for names.", typ: claim.TypeAzureManagedIdentity, field: "resourceGroup",
-			values: []value{{absent, required}, {"r", ""}, {"rg-(a).b_", ""}, {"rg.", invalid}, {a(90), ""}, {a(91), invalid}, {"a/b", invalid}},
+			values: []value{{absent, required}, {"r", ""}, {"rg-(a).b_", ""}, {"rg.", invalid}, {a(90), ""}, {a(91), long}, {"a/b", invalid}},
 		},
 		"SubscriptionID": {
 			reason: "A subscription is a UUID.", typ: claim.TypeAzureManagedIdentity, field: "subscriptionId",

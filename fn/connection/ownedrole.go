@@ -1,7 +1,6 @@
 package connection
 
 import (
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -96,11 +95,16 @@ func (c Context) owned() (owned, bool) {
 	if r := c.Settings.AWS.CreateRoles; r != nil {
 		return owned{Context: c, name: c.ownedName(r.Path), path: r.Path, boundary: r.PermissionsBoundaryARN}, true
 	}
-	for _, key := range slices.Sorted(maps.Keys(c.Observed.Composed)) {
-		object := c.Observed.Object(key)
-		if !strings.HasPrefix(key, c.ServiceAccount+"."+ownedRoleGrant+".") || !roleKind.is(object) {
-			continue
+	prefix := c.ServiceAccount + "." + ownedRoleGrant + "."
+	var keys []string
+	for key, o := range c.Observed.Composed {
+		if strings.HasPrefix(key, prefix) && roleKind.is(o.Object) {
+			keys = append(keys, key)
 		}
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		object := c.Observed.Object(key)
 		path := text(object, "spec", "forProvider", "path")
 		if name := c.ownedName(path); name == Annotation(object, externalName) {
 			return owned{Context: c, name: name, path: path, boundary: text(object, "spec", "forProvider", "permissionsBoundary")}, true

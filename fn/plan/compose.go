@@ -127,7 +127,7 @@ func (p *planner) mayCompose(g connection.Grant) (v connection.Verdict, taken bo
 	case p.Observed.Object(g.Key) != nil:
 		return connection.Verdict{}, false
 	}
-	if g.Kind.CRD != "" && !p.kindObserved(g.Kind) {
+	if g.Kind.CRD != "" && !p.installed[kind{g.Kind.APIVersion, g.Kind.Kind}] {
 		crd, known := p.require(connection.CRDRequirement(g.Kind.CRD))
 		if !known {
 			return unanswered, false
@@ -154,18 +154,6 @@ func (p *planner) mayCompose(g connection.Grant) (v connection.Verdict, taken bo
 // the grant's key, which is then not for us to overwrite.
 func keyTaken(g connection.Grant) connection.Verdict {
 	return connection.Verdictf(connection.NameConflict, "an earlier step of the Composition's pipeline composes a resource named %q, which the function needs for its %s; ask the platform team to name theirs otherwise", g.Key, g.Kind.Kind)
-}
-
-// kindObserved says whether an object of the kind is observed, which answers
-// whether the kind is installed.
-func (p *planner) kindObserved(k connection.Kind) bool {
-	for _, key := range p.keys {
-		o := p.Observed.Object(key)
-		if o["kind"] == k.Kind && o["apiVersion"] == k.APIVersion {
-			return true
-		}
-	}
-	return false
 }
 
 // composeServiceAccounts of the services that don't name one, with the
@@ -227,10 +215,8 @@ func (p *planner) waits(s *Service, c *Connection) bool {
 // predecessor says whether an object still grants the ServiceAccount another
 // identity of the connection's family.
 func (p *planner) predecessor(c *Connection) bool {
-	return slices.ContainsFunc(p.keys, func(key string) bool {
-		g := p.owned[key]
-		return g.Identity && g.Family == c.Family && g.ServiceAccount == c.service.ServiceAccount &&
-			g.Target != c.Target && !g.Decision.Revokes()
+	return slices.ContainsFunc(p.identities[claimant{c.service.ServiceAccount, c.Family}], func(g connection.Granted) bool {
+		return g.Target != c.Target && !g.Decision.Revokes()
 	})
 }
 
@@ -267,10 +253,7 @@ func (p *planner) identified(s *Service, f connection.Family) bool {
 	if _, ok := connection.Annotated(p.Settings, p.Claim.Namespace, f, s.observed); ok {
 		return true
 	}
-	return slices.ContainsFunc(p.keys, func(k string) bool {
-		g := p.owned[k]
-		return g.Identity && g.Family == f && g.ServiceAccount == s.ServiceAccount
-	})
+	return len(p.identities[claimant{s.ServiceAccount, f}]) > 0
 }
 
 func annotationKeys(object map[string]any) []string {

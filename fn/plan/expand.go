@@ -1,22 +1,12 @@
 package plan
 
 import (
-	"maps"
 	"slices"
 
+	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/connection"
 	"github.com/serviceconnections/function-service-connections/fn/settings"
 )
-
-// own tells our observed composed resources from those of other steps.
-func (p *planner) own() {
-	for key, o := range p.Observed.Composed {
-		if g, ok := connection.GrantedBy(p.Settings, p.Claim.Namespace, key, o.Object); ok {
-			p.owned[key] = g
-		}
-	}
-	p.keys = slices.Sorted(maps.Keys(p.owned))
-}
 
 // expand every valid connection.
 func (p *planner) expand() {
@@ -25,9 +15,11 @@ func (p *planner) expand() {
 		s := &Service{ServiceEntry: entry}
 		s.ServiceAccount, s.composed = p.Claim.ServiceAccount(entry.Service)
 		p.findWorkload(s)
+		p.needing[connection.Need{Service: s.Name}] = nil
 		for _, e := range entry.Entries {
 			c := &Connection{ConnectionEntry: e, service: s}
 			s.Connections = append(s.Connections, c)
+			p.needing[c.need()] = c
 			if len(e.Errors) > 0 {
 				c.refuse(connection.Verdict{Reason: connection.InvalidField, Message: e.Errors.ToAggregate().Error()})
 				continue
@@ -40,7 +32,7 @@ func (p *planner) expand() {
 				Settings:       p.Settings,
 				Observed:       p.Observed,
 				Workload:       s.workload.object,
-				Mounted:        p.mounted(s, e.Config.DiskName),
+				Mounted:        e.Type == claim.TypeDisk && p.mounted(s, e.Config.DiskName),
 			})
 			c.active = len(c.Grants) > 0 || !c.Expansion.Verdict.Blocks() || c.Published
 			if !c.active {
@@ -53,8 +45,8 @@ func (p *planner) expand() {
 
 // mounted says whether the last status published a disk for the service.
 func (p *planner) mounted(s *Service, diskName string) bool {
-	for _, ps := range p.Previous.Services {
-		if ps.Name != s.Name || ps.Injection == nil {
+	for _, ps := range p.previous[s.Name] {
+		if ps.Injection == nil {
 			continue
 		}
 		for _, v := range ps.Injection.Volumes {
@@ -129,10 +121,6 @@ func (p *planner) annotated(serviceAccount string, annotations map[string]string
 // list, or an edit elsewhere in the claim would switch a running service's
 // identity. With none observed, the first wins.
 func (p *planner) settleConflicts() {
-	type claimant struct {
-		serviceAccount string
-		family         connection.Family
-	}
 	groups := map[claimant][]*Connection{}
 	for c := range p.connections {
 		if c.active && c.Target != "" {
@@ -144,7 +132,7 @@ func (p *planner) settleConflicts() {
 		if !slices.ContainsFunc(cs, func(c *Connection) bool { return c.Target != cs[0].Target }) {
 			continue
 		}
-		winner := p.winner(k.serviceAccount, k.family, cs)
+		winner := p.winner(k, cs)
 		for _, c := range cs {
 			if c.Target == winner.Target {
 				continue
@@ -161,7 +149,7 @@ func (p *planner) settleConflicts() {
 // winner of a conflict: the connection whose target the ServiceAccount acts as
 // now, then one whose target is observed as granted to itself, then one whose
 // target is observed at all, then the first.
-func (p *planner) winner(serviceAccount string, family connection.Family, cs []*Connection) *Connection {
+func (p *planner) winner(by claimant, cs []*Connection) *Connection {
 	type rank int
 	const (
 		none rank = iota
@@ -171,17 +159,16 @@ func (p *planner) winner(serviceAccount string, family connection.Family, cs []*
 	)
 	winner, best := cs[0], none
 	for _, c := range cs {
-		r, annotated := none, p.annotated(serviceAccount, c.Annotations)
+		r, annotated := none, p.annotated(by.serviceAccount, c.Annotations)
 		if annotated {
 			r = observed
 		}
-		for _, key := range p.keys {
-			g := p.owned[key]
+		for _, g := range p.identities[by] {
 			switch {
-			case !g.Identity || g.ServiceAccount != serviceAccount || g.Family != family || g.Target != c.Target:
+			case g.Target != c.Target:
 			case annotated:
 				r = current
-			case slices.Contains(connection.Needs(p.Observed.Object(key)), c.need()):
+			case slices.Contains(connection.Needs(p.Observed.Object(g.Key)), c.need()):
 				r = max(r, own)
 			default:
 				r = max(r, observed)

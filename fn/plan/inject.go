@@ -102,14 +102,14 @@ const sessions = "sessions"
 // published, an injection is not withdrawn because a ServiceAccount, or an
 // annotation on it, is missing for a while.
 func (p *planner) injection(s *Service) (*claim.Injection, connection.Verdict) {
-	published := p.previous(s)
+	published := p.published(s)
 	if published != nil && published.ServiceAccountName != s.ServiceAccount {
 		published = nil
 	}
 	if s.observed == nil && published == nil {
 		return nil, connection.Verdict{}
 	}
-	var parts []claim.Injection
+	parts := make([]claim.Injection, 0, len(s.Connections))
 	annotations := map[string]string{}
 	for _, c := range s.Connections {
 		c.injected = c.active && c.Published && (p.holdsInjection(published, c) || p.notAnnotated(c).Reason != connection.ServiceAccountNotAnnotated)
@@ -149,8 +149,8 @@ func (p *planner) holdsInjection(published *claim.Injection, c *Connection) bool
 
 // listed says whether the last status has a connection.
 func (p *planner) listed(c *Connection) bool {
-	return slices.ContainsFunc(p.Previous.Services, func(ps claim.ServiceStatus) bool {
-		return ps.Name == c.service.Name && slices.ContainsFunc(ps.Connections, func(cs claim.ConnectionStatus) bool { return cs.Type == c.Type })
+	return slices.ContainsFunc(p.previous[c.service.Name], func(ps *claim.ServiceStatus) bool {
+		return slices.ContainsFunc(ps.Connections, func(cs claim.ConnectionStatus) bool { return cs.Type == c.Type })
 	})
 }
 
@@ -186,7 +186,7 @@ func (p *planner) workloadConflict(s *Service) connection.Verdict {
 		if *o.Workload != *s.Workload {
 			continue
 		}
-		if holder == nil || p.previous(o) != nil && p.previous(holder) == nil {
+		if holder == nil || p.published(o) != nil && p.published(holder) == nil {
 			holder = o
 		}
 	}
@@ -196,13 +196,21 @@ func (p *planner) workloadConflict(s *Service) connection.Verdict {
 	return connection.Verdictf(connection.WorkloadConflict, "%s %q belongs to service %q already; give service %q a workload of its own, or put the connections into one service", s.Workload.Kind, s.Workload.Name, holder.Name, s.Name)
 }
 
-// previous injection that the last status published for the service's workload,
-// nil where there is none.
-func (p *planner) previous(s *Service) *claim.Injection {
-	for _, ps := range p.Previous.Services {
-		if ps.Name == s.Name && ps.Workload != nil && *ps.Workload == *s.Workload {
-			return ps.Injection
+// previousOf a service is the status that the last run wrote for it and its
+// workload, nil where there is none.
+func (p *planner) previousOf(s *Service) *claim.ServiceStatus {
+	for _, ps := range p.previous[s.Name] {
+		if ps.Workload != nil && *ps.Workload == *s.Workload {
+			return ps
 		}
+	}
+	return nil
+}
+
+// published injection of a service, as the last status has it.
+func (p *planner) published(s *Service) *claim.Injection {
+	if ps := p.previousOf(s); ps != nil {
+		return ps.Injection
 	}
 	return nil
 }

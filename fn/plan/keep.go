@@ -36,6 +36,7 @@ func (p *planner) keep() {
 		p.addUsers(g, kept)
 		p.plan.Composed[key] = Composed{Object: kept, Ready: true}
 	}
+	p.noteMore()
 }
 
 // addUsers that have come to a kept object, so that it stays for them when the
@@ -69,7 +70,7 @@ func (p *planner) users(g connection.Granted) []connection.Need {
 func (p *planner) rememberNeeds(g connection.Granted, observed, composed map[string]any) {
 	needs := connection.Needs(composed)
 	for _, n := range connection.Needs(observed) {
-		if p.Claim.Has(n.Service, n.Type) && !slices.Contains(needs, n) && !p.worksWithout(g, n) {
+		if p.has(n) && !slices.Contains(needs, n) && !p.worksWithout(g, n) {
 			needs = append(needs, n)
 		}
 	}
@@ -95,18 +96,8 @@ func (p *planner) revoked(name string, f connection.Family, serviceAccount map[s
 		return d.Revokes()
 	}
 	// The annotation tells no identity, so the objects that grant one do.
-	granted := false
-	for _, k := range p.keys {
-		g := p.owned[k]
-		if !g.Identity || g.Family != f || g.ServiceAccount != name {
-			continue
-		}
-		if !g.Decision.Revokes() {
-			return false
-		}
-		granted = true
-	}
-	return granted
+	granted := p.identities[claimant{name, f}]
+	return len(granted) > 0 && !slices.ContainsFunc(granted, func(g connection.Granted) bool { return !g.Decision.Revokes() })
 }
 
 // KeepAll observed composed resources of ours, for a run that can't tell what
@@ -173,7 +164,7 @@ func (p *planner) needs(g connection.Granted, object map[string]any) []connectio
 		}
 	}
 	said = append(said, p.users(g)...)
-	return slices.DeleteFunc(said, func(n connection.Need) bool { return !p.Claim.Has(n.Service, n.Type) })
+	return slices.DeleteFunc(said, func(n connection.Need) bool { return !p.has(n) })
 }
 
 // worksWithout says whether a connection works without an object that it once
@@ -185,17 +176,16 @@ func (p *planner) worksWithout(g connection.Granted, n connection.Need) bool {
 	if g.Data || len(g.Types) == 0 {
 		return false
 	}
-	for c := range p.connections {
-		if c.need() == n {
-			s := c.service
-			if g.PartOf != "" && c.CreatesRole(g.PartOf) {
-				// The role stays, and loses what the claim no longer gives it.
-				return c.active && c.Ready()
-			}
-			return c.active && c.Ready() && s.workload.readable && s.Rollout != nil && s.Rollout.Current
-		}
+	c := p.needing[n]
+	if c == nil || !c.active || !c.Ready() {
+		return false
 	}
-	return false
+	if g.PartOf != "" && c.CreatesRole(g.PartOf) {
+		// The role stays, and loses what the claim no longer gives it.
+		return true
+	}
+	s := c.service
+	return s.workload.readable && s.Rollout != nil && s.Rollout.Current
 }
 
 // runsAs says whether a workload that was read still names a ServiceAccount
@@ -211,15 +201,34 @@ func (p *planner) runsAs(serviceAccount string) bool {
 	return named
 }
 
+// maxNotes of one service are about what is kept for it. More would fill the
+// status, and tell nothing else.
+const maxNotes = 20
+
 func (p *planner) noteKept(g connection.Granted, object map[string]any, needs []connection.Need) {
 	metadata, _ := object["metadata"].(map[string]any)
 	kind, _ := object["kind"].(string)
 	name, _ := metadata["name"].(string)
+	by := map[string]bool{}
+	for _, n := range needs {
+		by[n.Service] = true
+	}
 	for _, s := range p.plan.Services {
-		if !slices.ContainsFunc(needs, func(n connection.Need) bool { return n.Service == s.Name }) {
+		if !by[s.Name] {
 			continue
 		}
-		s.Notes = append(s.Notes, superseded(g, kind, name, s, needs))
+		if s.kept++; s.kept <= maxNotes {
+			s.Notes = append(s.Notes, superseded(g, kind, name, s, needs))
+		}
+	}
+}
+
+// noteMore says of each service how much more is kept for it.
+func (p *planner) noteMore() {
+	for _, s := range p.plan.Services {
+		if more := s.kept - maxNotes; more > 0 {
+			s.Notes = append(s.Notes, connection.Verdictf(connection.Superseded, "%d more objects of earlier states stay for service %q", more, s.Name))
+		}
 	}
 }
 

@@ -3,7 +3,7 @@ package plan
 import (
 	"bytes"
 	"encoding/json"
-	"reflect"
+	"iter"
 	"strings"
 
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
@@ -52,13 +52,13 @@ func asOwned(o connection.Composed) map[string]any {
 
 // ownedSet of fields, nil where there are no managed fields at all.
 func ownedSet(managedFields []any) *fieldpath.Set {
-	var set *fieldpath.Set
+	if len(managedFields) == 0 {
+		return nil
+	}
+	var sets []*fieldpath.Set
 	for _, v := range managedFields {
 		entry, _ := v.(map[string]any)
 		manager, _ := entry["manager"].(string)
-		if set == nil {
-			set = &fieldpath.Set{}
-		}
 		if !strings.HasPrefix(manager, fieldManager) || entry["operation"] != "Apply" || entry["subresource"] != nil {
 			continue
 		}
@@ -70,9 +70,21 @@ func ownedSet(managedFields []any) *fieldpath.Set {
 		if err := fields.FromJSON(bytes.NewReader(b)); err != nil {
 			continue
 		}
-		set = set.Union(fields)
+		sets = append(sets, fields)
 	}
-	return set
+	return union(sets)
+}
+
+// union of sets, by halves: one after the other would copy what is there for each.
+func union(sets []*fieldpath.Set) *fieldpath.Set {
+	switch n := len(sets); n {
+	case 0:
+		return &fieldpath.Set{}
+	case 1:
+		return sets[0]
+	default:
+		return union(sets[:n/2]).Union(union(sets[n/2:]))
+	}
 }
 
 func withoutServerFields(object map[string]any) map[string]any {
@@ -106,9 +118,9 @@ func extract(v any, set *fieldpath.Set) any {
 		}
 		return out
 	case []any:
-		out := []any{}
+		out, key := []any{}, keyFields(set)
 		for i, e := range v {
-			for _, pe := range elements(set, i, e) {
+			for _, pe := range elements(key, i, e) {
 				if part, ok := extractElement(e, set, pe); ok {
 					out = append(out, part)
 					break
@@ -137,35 +149,36 @@ func extractElement(v any, set *fieldpath.Set, pe fieldpath.PathElement) (any, b
 	return v, true
 }
 
-// elements of a set that stand for a list item: by its key, value or index.
-func elements(set *fieldpath.Set, i int, item any) []fieldpath.PathElement {
-	var found []fieldpath.PathElement
-	match := func(pe fieldpath.PathElement) {
-		switch {
-		case pe.Index != nil && *pe.Index == i,
-			pe.Value != nil && reflect.DeepEqual((*pe.Value).Unstructured(), item),
-			pe.Key != nil && keyed(*pe.Key, item):
-			found = append(found, pe)
+// keyFields are the fields that tell the items of a list map apart, as a set of its
+// fields has them. All items of a list have the same ones.
+func keyFields(set *fieldpath.Set) []string {
+	var names []string
+	for _, elements := range []iter.Seq[fieldpath.PathElement]{set.Members.All(), set.Children.All()} {
+		for pe := range elements {
+			if pe.Key == nil {
+				continue
+			}
+			for _, f := range *pe.Key {
+				names = append(names, f.Name)
+			}
+			return names
 		}
 	}
-	for pe := range set.Members.All() {
-		match(pe)
-	}
-	for pe := range set.Children.All() {
-		match(pe)
-	}
-	return found
+	return nil
 }
 
-func keyed(key value.FieldList, item any) bool {
+// elements that may stand for a list item in a set: its key, value and index.
+func elements(key []string, i int, item any) []fieldpath.PathElement {
+	v := value.NewValueInterface(item)
+	found := []fieldpath.PathElement{{Index: &i}, {Value: &v}}
 	m, ok := item.(map[string]any)
-	if !ok {
-		return false
+	if !ok || len(key) == 0 {
+		return found
 	}
-	for _, f := range key {
-		if !reflect.DeepEqual(f.Value.Unstructured(), m[f.Name]) {
-			return false
-		}
+	fields := make(value.FieldList, len(key))
+	for i, name := range key {
+		fields[i] = value.Field{Name: name, Value: value.NewValueInterface(m[name])}
 	}
-	return true
+	fields.Sort()
+	return append(found, fieldpath.PathElement{Key: &fields})
 }

@@ -92,6 +92,9 @@ type Service struct {
 	observed map[string]any
 	account  connection.Verdict
 	workload workloadState
+
+	// kept objects of earlier states that the service is told of.
+	kept int
 }
 
 // A Connection and what was decided for it.
@@ -126,10 +129,9 @@ func (c *Connection) refuse(v connection.Verdict) {
 func Make(in Input) *Plan {
 	p := &planner{
 		Input: in,
+		index: indexed(&in),
 		plan:  &Plan{Composed: map[string]Composed{}, Workloads: map[string]map[string]any{}},
-		owned: map[string]connection.Granted{},
 	}
-	p.own()
 	p.expand()
 	p.judge()
 	p.settleConflicts()
@@ -148,13 +150,9 @@ func Make(in Input) *Plan {
 // A planner makes one plan.
 type planner struct {
 	Input
+	index
 
 	plan *Plan
-
-	// owned are the observed composed resources of ours, and keys their keys
-	// in order.
-	owned map[string]connection.Granted
-	keys  []string
 }
 
 // connections of all services, in the order of the claim.

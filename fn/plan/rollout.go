@@ -42,7 +42,7 @@ func (p *planner) rollout(s *Service) *claim.Rollout {
 	if s.Rendered != nil && (w.object == nil || w.kind.Rolls(w.object) || w.kind.Fixed) {
 		return rendered(w, s.hash())
 	}
-	return advance(p.remembered(s), s.hash(), w)
+	return advance(p.remembered(s), s.hash(), p.templateHash(s))
 }
 
 // runs of a CronJob have new pods each time, so once no job runs, no pod can be
@@ -79,10 +79,8 @@ func unread(was *claim.Rollout, hash string) *claim.Rollout {
 // remembered rollout of the service's workload. Another workload that the
 // service had before tells nothing about this one's pods.
 func (p *planner) remembered(s *Service) *claim.Rollout {
-	for _, ps := range p.Previous.Services {
-		if ps.Name == s.Name && ps.Workload != nil && *ps.Workload == *s.Workload {
-			return ps.Rollout
-		}
+	if ps := p.previousOf(s); ps != nil {
+		return ps.Rollout
 	}
 	return nil
 }
@@ -96,17 +94,26 @@ func rendered(w workloadState, hash string) *claim.Rollout {
 	return &claim.Rollout{Injection: hash, Current: connection.Annotation(running, workload.AnnotationInjection) == hash}
 }
 
+// templateHash of a service's workload, which other services may name too.
+func (p *planner) templateHash(s *Service) string {
+	if s.workload.object == nil {
+		return ""
+	}
+	h, ok := p.templates[*s.Workload]
+	if !ok {
+		h = s.workload.kind.TemplateHash(s.workload.object)
+		p.templates[*s.Workload] = h
+	}
+	return h
+}
+
 // advance what is remembered of a workload. A change of the injection is
 // remembered, and once that is published, the pod template's hash; when that
 // differs, the pods are new. The template that is seen while the injection
 // changes may be older than it seems: what the team has just restarted for the
 // injection before would count for this one. A workload that wasn't there when
 // the injection had been published can have no older pods.
-func advance(was *claim.Rollout, hash string, w workloadState) *claim.Rollout {
-	template := ""
-	if w.object != nil {
-		template = w.kind.TemplateHash(w.object)
-	}
+func advance(was *claim.Rollout, hash, template string) *claim.Rollout {
 	if was == nil && hash == "" {
 		return nil
 	}

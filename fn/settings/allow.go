@@ -32,6 +32,35 @@ const (
 // Revokes says whether what was granted must be withdrawn.
 func (d Decision) Revokes() bool { return d == Excluded || d == Unregistered }
 
+// For one namespace only: what the lists say of it is worked out once, and not
+// again for each target.
+func (s *Settings) For(namespace string) {
+	if s.AWS != nil && s.AWS.AllowedRoles != nil {
+		rules := slices.DeleteFunc(*s.AWS.AllowedRoles, func(r v1beta1.RoleRule) bool { return !matches(r.Namespaces, namespace) })
+		for i := range rules {
+			rules[i].Namespaces = everywhere
+		}
+		s.AWS.AllowedRoles = &rules
+	}
+	if s.AWS != nil && s.AWS.CreateRoles != nil {
+		if matches(s.AWS.CreateRoles.Namespaces, namespace) {
+			s.AWS.CreateRoles.Namespaces = everywhere
+		} else {
+			s.AWS.CreateRoles.Namespaces = nil
+		}
+	}
+	if s.Azure != nil && s.Azure.AllowedIdentities != nil {
+		rules := slices.DeleteFunc(*s.Azure.AllowedIdentities, func(r v1beta1.IdentityRule) bool { return !matches(r.Namespaces, namespace) })
+		for i := range rules {
+			rules[i].Namespaces = everywhere
+		}
+		s.Azure.AllowedIdentities = &rules
+	}
+}
+
+// everywhere is the pattern of all namespaces.
+var everywhere = []string{"*"}
+
 // AllowsRole says whether a namespace may use an IAM role, by its ARN. A
 // pattern without arn: matches names of roles in the cluster's account only.
 func (s *Settings) AllowsRole(namespace, arn string) Decision {

@@ -69,11 +69,11 @@ func conformMap(m map[string]any, typeOf func(string) (reflect.Type, bool), p *f
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		t, ok := typeOf(name)
 		if !ok {
-			errs = append(errs, field.Forbidden(p.Child(name), unknown))
+			errs = some(errs, field.Forbidden(p.Child(name), unknown))
 			continue
 		}
 		v, mistakes := conform(m[name], t, p.Child(name))
-		errs = append(errs, mistakes...)
+		errs = some(errs, mistakes...)
 		if v != nil {
 			out[name] = v
 		}
@@ -89,15 +89,22 @@ func conformList(l []any, t reflect.Type, p *field.Path) (any, field.ErrorList) 
 	for i := range l {
 		v, mistakes := conform(l[i], t, p.Index(i))
 		out[i] = v
-		errs = append(errs, mistakes...)
+		errs = some(errs, mistakes...)
 	}
 	return out, errs
+}
+
+// some mistakes, one more than are told at most.
+func some(errs field.ErrorList, more ...*field.Error) field.ErrorList {
+	return append(errs, more[:min(len(more), maxTold+1-len(errs))]...)
 }
 
 func refuse(v any, p *field.Path, want string) (any, field.ErrorList) {
 	if f, ok := v.(float64); ok {
 		// All digits, as they were written.
 		v = json.Number(strconv.FormatFloat(f, 'f', -1, 64))
+	} else if b, err := json.Marshal(v); err == nil && len(b) > maxShown {
+		v = short(string(b))
 	}
 	return nil, field.ErrorList{field.Invalid(p, v, want)}
 }
@@ -105,10 +112,16 @@ func refuse(v any, p *field.Path, want string) (any, field.ErrorList) {
 // unlessIn returns the mistakes that aren't in a field with one of those that
 // were told before: what can't be read isn't missing as well.
 func unlessIn(told, errs field.ErrorList) field.ErrorList {
+	fields := make(map[string]bool, len(told))
+	for _, t := range told {
+		fields[t.Field] = true
+	}
 	return slices.DeleteFunc(errs, func(err *field.Error) bool {
-		return slices.ContainsFunc(told, func(t *field.Error) bool {
-			rest, ok := strings.CutPrefix(err.Field, t.Field)
-			return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
-		})
+		for i, r := range err.Field {
+			if (r == '.' || r == '[') && fields[err.Field[:i]] {
+				return true
+			}
+		}
+		return fields[err.Field]
 	})
 }

@@ -44,6 +44,9 @@ const (
 	defaultName           = "default"
 )
 
+// maxTold mistakes are told at once.
+const maxTold = 50
+
 // Decode the layers, of which a later one wins field by field, apply the
 // defaults, and validate. Unknown fields are errors: a misspelt allow-list must
 // not read as an absent one. All mistakes are told at once.
@@ -65,6 +68,9 @@ func Decode(layers ...map[string]any) (*Settings, error) {
 	}
 	s.setDefaults()
 	errs = append(errs, unlessIn(errs, s.validate(path))...)
+	if len(errs) > maxTold {
+		return nil, fmt.Errorf("invalid settings: %w, and more mistakes", errs[:maxTold].ToAggregate())
+	}
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("invalid settings: %w", errs.ToAggregate())
 	}

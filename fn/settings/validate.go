@@ -64,6 +64,9 @@ func (v *validator) aws(a *v1beta1.AWS, p *field.Path) {
 		return
 	}
 	for i, r := range *a.AllowedRoles {
+		if v.enough() {
+			return
+		}
 		rp := p.Child("allowedRoles").Index(i)
 		v.required(rp.Child("pattern"), r.Pattern, "name the roles, such as my-app-*")
 		v.namespaces(rp.Child("namespaces"), r.Namespaces)
@@ -112,6 +115,9 @@ func (v *validator) azure(a *v1beta1.Azure, p *field.Path) {
 		return
 	}
 	for i, r := range *a.AllowedIdentities {
+		if v.enough() {
+			return
+		}
 		rp := p.Child("allowedIdentities").Index(i)
 		if r.SubscriptionID != "" {
 			v.form(rp.Child("subscriptionId"), r.SubscriptionID, uuidPattern, "must be a UUID")
@@ -138,6 +144,9 @@ func (v *validator) gcp(g *v1beta1.GCP, p *field.Path) {
 	}
 	seen := map[string]bool{}
 	for i, a := range *g.ServiceAccounts {
+		if v.enough() {
+			return
+		}
 		ap := p.Child("serviceAccounts").Index(i)
 		v.form(ap.Child("name"), a.Name, accountNamePattern, "must be a service account id in the cluster's project, or its e-mail")
 		v.namespaces(ap.Child("namespaces"), a.Namespaces)
@@ -154,9 +163,12 @@ func (v *validator) disks(disks *[]v1beta1.Disk, p *field.Path) {
 	}
 	seen := map[string]bool{}
 	for i, d := range *disks {
+		if v.enough() {
+			return
+		}
 		dp := p.Index(i)
 		for _, msg := range validation.IsDNS1123Label(d.Name) {
-			v.errs = append(v.errs, field.Invalid(dp.Child("name"), d.Name, msg))
+			v.errs = append(v.errs, field.Invalid(dp.Child("name"), short(d.Name), msg))
 		}
 		if seen[d.Name] {
 			v.errs = append(v.errs, field.Duplicate(dp.Child("name"), d.Name))
@@ -184,7 +196,7 @@ func (v *validator) providerConfig(r *v1beta1.ProviderConfigReference, p *field.
 func (v *validator) issuer(p *field.Path, s string) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		v.errs = append(v.errs, field.Invalid(p, s, "must be the https URL of the cluster's OIDC issuer"))
+		v.errs = append(v.errs, field.Invalid(p, short(s), "must be the https URL of the cluster's OIDC issuer"))
 	}
 }
 
@@ -193,6 +205,9 @@ func (v *validator) namespaces(p *field.Path, ns []string) {
 		v.errs = append(v.errs, field.Required(p, `name the namespaces, or "*" for all`))
 	}
 	for i, n := range ns {
+		if v.enough() {
+			return
+		}
 		v.required(p.Index(i), n, `name a namespace, or "*" for all`)
 	}
 }
@@ -203,11 +218,11 @@ func (v *validator) containerResources(p *field.Path, r *v1beta1.ProxyResources)
 	v.resourceList(p.Child("requests"), r.Requests)
 	v.resourceList(p.Child("limits"), r.Limits)
 	for _, n := range slices.Sorted(maps.Keys(r.Requests)) {
-		request, err := resource.ParseQuantity(r.Requests[n])
+		request, err := parseQuantity(r.Requests[n])
 		if err != nil {
 			continue
 		}
-		if limit, err := resource.ParseQuantity(r.Limits[n]); err == nil && request.Cmp(limit) > 0 {
+		if limit, err := parseQuantity(r.Limits[n]); err == nil && request.Cmp(limit) > 0 {
 			v.errs = append(v.errs, field.Invalid(p.Child("requests", n), r.Requests[n], "must not be more than the limit, "+r.Limits[n]))
 		}
 	}
@@ -224,29 +239,58 @@ func (v *validator) resourceList(p *field.Path, qs map[string]string) {
 
 func (v *validator) quantities(p *field.Path, qs map[string]string) {
 	for _, n := range slices.Sorted(maps.Keys(qs)) {
-		if q, err := resource.ParseQuantity(qs[n]); err != nil || q.Sign() <= 0 {
-			v.errs = append(v.errs, field.Invalid(p.Child(n), qs[n], "must be a quantity such as 20Gi or 100m"))
+		if q, err := parseQuantity(qs[n]); err != nil || q.Sign() <= 0 {
+			v.errs = append(v.errs, field.Invalid(p.Child(n), short(qs[n]), "must be a quantity such as 20Gi or 100m"))
 		}
 	}
+}
+
+// parseQuantity that isn't of thousands of digits, which takes long.
+func parseQuantity(s string) (resource.Quantity, error) {
+	if len(s) > maxShown {
+		return resource.Quantity{}, resource.ErrFormatWrong
+	}
+	return resource.ParseQuantity(s) //nolint:wrapcheck // Whoever asks says which.
 }
 
 func (v *validator) form(p *field.Path, s string, form *regexp.Regexp, want string) {
 	switch {
 	case s == "":
 		v.errs = append(v.errs, field.Required(p, want))
-	case !form.MatchString(s):
-		v.errs = append(v.errs, field.Invalid(p, s, want))
+	case len(s) > maxBytes || !form.MatchString(s):
+		v.errs = append(v.errs, field.Invalid(p, short(s), want))
 	}
+}
+
+const (
+	// maxBytes is beyond what any field with a form may have.
+	maxBytes = 2048
+
+	// maxShown bytes of a value are shown in a message.
+	maxShown = 200
+)
+
+func short(s string) string {
+	if len(s) <= maxShown {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxShown], "") + "…"
 }
 
 func (v *validator) required(p *field.Path, s, want string) {
-	if strings.TrimSpace(s) == "" {
+	switch {
+	case strings.TrimSpace(s) == "":
 		v.errs = append(v.errs, field.Required(p, want))
+	case len(s) > maxBytes:
+		v.errs = append(v.errs, field.TooLong(p, "", maxBytes))
 	}
 }
 
+// enough mistakes were found: no more are told.
+func (v *validator) enough() bool { return len(v.errs) > maxTold }
+
 func (v *validator) oneOf(p *field.Path, s string, allowed ...string) {
 	if !slices.Contains(allowed, s) {
-		v.errs = append(v.errs, field.NotSupported(p, s, allowed))
+		v.errs = append(v.errs, field.NotSupported(p, short(s), allowed))
 	}
 }

@@ -121,13 +121,19 @@ func Conditions(c *claim.Claim, p *plan.Plan) []Condition {
 	}
 }
 
+// maxTold mistakes are told at once.
+const maxTold = 50
+
 func valid(c *claim.Claim) Condition {
 	if len(c.Errors) == 0 {
 		return Condition{Type: Valid, Status: True, Reason: Valid}
 	}
-	msgs := make([]string, len(c.Errors))
-	for i, err := range c.Errors {
-		msgs[i] = err.Error()
+	msgs := make([]string, min(len(c.Errors), maxTold))
+	for i := range msgs {
+		msgs[i] = c.Errors[i].Error()
+	}
+	if more := len(c.Errors) - len(msgs); more > 0 {
+		msgs = append(msgs, fmt.Sprintf("and %d more mistakes", more))
 	}
 	return Condition{Type: Valid, Status: False, Reason: string(connection.InvalidField), Message: strings.Join(msgs, "; ")}
 }

@@ -72,10 +72,17 @@ type list []string
 // statements, which JSON may write as a single one.
 type statements []*statement
 
+// maxBytes is beyond what IAM takes: 8192 characters at most, whitespace not
+// counted (IAM user guide, "IAM and AWS STS quotas").
+const maxBytes = 1 << 16
+
 var errMalformed = errors.New("it is not of the form of an IAM policy")
 
 // parse a policy. IAM keeps none of those that this refuses.
 func parse(document string) (*policy, error) {
+	if n := len(document); n > maxBytes {
+		return nil, fmt.Errorf("it has %d bytes, and IAM takes far fewer", n)
+	}
 	p := &policy{}
 	if err := decode([]byte(document), p); err != nil {
 		return nil, err

@@ -201,10 +201,16 @@ func sidecarPorts(s claim.Sidecar) []int64 {
 	return ports
 }
 
+// maxNames of containers are told.
+const maxNames = 20
+
 func names(containers []map[string]any) string {
-	quoted := make([]string, len(containers))
-	for i, c := range containers {
-		quoted[i] = fmt.Sprintf("%q", text(c, "name"))
+	quoted := make([]string, min(len(containers), maxNames))
+	for i := range quoted {
+		quoted[i] = fmt.Sprintf("%q", text(containers[i], "name"))
+	}
+	if more := len(containers) - len(quoted); more > 0 {
+		quoted = append(quoted, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(quoted, ", ")
 }

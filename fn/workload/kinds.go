@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
 )
 
@@ -141,7 +142,9 @@ func (k Kind) Restart(namespace, name string, obj map[string]any) string {
 	if onDelete(obj) {
 		advice = deletePods
 	}
-	return strings.NewReplacer("<namespace>", namespace, "<name>", name, "<kind>", k.Kind).Replace(advice)
+	advice = strings.ReplaceAll(advice, "<kind>", k.Kind)
+	advice = strings.ReplaceAll(advice, "<namespace>", namespace)
+	return strings.ReplaceAll(advice, "<name>", name)
 }
 
 // TemplateHash is a hash of all that replaces the workload's pods when it
@@ -158,7 +161,10 @@ func (k Kind) TemplateHash(obj map[string]any) string {
 	hashed := map[string]any{"uid": at(obj, "metadata", "uid")}
 	switch {
 	case k.Rolls(obj):
-		hashed["template"] = withoutNulls(template)
+		hashed["template"] = template
+		if hasNulls(template) {
+			hashed["template"] = withoutNulls(template)
+		}
 	case onDelete(obj):
 		hashed["revision"] = at(obj, "status", "currentRevision")
 	}
@@ -190,6 +196,21 @@ func withoutNulls(v any) any {
 	default:
 		return v
 	}
+}
+
+// hasNulls says whether an object within a value has a null field.
+func hasNulls(v any) bool {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, e := range v {
+			if e == nil || hasNulls(e) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(v, hasNulls)
+	}
+	return false
 }
 
 // hashLength in hex digits: 64 bits tell the few versions of one object apart.

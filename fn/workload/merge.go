@@ -95,8 +95,21 @@ func join[T any](j *joiner, what string, merged, more []T, key func(T) string) [
 
 // Holds says whether an injection has, by name, everything of another one.
 func Holds(whole, part claim.Injection) bool {
-	w, p := contentsOf(whole), contentsOf(part)
-	return hold(w.labels, p.labels) && hold(w.volumes, p.volumes) && hold(w.initContainers, p.initContainers) && hold(w.env, p.env)
+	for k := range part.Labels {
+		if _, ok := whole.Labels[k]; !ok {
+			return false
+		}
+	}
+	return holds(whole.Volumes, part.Volumes, func(v claim.Volume) string { return v.Name }) &&
+		holds(whole.InitContainers, part.InitContainers, func(s claim.Sidecar) string { return s.Name }) &&
+		holds(whole.Env, part.Env, func(e claim.EnvVar) string { return e.Name })
+}
+
+// holds says whether the entries of a list are among those of another, by name.
+func holds[T any](all, some []T, name func(T) string) bool {
+	return !slices.ContainsFunc(some, func(s T) bool {
+		return !slices.ContainsFunc(all, func(a T) bool { return name(a) == name(s) })
+	})
 }
 
 // contents of an injection, by name.

@@ -172,9 +172,13 @@ func takeEntries(obj map[string]any, field, key string, values []string) {
 	if len(values) == 0 || items == nil {
 		return
 	}
+	taken := make(map[string]bool, len(values))
+	for _, v := range values {
+		taken[v] = true
+	}
 	kept := slices.DeleteFunc(slices.Clone(items), func(v any) bool {
 		m, _ := v.(map[string]any)
-		return slices.Contains(values, text(m, key))
+		return taken[text(m, key)]
 	})
 	if len(kept) == 0 {
 		delete(obj, field)

@@ -17,6 +17,8 @@ import (
 
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
+
+	"github.com/serviceconnections/function-service-connections/test/process"
 )
 
 const (
@@ -59,13 +61,13 @@ type Engine struct {
 	log  io.Writer
 
 	mu        sync.Mutex
-	functions map[string]*process
+	functions map[string]*process.Process
 }
 
 // New returns an Engine for the repository at the supplied root. The functions
 // log to the supplied writer.
 func New(root string, log io.Writer) *Engine {
-	return &Engine{root: root, log: &lockedWriter{w: log}, functions: map[string]*process{}}
+	return &Engine{root: root, log: &lockedWriter{w: log}, functions: map[string]*process.Process{}}
 }
 
 // A lockedWriter lets several functions log to one writer.
@@ -116,7 +118,7 @@ func (e *Engine) Stop() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for name, p := range e.functions {
-		p.stop()
+		p.Stop()
 		delete(e.functions, name)
 	}
 }
@@ -255,7 +257,7 @@ func (e *Engine) function(ctx context.Context, name string) (string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if p := e.functions[name]; p != nil {
-		return p.address, nil
+		return p.Address, nil
 	}
 
 	binary, args := name, []string{"--insecure"}
@@ -270,12 +272,12 @@ func (e *Engine) function(ctx context.Context, name string) (string, error) {
 		return "", fmt.Errorf("cannot start function %q: only %s and function-patch-and-transform are known", name, functionName)
 	}
 	// The function outlives the call, up to Stop.
-	p, err := start(context.WithoutCancel(ctx), e.log, e.tool(binary), args...)
+	p, err := process.Start(context.WithoutCancel(ctx), e.log, e.tool(binary), args...)
 	if err != nil {
 		return "", err
 	}
 	e.functions[name] = p
-	return p.address, nil
+	return p.Address, nil
 }
 
 // build our function as make build does, so that what is rendered is what the

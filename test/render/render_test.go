@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/serviceconnections/function-service-connections/test/process"
 )
 
 func TestRenderError(t *testing.T) {
@@ -113,9 +115,9 @@ func TestStartError(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			_, err := start(t.Context(), t.Output(), tc.binary, tc.args...)
+			_, err := process.Start(t.Context(), t.Output(), tc.binary, tc.args...)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("\n%s\nstart(...): want an error with %q, got %v", tc.reason, tc.want, err)
+				t.Errorf("\n%s\nStart(...): want an error with %q, got %v", tc.reason, tc.want, err)
 			}
 		})
 	}

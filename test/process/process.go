@@ -1,4 +1,5 @@
-package render
+// Package process runs functions as processes on loopback.
+package process
 
 import (
 	"context"
@@ -31,18 +32,24 @@ const (
 	attempts = 3
 )
 
-// A process is a function that runs and serves.
-type process struct {
-	address string
-	stop    func()
+// A Process is a function that runs and serves.
+type Process struct {
+	// Address on loopback, host and port, where it serves.
+	Address string
+
+	// PID of the process.
+	PID int
+
+	// Stop the process, and wait until it has ended.
+	Stop func()
 }
 
-// start the binary with an --address of its own on loopback, and wait until it
+// Start the binary with an --address of its own on loopback, and wait until it
 // serves. The process runs until it is stopped.
-func start(ctx context.Context, log io.Writer, binary string, args ...string) (*process, error) {
+func Start(ctx context.Context, log io.Writer, binary string, args ...string) (*Process, error) {
 	var err error
 	for range attempts {
-		var p *process
+		var p *Process
 		if p, err = startOnce(ctx, log, binary, args...); err == nil {
 			return p, nil
 		}
@@ -50,7 +57,7 @@ func start(ctx context.Context, log io.Writer, binary string, args ...string) (*
 	return nil, fmt.Errorf("cannot start %s (make render-tools builds what is missing): %w", filepath.Base(binary), err)
 }
 
-func startOnce(ctx context.Context, log io.Writer, binary string, args ...string) (*process, error) {
+func startOnce(ctx context.Context, log io.Writer, binary string, args ...string) (*Process, error) {
 	address, err := freeAddress(ctx)
 	if err != nil {
 		return nil, err
@@ -63,20 +70,20 @@ func startOnce(ctx context.Context, log io.Writer, binary string, args ...string
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		cancel()
-		return nil, err //nolint:wrapcheck // It names the binary, and start says the rest.
+		return nil, err //nolint:wrapcheck // It names the binary, and Start says the rest.
 	}
 	exited := make(chan struct{})
 	go func() {
 		_ = cmd.Wait() // The log has the reason.
 		close(exited)
 	}()
-	p := &process{address: address, stop: func() {
+	p := &Process{Address: address, PID: cmd.Process.Pid, Stop: func() {
 		cancel()
 		<-exited
 	}}
 
 	if err := waitUntilServing(ctx, address, exited); err != nil {
-		p.stop()
+		p.Stop()
 		return nil, err
 	}
 	return p, nil
