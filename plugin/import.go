@@ -87,8 +87,8 @@ func printImport(streams genericiooptions.IOStreams, f *manifest.File, result *p
 		fmt.Fprintf(report, "%s: note: %s\n", f.At(n.Line, n.Column), n.Message)
 	}
 	fmt.Fprintf(report, "%s: connections that can be taken over: %d, others: %d\n", f.Name, result.Connections, len(result.Problems))
-	if _, err := io.WriteString(streams.ErrOut, escapeLines(report.String())); err != nil {
-		return fmt.Errorf("cannot print: %w", err)
+	if err := printed(io.WriteString(streams.ErrOut, escapeLines(report.String()))); err != nil {
+		return err
 	}
 	if !check {
 		if err := result.Write(streams.Out); err != nil {

@@ -103,8 +103,8 @@ func (o *patchOptions) run(ctx context.Context, streams genericiooptions.IOStrea
 	if err != nil {
 		return fmt.Errorf("cannot encode the patch: %w", err)
 	}
-	if _, err := io.WriteString(streams.Out, o.comment(sc, service)+string(text)); err != nil {
-		return fmt.Errorf("cannot print: %w", err)
+	if err := printed(io.WriteString(streams.Out, o.comment(sc, service)+string(text))); err != nil {
+		return err
 	}
 	if !service.Injection.Complete {
 		return fmt.Errorf("the injection of service %q is not complete: %s: %w", service.Name, missing(service), errNotConnected)

@@ -189,8 +189,5 @@ func printResults(w io.Writer, results []*preview.Result, output string) error {
 	if err != nil {
 		return fmt.Errorf("cannot encode the preview: %w", err)
 	}
-	if _, err := w.Write(text); err != nil {
-		return fmt.Errorf("cannot print: %w", err)
-	}
-	return nil
+	return printed(w.Write(text))
 }

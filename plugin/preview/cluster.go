@@ -269,7 +269,7 @@ var fieldsOfCrossplane = []string{
 }
 
 // refusals are what the API server says of the claim by its schema.
-func (c *cluster) refusals() ([]string, error) {
+func (c *cluster) refusals(ctx context.Context) ([]string, error) {
 	s, err := schema.ServiceConnection()
 	if err != nil {
 		return nil, err
@@ -283,7 +283,7 @@ func (c *cluster) refusals() ([]string, error) {
 		o["spec"] = spec
 	}
 	var refusals []string
-	for _, err := range s.Validate(&unstructured.Unstructured{Object: o}) {
+	for _, err := range s.Validate(ctx, &unstructured.Unstructured{Object: o}) {
 		refusals = append(refusals, err.Error())
 	}
 	return refusals, nil

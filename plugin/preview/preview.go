@@ -116,7 +116,7 @@ func Run(ctx context.Context, in Input) (*Result, error) {
 	r := &Result{Namespace: c.namespace, Name: c.name, Outcome: Connected, Mistakes: last.mistakes, Assumed: c.assumed}
 	if len(r.Mistakes) == 0 {
 		// The function is more lenient: it may be given what pre-dates the schema.
-		if r.Mistakes, err = c.refusals(); err != nil {
+		if r.Mistakes, err = c.refusals(ctx); err != nil {
 			return nil, err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/charmbracelet/x/ansi"
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/plugin/live"
@@ -259,7 +260,7 @@ func with(s string) *live.View {
 }
 
 // check that a text gives the terminal no more orders than a plain one does.
-func check(t *testing.T, s string) {
+func check(t rapid.TB, s string) {
 	t.Helper()
 	count := func(r *Report) map[rune]int {
 		n := map[rune]int{}
@@ -283,12 +284,12 @@ func TestEscaped(t *testing.T) {
 	}
 }
 
-func FuzzEscaped(f *testing.F) {
-	for _, s := range orders {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		if s != "" {
+// TestAnyTextIsEscaped, not only those that somebody has thought of.
+func TestAnyTextIsEscaped(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		parts := rapid.SliceOfN(rapid.OneOf(rapid.String(), rapid.SampledFrom(orders)), 1, 4).Draw(t, "parts")
+		if s := strings.Join(parts, ""); s != "" {
 			check(t, s)
 		}
 	})

@@ -79,7 +79,7 @@ func Compile(version *apiextensionsv1.CustomResourceDefinitionVersion, namespace
 // k8s.io/apiextensions-apiserver, pkg/apiserver/customresource_handler.go
 // (unstructuredSchemaCoercer) and pkg/registry/customresource/strategy.go. The
 // object is changed: what the schema doesn't know leaves it, and defaults come.
-func (s *Schema) Validate(u *unstructured.Unstructured) field.ErrorList {
+func (s *Schema) Validate(ctx context.Context, u *unstructured.Unstructured) field.ErrorList {
 	errs := s.decode(u.Object)
 
 	// Rules such as '*' in self.managementPolicies rest on defaults.
@@ -94,7 +94,7 @@ func (s *Schema) Validate(u *unstructured.Unstructured) field.ErrorList {
 	if s.rules == nil || wrongShape(errs) {
 		return errs
 	}
-	broken, _ := s.rules.Validate(context.Background(), nil, s.structural, u.Object, nil, celconfig.RuntimeCELCostBudget)
+	broken, _ := s.rules.Validate(ctx, nil, s.structural, u.Object, nil, celconfig.RuntimeCELCostBudget)
 	return append(errs, broken...)
 }
 

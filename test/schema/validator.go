@@ -4,6 +4,7 @@
 package schema
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -86,7 +87,7 @@ func (v *Validator) Validate(obj map[string]any) field.ErrorList {
 		// First, because validation removes what the schema doesn't know.
 		within := v.manifest(u)
 
-		return append(s.Validate(u), within...)
+		return append(s.Validate(context.Background(), u), within...)
 	}
 
 	if newObject, ok := builtIn[gvk]; ok {
