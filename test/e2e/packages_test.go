@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -147,7 +148,7 @@ func (p *platform) awaitHealthy(kind, name string) {
 	p.eventually(kind+" "+name+" is healthy", func(ctx context.Context) error {
 		pkg, err := p.Get(ctx, packagesVersion, kind, "", name)
 		if err != nil || pkg == nil {
-			return fmt.Errorf("%s %q: %v %v", kind, name, pkg, err)
+			return errors.Join(fmt.Errorf("there is no %s %q", kind, name), err)
 		}
 		spec, _, _ := unstructured.NestedString(pkg.Object, "spec", "package")
 		current, _, _ := unstructured.NestedString(pkg.Object, "status", "currentIdentifier")
@@ -299,12 +300,12 @@ func (p *platform) uninstalled() {
 		} {
 			u, err := p.Get(ctx, o.apiVersion, o.kind, o.namespace, o.name)
 			if err != nil || u != nil {
-				return fmt.Errorf("%s %q is there: %v %v", o.kind, o.name, err, u)
+				return errors.Join(fmt.Errorf("%s %q is there: %v", o.kind, o.name, u), err)
 			}
 		}
 		pods := &corev1.PodList{}
 		if err := p.Client.List(ctx, pods, client.InNamespace(controlplane.Namespace)); err != nil || len(pods.Items) > 0 {
-			return fmt.Errorf("%d pods of the function run: %v", len(pods.Items), err)
+			return errors.Join(fmt.Errorf("%d pods of the function run", len(pods.Items)), err)
 		}
 		return nil
 	})

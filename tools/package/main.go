@@ -159,34 +159,15 @@ func build(ctx context.Context, o options, m manifests) error {
 	if err := m.files.write(sources); err != nil {
 		return err
 	}
-	// A platform that an earlier release was built for isn't part of this one.
-	earlier, err := filepath.Glob(filepath.Join(o.out, functionPackage+"-*.xpkg"))
-	if err != nil {
-		return fmt.Errorf("cannot look for an earlier release: %w", err)
-	}
-	for _, file := range earlier {
-		if err := os.Remove(file); err != nil {
-			return fmt.Errorf("cannot remove an earlier release: %w", err)
-		}
+	if err := removeFunctions(o.out); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(o.out, 0o755); err != nil { //nolint:gosec // What is published is no secret.
 		return fmt.Errorf("cannot make folder: %w", err)
 	}
 
 	for _, platform := range o.platforms {
-		files, modules, err := contents(ctx, o, platform)
-		if err != nil {
-			return err
-		}
-		file := functionPackage + "-" + platform.OS + "-" + platform.Architecture
-		image := filepath.Join(work, file+".tar")
-		if err := writeImage(image, files, platform, o.release); err != nil {
-			return err
-		}
-		if err := buildPackage(ctx, o, filepath.Join(sources, "function"), file, "--embed-runtime-image-tarball="+image); err != nil {
-			return err
-		}
-		if err := writeSBOM(filepath.Join(o.out, file+".spdx.json"), modules, platform, o.release); err != nil {
+		if err := buildFunction(ctx, o, platform, work, filepath.Join(sources, "function")); err != nil {
 			return err
 		}
 	}
@@ -201,4 +182,36 @@ func build(ctx context.Context, o options, m manifests) error {
 		}
 	}
 	return writeDigests(ctx, o)
+}
+
+// removeFunctions of an earlier release, which may be for a platform that isn't
+// part of this one.
+func removeFunctions(dir string) error {
+	earlier, err := filepath.Glob(filepath.Join(dir, functionPackage+"-*.xpkg"))
+	if err != nil {
+		return fmt.Errorf("cannot look for an earlier release: %w", err)
+	}
+	for _, file := range earlier {
+		if err := os.Remove(file); err != nil {
+			return fmt.Errorf("cannot remove an earlier release: %w", err)
+		}
+	}
+	return nil
+}
+
+// buildFunction for a platform: its package, and the bill of materials.
+func buildFunction(ctx context.Context, o options, platform v1.Platform, work, metadata string) error {
+	files, modules, err := contents(ctx, o, platform)
+	if err != nil {
+		return err
+	}
+	file := functionPackage + "-" + platform.OS + "-" + platform.Architecture
+	image := filepath.Join(work, file+".tar")
+	if err := writeImage(image, files, platform, o.release); err != nil {
+		return err
+	}
+	if err := buildPackage(ctx, o, metadata, file, "--embed-runtime-image-tarball="+image); err != nil {
+		return err
+	}
+	return writeSBOM(filepath.Join(o.out, file+".spdx.json"), modules, platform, o.release)
 }

@@ -86,11 +86,11 @@ func ownVersion(path string) (string, error) {
 }
 
 // writeInstallation as one file, with what must be written by hand as a comment.
-func writeInstallation(ctx context.Context, o options, dir, name string) error {
-	cmd := exec.CommandContext(ctx, o.tool("kubectl"), "kustomize", dir)
+func writeInstallation(ctx context.Context, o options, dir, to string) error {
+	cmd := exec.CommandContext(ctx, o.tool("kubectl"), "kustomize", dir) //nolint:gosec // The tool of whoever runs this.
 	out, err := cmd.Output()
 	if err != nil {
-		return fmt.Errorf("cannot build %s: %w", name, explain(err))
+		return fmt.Errorf("cannot build %s: %w", to, explain(err))
 	}
 	example, err := os.ReadFile(filepath.Join(o.root, "package", settingsExample))
 	if err != nil {
@@ -105,8 +105,8 @@ func writeInstallation(ctx context.Context, o options, dir, name string) error {
 		}
 		text.WriteString(line)
 	}
-	if err := os.WriteFile(filepath.Join(o.out, name+".yaml"), []byte(text.String()), 0o644); err != nil { //nolint:gosec // What is published is no secret.
-		return fmt.Errorf("cannot write %s: %w", name, err)
+	if err := os.WriteFile(filepath.Join(o.out, to+".yaml"), []byte(text.String()), 0o644); err != nil { //nolint:gosec // What is published is no secret.
+		return fmt.Errorf("cannot write %s: %w", to, err)
 	}
 	return nil
 }

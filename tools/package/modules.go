@@ -121,7 +121,10 @@ func standardLibrary(ctx context.Context, root string) (*module, error) {
 	if err := std.collect(goroot, goroot); err != nil {
 		return nil, err
 	}
-	return std, std.identify()
+	if err := std.identify(); err != nil {
+		return nil, err
+	}
+	return std, nil
 }
 
 // collect the licences in a folder of the module and in those above it.

@@ -195,7 +195,9 @@ func TestDockerfileIsTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"COPY --from=build /rootfs /", "EXPOSE 9443 8080", "WORKDIR /", "USER " + user, `ENTRYPOINT ["` + entrypoint + `"]`}
+	want := []string{ //nolint:prealloc // Five lines and the labels.
+		"COPY --from=build /rootfs /", "EXPOSE 9443 8080", "WORKDIR /", "USER " + user, `ENTRYPOINT ["` + entrypoint + `"]`,
+	}
 	for name, value := range labels(release{version: m.version}) {
 		want = append(want, name+`="`+value+`"`)
 	}
@@ -229,7 +231,9 @@ func TestSBOM(t *testing.T) {
 		want[m.Path] = m.Version
 	}
 
-	document := struct{ Packages []struct{ Name, VersionInfo, LicenseConcluded string } }{}
+	document := struct {
+		Packages []struct{ Name, VersionInfo, LicenseConcluded string }
+	}{}
 	if err := json.Unmarshal(files(t, releaseOf(t))[functionPackage+"-linux-amd64.spdx.json"], &document); err != nil {
 		t.Fatal(err)
 	}

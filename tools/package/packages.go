@@ -30,17 +30,17 @@ var configurationPackages = map[string]string{
 }
 
 // tool that tools/install has put there.
-func (o options) tool(name string) string { return filepath.Join(o.root, ".cache", "bin", name) }
+func (o options) tool(binary string) string { return filepath.Join(o.root, ".cache", "bin", binary) }
 
 // buildPackage with Crossplane's CLI.
-func buildPackage(ctx context.Context, o options, dir, name string, args ...string) error {
-	file, err := filepath.Abs(filepath.Join(o.out, name+".xpkg"))
+func buildPackage(ctx context.Context, o options, dir, to string, args ...string) error {
+	file, err := filepath.Abs(filepath.Join(o.out, to+".xpkg"))
 	if err != nil {
 		return fmt.Errorf("cannot find folder: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, o.tool("crossplane"), append([]string{"xpkg", "build", "--package-root=" + dir, "--package-file=" + file}, args...)...)
+	cmd := exec.CommandContext(ctx, o.tool("crossplane"), append([]string{"xpkg", "build", "--package-root=" + dir, "--package-file=" + file}, args...)...) //nolint:gosec // The tool and the files of whoever runs this.
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("cannot build package %s: %w: %s", name, err, out)
+		return fmt.Errorf("cannot build package %s: %w: %s", to, err, out)
 	}
 	return nil
 }
@@ -60,7 +60,7 @@ func publish(ctx context.Context, o options) error {
 		if got != want {
 			return fmt.Errorf("%s/%s has digest %s, but %s says %s; build the release again", o.registry, repository, got, digestsFile, want)
 		}
-		if _, err := fmt.Printf("%s/%s@%s\n", o.registry, repository, got); err != nil {
+		if _, err := fmt.Fprintf(os.Stdout, "%s/%s@%s\n", o.registry, repository, got); err != nil {
 			return fmt.Errorf("cannot print digest: %w", err)
 		}
 	}
@@ -80,7 +80,7 @@ func push(ctx context.Context, o options, target string) (string, error) {
 			return "", fmt.Errorf("cannot find packages of the function: %w", err)
 		}
 	}
-	cmd := exec.CommandContext(ctx, o.tool("crossplane"), "xpkg", "push", "--package-files="+strings.Join(files, ","), target)
+	cmd := exec.CommandContext(ctx, o.tool("crossplane"), "xpkg", "push", "--package-files="+strings.Join(files, ","), target) //nolint:gosec // The tool and the registry of whoever runs this.
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("cannot publish %s: %w: %s", target, err, out)
 	}

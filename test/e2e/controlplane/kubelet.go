@@ -106,8 +106,8 @@ func (k *kubelet) logf(format string, a ...any) {
 	if err != nil {
 		return
 	}
-	defer f.Close() //nolint:errcheck // A log.
-	fmt.Fprintf(f, format+"\n", a...)
+	defer f.Close()                          //nolint:errcheck // A log.
+	_, _ = fmt.Fprintf(f, format+"\n", a...) // A log.
 }
 
 // sync what runs with the pods that there are.
@@ -261,11 +261,11 @@ func pull(ctx context.Context, image, dir string) (binary string, config v1.Conf
 
 // extract a file of an image, with its mode there.
 func extract(to string, from io.Reader, mode os.FileMode) error {
-	f, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode.Perm()|0o200) //nolint:gosec // A folder of the test's own.
+	f, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode.Perm()|0o200)
 	if err != nil {
 		return fmt.Errorf("cannot create file: %w", err)
 	}
-	if _, err := io.Copy(f, from); err != nil { //nolint:gosec // An image that the test has built.
+	if _, err := io.Copy(f, from); err != nil {
 		return errors.Join(fmt.Errorf("cannot write file: %w", err), f.Close())
 	}
 	if err := f.Close(); err != nil {

@@ -170,25 +170,21 @@ func tail(path string) string {
 // outgoing connections, of which a control plane makes many: one of these could
 // take a port between here and the program that is told to listen on it.
 func freePorts(ctx context.Context, n int) ([]int, error) {
-	const first, last = 20000, 32000
-	var ports []int
-	for range 100 * n {
-		if len(ports) == n {
-			break
-		}
+	const first, last, tries = 20000, 32000, 100
+	if n == 0 {
+		return nil, nil
+	}
+	for range tries {
 		port := first + rand.IntN(last-first) //nolint:gosec // No secret.
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			continue
 		}
 		// Open until all are found, so that none is found twice.
-		defer l.Close() //nolint:errcheck,gocritic // Nothing was accepted.
-		ports = append(ports, port)
+		others, err := freePorts(ctx, n-1)
+		return append(others, port), errors.Join(err, l.Close())
 	}
-	if len(ports) < n {
-		return nil, fmt.Errorf("cannot find %d free ports between %d and %d", n, first, last)
-	}
-	return ports, nil
+	return nil, fmt.Errorf("cannot find a free port between %d and %d", first, last)
 }
 
 // FreeAddress on loopback.
