@@ -581,5 +581,5 @@ func memoryOf(t *testing.T, pid int) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return int(status.VmHWM)
+	return int(status.VmHWM) //nolint:gosec // No process has 8 EiB.
 }
