@@ -28,11 +28,11 @@ const (
 
 	// tooLong for an answer. It takes a second or a few, by how busy the machine
 	// is; what grows with the square of a request takes minutes.
-	tooLong = 30 * time.Second
+	tooLong = time.Minute
 
 	// tooMuch memory in bytes for one request of the largest size, the function's
 	// own included. What grows with the square takes gigabytes.
-	tooMuch = 256 * mebibyte
+	tooMuch = 300 * mebibyte
 )
 
 // A shape of a request that somebody made large in one place, n times.
