@@ -64,6 +64,7 @@ test-race: build render-tools controlplane-tools ## Run the tests of every modul
 	@set -e; for m in $(filter-out test/e2e,$(MODULES)); do \
 		CGO_ENABLED=$(if $(RACE),1,0) go -C $$m test $(RACE) ./...; \
 	done
+	@go test -run Hostile .
 	@$(E2E) -short ./...
 
 E2E := go -C test/e2e test -count=1 -timeout=20m
