@@ -177,7 +177,7 @@ func TestMutualTLS(t *testing.T) {
 		"OldTLS": {
 			reason: "TLS 1.1 is broken, and refused even to Crossplane.",
 			client: credentials.NewTLS(&tls.Config{
-				MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11, //nolint:gosec // To see it refused.
+				MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11,
 				InsecureSkipVerify: true, //nolint:gosec // It must be the server that refuses.
 				Certificates:       []tls.Certificate{crossplane.tls()},
 			}),

@@ -217,7 +217,8 @@ func (p *planner) noteKept(g connection.Granted, object map[string]any, needs []
 		if !by[s.Name] {
 			continue
 		}
-		if s.kept++; s.kept <= maxNotes {
+		s.kept++
+		if s.kept <= maxNotes {
 			s.Notes = append(s.Notes, superseded(g, kind, name, s, needs))
 		}
 	}

@@ -170,7 +170,7 @@ func keyFields(set *fieldpath.Set) []string {
 // elements that may stand for a list item in a set: its key, value and index.
 func elements(key []string, i int, item any) []fieldpath.PathElement {
 	v := value.NewValueInterface(item)
-	found := []fieldpath.PathElement{{Index: &i}, {Value: &v}}
+	found := append(make([]fieldpath.PathElement, 0, 3), fieldpath.PathElement{Index: &i}, fieldpath.PathElement{Value: &v})
 	m, ok := item.(map[string]any)
 	if !ok || len(key) == 0 {
 		return found

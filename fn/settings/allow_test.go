@@ -65,8 +65,14 @@ func TestAllowsRole(t *testing.T) {
 				namespace = "team-a"
 			}
 
-			if got := decode(t, base, tc.list).AllowsRole(namespace, tc.arn); got != tc.want {
+			s := decode(t, base, tc.list)
+			if got := s.AllowsRole(namespace, tc.arn); got != tc.want {
 				t.Errorf("%s\nwant %d, got %d", tc.reason, tc.want, got)
+			}
+
+			s.For(namespace)
+			if got := s.AllowsRole(namespace, tc.arn); got != tc.want {
+				t.Errorf("%s\nFor(%q): want %d, got %d", tc.reason, namespace, tc.want, got)
 			}
 		})
 	}
@@ -114,8 +120,14 @@ func TestAllowsIdentity(t *testing.T) {
 				subscription = own
 			}
 
-			if got := decode(t, base, tc.list).AllowsIdentity("team-a", subscription, "rg-a", "my-identity"); got != tc.want {
+			s := decode(t, base, tc.list)
+			if got := s.AllowsIdentity("team-a", subscription, "rg-a", "my-identity"); got != tc.want {
 				t.Errorf("%s\nwant %d, got %d", tc.reason, tc.want, got)
+			}
+
+			s.For("team-a")
+			if got := s.AllowsIdentity("team-a", subscription, "rg-a", "my-identity"); got != tc.want {
+				t.Errorf("%s\nFor(team-a): want %d, got %d", tc.reason, tc.want, got)
 			}
 		})
 	}

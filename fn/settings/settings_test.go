@@ -355,3 +355,26 @@ func TestDecodeErrorsAtOnce(t *testing.T) {
 		})
 	}
 }
+
+func TestDecodeTooManyErrors(t *testing.T) {
+	t.Parallel()
+
+	disks := "[" + strings.Repeat("{name: 1}, ", 100_000) + "{name: " + strings.Repeat("x", 100_000) + "}]"
+	_, err := settings.Decode(parse(t, `{cluster: {name: c}, disks: `+disks+`}`))
+	if err == nil {
+		t.Fatal("want an error, got none")
+	}
+	got := err.Error()
+	for _, want := range []string{
+		"settings.disks[0].name: Invalid value: 1: must be a string, in quotes",
+		"settings.disks[49].name: Invalid value: 1: must be a string, in quotes",
+		"and more mistakes",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("want %q in the error, got %.1000s", want, got)
+		}
+	}
+	if len(got) > 10_000 {
+		t.Errorf("want what somebody can read, got %d bytes", len(got))
+	}
+}

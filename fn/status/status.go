@@ -128,11 +128,12 @@ func valid(c *claim.Claim) Condition {
 	if len(c.Errors) == 0 {
 		return Condition{Type: Valid, Status: True, Reason: Valid}
 	}
-	msgs := make([]string, min(len(c.Errors), maxTold))
-	for i := range msgs {
-		msgs[i] = c.Errors[i].Error()
+	told := c.Errors[:min(len(c.Errors), maxTold)]
+	msgs := make([]string, 0, len(told)+1)
+	for _, err := range told {
+		msgs = append(msgs, err.Error())
 	}
-	if more := len(c.Errors) - len(msgs); more > 0 {
+	if more := len(c.Errors) - len(told); more > 0 {
 		msgs = append(msgs, fmt.Sprintf("and %d more mistakes", more))
 	}
 	return Condition{Type: Valid, Status: False, Reason: string(connection.InvalidField), Message: strings.Join(msgs, "; ")}

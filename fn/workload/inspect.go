@@ -205,11 +205,12 @@ func sidecarPorts(s claim.Sidecar) []int64 {
 const maxNames = 20
 
 func names(containers []map[string]any) string {
-	quoted := make([]string, min(len(containers), maxNames))
-	for i := range quoted {
-		quoted[i] = fmt.Sprintf("%q", text(containers[i], "name"))
+	told := containers[:min(len(containers), maxNames)]
+	quoted := make([]string, 0, len(told)+1)
+	for _, c := range told {
+		quoted = append(quoted, fmt.Sprintf("%q", text(c, "name")))
 	}
-	if more := len(containers) - len(quoted); more > 0 {
+	if more := len(containers) - len(told); more > 0 {
 		quoted = append(quoted, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(quoted, ", ")

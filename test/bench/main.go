@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/prometheus/procfs"
 
 	"github.com/serviceconnections/function-service-connections/test/modules"
 )
@@ -57,6 +58,14 @@ const measured = "all-together"
 
 // measure all, and write a report.
 func (f *Flags) measure(ctx context.Context, root string, w io.Writer) error {
+	machine, err := procfs.NewDefaultFS()
+	if err != nil {
+		return fmt.Errorf("cannot read which machine this is: %w", err)
+	}
+	load, err := loadOf(machine)
+	if err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "bench-")
 	if err != nil {
 		return fmt.Errorf("cannot make temporary folder: %w", err)
@@ -90,7 +99,7 @@ func (f *Flags) measure(ctx context.Context, root string, w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("cannot measure binary: %w", err)
 	}
-	return writeReport(w, ms, g, binary.Size())
+	return writeReport(w, machine, load, ms, g, binary.Size())
 }
 
 func main() {

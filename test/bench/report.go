@@ -21,12 +21,17 @@ var reportTemplate string
 // A row of a table.
 type row []string
 
-// writeReport in Markdown.
-func writeReport(w io.Writer, ms []*measurement, g growth, binary int64) error {
-	fs, err := procfs.NewDefaultFS()
+// loadOf the machine, as it waits and computes for others.
+func loadOf(fs procfs.FS) (float64, error) {
+	load, err := fs.LoadAvg()
 	if err != nil {
-		return fmt.Errorf("cannot read which machine this is: %w", err)
+		return 0, fmt.Errorf("cannot read how busy this machine is: %w", err)
 	}
+	return load.Load1, nil
+}
+
+// writeReport in Markdown.
+func writeReport(w io.Writer, fs procfs.FS, load float64, ms []*measurement, g growth, binary int64) error {
 	cpus, err := fs.CPUInfo()
 	if err != nil || len(cpus) == 0 {
 		return fmt.Errorf("cannot read which processor this is: %w", err)
@@ -40,6 +45,7 @@ func writeReport(w io.Writer, ms []*measurement, g growth, binary int64) error {
 		"Processor": strings.TrimSpace(cpus[0].ModelName),
 		"Cores":     runtime.NumCPU(),
 		"Go":        runtime.Version(),
+		"Load":      fmt.Sprintf("%.1f", load),
 		"Resources": len(request.GetObserved().GetResources()),
 		"Request":   kib(float64(proto.Size(request))),
 		"Peers":     table(peerRows(ms)),
