@@ -3,7 +3,6 @@ package fleet
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -356,28 +355,38 @@ func (f *Fleet) checkPods(ctx context.Context) (differences []string, err error)
 	if err != nil {
 		return nil, err
 	}
-	var errs []error
 	for i := range all {
 		c, ok := f.claims[client.ObjectKeyFromObject(&all[i])]
 		if !ok {
 			continue
 		}
 		o := shown{}
-		errs = append(errs, runtime.DefaultUnstructuredConverter.FromUnstructured(all[i].Object, &o))
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(all[i].Object, &o); err != nil {
+			return nil, fmt.Errorf("cannot read claim %s/%s: %w", c.Namespace, c.Name, err)
+		}
 		for _, s := range o.Status.Services {
-			if s.Injection == nil || !s.Injection.Complete {
-				differences = append(differences, fmt.Sprintf("claim %s/%s: service %s has no complete injection", c.Namespace, c.Name, s.Name))
-				continue
+			difference, err := f.checkPod(ctx, c, s, injected)
+			if err != nil {
+				return nil, err
 			}
-			if !injected[c.Namespace+"/"+c.workload(s.Name)+" "+s.ServiceAccountName+" "+s.Injection.Hash] {
-				differences = append(differences, fmt.Sprintf("claim %s/%s: no pod of service %s runs as %s with the injection", c.Namespace, c.Name, s.Name, s.ServiceAccountName))
-				if f.RestartPlain && s.Restart == "" {
-					errs = append(errs, f.restart(ctx, c.Namespace, c.workload(s.Name)))
-				}
-			}
+			differences = append(differences, difference...)
 		}
 	}
-	return differences, errors.Join(errs...)
+	return differences, nil
+}
+
+// checkPod of a service. Injected are the pods that there are, by namespace and
+// workload, ServiceAccount and injection.
+func (f *Fleet) checkPod(ctx context.Context, c Claim, s claim.ServiceStatus, injected map[string]bool) (differences []string, err error) {
+	switch {
+	case s.Injection == nil || !s.Injection.Complete:
+		return []string{fmt.Sprintf("claim %s/%s: service %s has no complete injection", c.Namespace, c.Name, s.Name)}, nil
+	case injected[c.Namespace+"/"+c.workload(s.Name)+" "+s.ServiceAccountName+" "+s.Injection.Hash]:
+		return nil, nil
+	case f.RestartPlain && s.Restart == "":
+		err = f.restart(ctx, c.Namespace, c.workload(s.Name))
+	}
+	return []string{fmt.Sprintf("claim %s/%s: no pod of service %s runs as %s with the injection", c.Namespace, c.Name, s.Name, s.ServiceAccountName)}, err
 }
 
 // Versions of everything of the fleet, claims and what is composed.

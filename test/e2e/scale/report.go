@@ -29,13 +29,13 @@ func (m *measurement) measure(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("cannot measure %s: %w", part.name, err)
 		}
 	}
-	return r.String(), nil
+	return strings.Join(r.lines, "\n") + "\n", nil
 }
 
 // A report in Markdown.
-type report struct{ strings.Builder }
+type report struct{ lines []string }
 
-func (r *report) linef(format string, a ...any) { r.WriteString(fmt.Sprintf(format, a...) + "\n") }
+func (r *report) linef(format string, a ...any) { r.lines = append(r.lines, fmt.Sprintf(format, a...)) }
 
 func (m *measurement) reportFill(ctx context.Context, r *report) error {
 	l, err := m.fill(ctx)
