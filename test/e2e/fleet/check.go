@@ -215,7 +215,7 @@ func (f *Fleet) checkClaim(ctx context.Context, c Claim, u *unstructured.Unstruc
 	}
 	for _, s := range o.Status.Services {
 		for _, n := range s.Notes {
-			if n.Reason == "Superseded" {
+			if n.Reason == "Superseded" && !f.refuses(c, s.Name) {
 				differences = append(differences, "service "+s.Name+": "+n.Message)
 			}
 		}
@@ -379,6 +379,9 @@ func (f *Fleet) checkPods(ctx context.Context) (differences []string, err error)
 // workload, ServiceAccount and injection.
 func (f *Fleet) checkPod(ctx context.Context, c Claim, s claim.ServiceStatus, injected map[string]bool) (differences []string, err error) {
 	switch {
+	case f.refuses(c, s.Name):
+		// It has none while one of its connections is refused.
+		return nil, nil
 	case s.Injection == nil || !s.Injection.Complete:
 		return []string{fmt.Sprintf("claim %s/%s: service %s has no complete injection", c.Namespace, c.Name, s.Name)}, nil
 	case injected[c.Namespace+"/"+c.workload(s.Name)+" "+s.ServiceAccountName+" "+s.Injection.Hash]:
