@@ -66,7 +66,7 @@ test-race: build render-tools controlplane-tools ## Run the tests of every modul
 	done
 	@$(E2E) -short ./...
 
-E2E := go -C test/e2e test -count=1 -timeout=20m
+E2E := go -C test/e2e test -count=1 -timeout=60m
 
 .PHONY: e2e
 e2e: build controlplane-tools ## Run all tests on a control plane, also those that take minutes.
