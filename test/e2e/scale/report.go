@@ -38,7 +38,7 @@ type report struct{ lines []string }
 func (r *report) linef(format string, a ...any) { r.lines = append(r.lines, fmt.Sprintf(format, a...)) }
 
 func (m *measurement) reportFill(ctx context.Context, r *report) error {
-	load := loadAverage()
+	average := loadAverage()
 	l, err := m.fill(ctx)
 	if err != nil {
 		return err
@@ -57,7 +57,7 @@ func (m *measurement) reportFill(ctx context.Context, r *report) error {
 	r.linef("function run with their defaults; the clouds are a fake behind crossplane-runtime's own")
 	r.linef("reconciler. `make scale` measures it anew.")
 	r.linef("")
-	r.linef("The load average of the machine before was %s. Where that is more than 1, times are too", load)
+	r.linef("The load average of the machine before was %s. Where that is more than 1, times are too", average)
 	r.linef("long; CPU, requests and memory hold.")
 	r.linef("")
 	r.linef("| Claims are applied one after another | |")
