@@ -119,6 +119,8 @@ func (f *Fleet) checkObject(u *unstructured.Unstructured, wanted map[string]stri
 	switch {
 	case !ok && u.GetKind() == "Role" && strings.HasSuffix(key, " "+f.refused):
 		return nil
+	case !ok && u.GetKind() == "PodIdentityAssociation" && f.keeps(strings.TrimPrefix(key, "PodIdentityAssociation "), value):
+		return nil
 	case !ok:
 		return []string{key + ": must not be there"}
 	case uids[key] != "":
@@ -314,7 +316,8 @@ func (f *Fleet) checkCloud(context.Context) (differences []string, err error) {
 			_, rest, _ = strings.Cut(rest, " ")
 			line = "credential " + rest
 		}
-		if !left[line] {
+		account, arn, _ := strings.Cut(strings.TrimPrefix(line, "association one "), " -> ")
+		if !left[line] && !f.keeps(account, arn) {
 			differences = append(differences, "cloud: must not have "+line)
 		}
 		delete(left, line)

@@ -191,3 +191,19 @@ func (f *Fleet) reasonOf(s Service, typ string) string {
 func (f *Fleet) refuses(c Claim, service string) bool {
 	return f.refused != "" && slices.ContainsFunc(c.Services, func(s Service) bool { return s.Name == service && s.Role == f.refused })
 }
+
+// keeps says whether a ServiceAccount, as namespace/name, may still have a role:
+// its service asks for the refused one instead, and this one isn't refused.
+func (f *Fleet) keeps(account, arn string) bool {
+	if f.refused == "" || arn == roleARN(f.refused) {
+		return false
+	}
+	for _, c := range f.claims {
+		for _, s := range c.Services {
+			if s.Role == f.refused && c.Namespace+"/"+c.account(s) == account {
+				return true
+			}
+		}
+	}
+	return false
+}
