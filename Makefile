@@ -73,7 +73,7 @@ test-race: build plugin render-tools controlplane-tools package-tool ## Run the 
 	@go test -run Hostile .
 	@$(E2E) -short ./...
 
-E2E := go -C test/e2e test -count=1 -timeout=20m
+E2E := go -C test/e2e test -count=1 -timeout=60m
 
 .PHONY: e2e
 e2e: build plugin controlplane-tools package-tool ## Run all tests on a control plane, also those that take minutes.

@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	faultClaims = flag.Int("faults.claims", 30, "claims that TestFaults has at work")
+	faultClaims = flag.Int("faults.claims", 20, "claims that TestFaults has at work")
 	faultTime   = flag.Duration("faults.time", 15*time.Second, "how long each fault of TestFaults lasts")
 	faultSeed   = flag.Uint64("faults.seed", 1, "seed of the edits that TestFaults makes during each fault")
 )

@@ -25,6 +25,9 @@ import (
 // is, and which: -rapid.checks, -rapid.steps, -rapid.seed, -rapid.shrinktime.
 func TestHistories(t *testing.T) {
 	t.Parallel()
+	if !testing.Short() {
+		t.Skip("TestDisturbedHistories tells more of them")
+	}
 	for name, mode := range modes {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

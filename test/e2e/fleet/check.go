@@ -3,7 +3,6 @@ package fleet
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -120,6 +119,8 @@ func (f *Fleet) checkObject(u *unstructured.Unstructured, wanted map[string]stri
 	switch {
 	case !ok && u.GetKind() == "Role" && strings.HasSuffix(key, " "+f.refused):
 		return nil
+	case !ok && u.GetKind() == "PodIdentityAssociation" && f.keeps(strings.TrimPrefix(key, "PodIdentityAssociation "), value):
+		return nil
 	case !ok:
 		return []string{key + ": must not be there"}
 	case uids[key] != "":
@@ -216,7 +217,7 @@ func (f *Fleet) checkClaim(ctx context.Context, c Claim, u *unstructured.Unstruc
 	}
 	for _, s := range o.Status.Services {
 		for _, n := range s.Notes {
-			if n.Reason == "Superseded" {
+			if n.Reason == "Superseded" && !f.refuses(c, s.Name) {
 				differences = append(differences, "service "+s.Name+": "+n.Message)
 			}
 		}
@@ -315,7 +316,8 @@ func (f *Fleet) checkCloud(context.Context) (differences []string, err error) {
 			_, rest, _ = strings.Cut(rest, " ")
 			line = "credential " + rest
 		}
-		if !left[line] {
+		account, arn, _ := strings.Cut(strings.TrimPrefix(line, "association one "), " -> ")
+		if !left[line] && !f.keeps(account, arn) {
 			differences = append(differences, "cloud: must not have "+line)
 		}
 		delete(left, line)
@@ -356,28 +358,41 @@ func (f *Fleet) checkPods(ctx context.Context) (differences []string, err error)
 	if err != nil {
 		return nil, err
 	}
-	var errs []error
 	for i := range all {
 		c, ok := f.claims[client.ObjectKeyFromObject(&all[i])]
 		if !ok {
 			continue
 		}
 		o := shown{}
-		errs = append(errs, runtime.DefaultUnstructuredConverter.FromUnstructured(all[i].Object, &o))
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(all[i].Object, &o); err != nil {
+			return nil, fmt.Errorf("cannot read claim %s/%s: %w", c.Namespace, c.Name, err)
+		}
 		for _, s := range o.Status.Services {
-			if s.Injection == nil || !s.Injection.Complete {
-				differences = append(differences, fmt.Sprintf("claim %s/%s: service %s has no complete injection", c.Namespace, c.Name, s.Name))
-				continue
+			difference, err := f.checkPod(ctx, c, s, injected)
+			if err != nil {
+				return nil, err
 			}
-			if !injected[c.Namespace+"/"+c.workload(s.Name)+" "+s.ServiceAccountName+" "+s.Injection.Hash] {
-				differences = append(differences, fmt.Sprintf("claim %s/%s: no pod of service %s runs as %s with the injection", c.Namespace, c.Name, s.Name, s.ServiceAccountName))
-				if f.RestartPlain && s.Restart == "" {
-					errs = append(errs, f.restart(ctx, c.Namespace, c.workload(s.Name)))
-				}
-			}
+			differences = append(differences, difference...)
 		}
 	}
-	return differences, errors.Join(errs...)
+	return differences, nil
+}
+
+// checkPod of a service. Injected are the pods that there are, by namespace and
+// workload, ServiceAccount and injection.
+func (f *Fleet) checkPod(ctx context.Context, c Claim, s claim.ServiceStatus, injected map[string]bool) (differences []string, err error) {
+	switch {
+	case f.refuses(c, s.Name):
+		// It has none while one of its connections is refused.
+		return nil, nil
+	case s.Injection == nil || !s.Injection.Complete:
+		return []string{fmt.Sprintf("claim %s/%s: service %s has no complete injection", c.Namespace, c.Name, s.Name)}, nil
+	case injected[c.Namespace+"/"+c.workload(s.Name)+" "+s.ServiceAccountName+" "+s.Injection.Hash]:
+		return nil, nil
+	case f.RestartPlain && s.Restart == "":
+		err = f.restart(ctx, c.Namespace, c.workload(s.Name))
+	}
+	return []string{fmt.Sprintf("claim %s/%s: no pod of service %s runs as %s with the injection", c.Namespace, c.Name, s.Name, s.ServiceAccountName)}, err
 }
 
 // Versions of everything of the fleet, claims and what is composed.

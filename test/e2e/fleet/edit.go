@@ -27,13 +27,24 @@ func NewClaim(namespace, name string, draw Draw) Claim {
 	return c
 }
 
+const (
+	// credentialsPerIdentity is how many Azure allows.
+	credentialsPerIdentity = 20
+
+	// fixedIdentities of a namespace are enough for a thousand claims.
+	fixedIdentities = 50
+)
+
+// fixedIdentity of a FixedClaim.
+func fixedIdentity(i int) string { return fmt.Sprintf("fixed-%d", i/credentialsPerIdentity) }
+
 // FixedClaim has three services of two connections each, and may share its
 // namespace with others.
 func FixedClaim(namespace string, i int) Claim {
 	return Claim{Namespace: namespace, Name: fmt.Sprintf("shop-%d", i), Services: []Service{
 		{Name: "api", Role: Roles[0], Account: Accounts[0], Google: true},
 		{Name: "web", Role: Roles[1], Disk: CacheStorage},
-		{Name: "worker", Identity: Identities[i%len(Identities)], Account: Accounts[1], Proxy: true},
+		{Name: "worker", Identity: fixedIdentity(i), Account: Accounts[1], Proxy: true},
 	}}
 }
 

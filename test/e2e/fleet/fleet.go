@@ -117,6 +117,9 @@ func (f *Fleet) Namespace(ctx context.Context, name string) error {
 	for _, identity := range Identities {
 		f.Cloud.AddIdentity(armID(name, identity), tenantID)
 	}
+	for i := range fixedIdentities {
+		f.Cloud.AddIdentity(armID(name, fixedIdentity(i*credentialsPerIdentity)), tenantID)
+	}
 	return f.write(ctx, func(ctx context.Context) error {
 		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 		if err := f.Client.Create(ctx, ns); err != nil && !kerrors.IsAlreadyExists(err) {

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -183,4 +184,26 @@ func (f *Fleet) reasonOf(s Service, typ string) string {
 		return "NotAllowed"
 	}
 	return "Connected"
+}
+
+// refuses says whether a connection of a service is refused, whose other objects
+// stay as they are until that is settled.
+func (f *Fleet) refuses(c Claim, service string) bool {
+	return f.refused != "" && slices.ContainsFunc(c.Services, func(s Service) bool { return s.Name == service && s.Role == f.refused })
+}
+
+// keeps says whether a ServiceAccount, as namespace/name, may still have a role:
+// its service asks for the refused one instead, and this one isn't refused.
+func (f *Fleet) keeps(account, arn string) bool {
+	if f.refused == "" || arn == roleARN(f.refused) {
+		return false
+	}
+	for _, c := range f.claims {
+		for _, s := range c.Services {
+			if s.Role == f.refused && c.Namespace+"/"+c.account(s) == account {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -29,15 +29,16 @@ func (m *measurement) measure(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("cannot measure %s: %w", part.name, err)
 		}
 	}
-	return r.String(), nil
+	return strings.Join(r.lines, "\n") + "\n", nil
 }
 
 // A report in Markdown.
-type report struct{ strings.Builder }
+type report struct{ lines []string }
 
-func (r *report) linef(format string, a ...any) { r.WriteString(fmt.Sprintf(format, a...) + "\n") }
+func (r *report) linef(format string, a ...any) { r.lines = append(r.lines, fmt.Sprintf(format, a...)) }
 
 func (m *measurement) reportFill(ctx context.Context, r *report) error {
+	average := loadAverage()
 	l, err := m.fill(ctx)
 	if err != nil {
 		return err
@@ -56,7 +57,10 @@ func (m *measurement) reportFill(ctx context.Context, r *report) error {
 	r.linef("function run with their defaults; the clouds are a fake behind crossplane-runtime's own")
 	r.linef("reconciler. `make scale` measures it anew.")
 	r.linef("")
-	r.linef("| All claims are applied at once | |")
+	r.linef("The load average of the machine before was %s. Where that is more than 1, times are too", average)
+	r.linef("long; CPU, requests and memory hold.")
+	r.linef("")
+	r.linef("| Claims are applied one after another | |")
 	r.linef("|---|---|")
 	r.linef("| composed objects | %d |", m.Composed())
 	r.linef("| until all claims are ready | %.0f s |", l.seconds)
@@ -161,4 +165,14 @@ func cpuModel() string {
 		}
 	}
 	return runtime.GOARCH
+}
+
+// loadAverage of the machine in the last minute, where it is known.
+func loadAverage() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	average, _, _ := strings.Cut(string(b), " ")
+	return average
 }
