@@ -167,8 +167,6 @@ func TestImport(t *testing.T) {
     config:
       cloudSqlConnectionName: my-project-123456:europe-west1:orders
       cloudSqlDatabasePort: "5432"
-  - type: cloudsql
-    config: {}
   - {type: gcpServiceAccount, serviceAccountEmail: orders-api@my-project-123456.iam.gserviceaccount.com}
   - none
   - type: gcpServiceAccount
@@ -181,9 +179,16 @@ func TestImport(t *testing.T) {
 				`8:11: services[0].connections[0].role: Invalid value: "not a role": must be a role name of at most 64 letters, digits and +=,.@-_, or a role ARN`,
 				`11:7: services[0].connections[1].config.cloudSqlServiceAccount: Required value: config.cloudSqlServiceAccount is required for cloudSql`,
 				`12:29: services[0].connections[1].config.cloudSqlDatabasePort: Invalid value: "5432": must be an integer`,
-				`13:11: services[0].connections[2].type: Unsupported value: "cloudsql": supported values: "awsRole", "azureManagedIdentity", "cloudSql", "disk", "gcpServiceAccount"`,
-				`16:5: services[0].connections[4]: Invalid value: "none": must be an object`,
-				`17:5: services[0].connections[5]: Duplicate value: {"type":"gcpServiceAccount"}`,
+				`14:5: services[0].connections[3]: Invalid value: "none": must be an object`,
+				`15:5: services[0].connections[4]: Duplicate value: {"type":"gcpServiceAccount"}`,
+			},
+		},
+		"UnknownType": {
+			reason:  "A type that doesn't exist is told along with those that do.",
+			content: service("  - type: cloudsql\n    config: {}\n"),
+			options: defaults,
+			problems: []string{
+				`7:11: services[0].connections[0].type: Unsupported value: "cloudsql": supported values: "awsRole", "azureManagedIdentity", "cloudSql", "disk", "gcpServiceAccount"`,
 			},
 		},
 		"ServiceWithoutName": {
