@@ -46,8 +46,11 @@ func TestVersionsAgree(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, pattern := range patterns {
-			found := regexp.MustCompile(pattern).FindSubmatch(text)
-			if found == nil || string(found[1]) != version {
+			var found string
+			if m := regexp.MustCompile(pattern).FindSubmatch(text); len(m) == 2 {
+				found = string(m[1])
+			}
+			if found != version {
 				t.Errorf("%s: %s is %q, the changelog is at %s", file, pattern, found, version)
 			}
 		}
@@ -70,9 +73,10 @@ func TestClusterIsInstalledAsAWhole(t *testing.T) {
 			want = append(want, name)
 		}
 	}
-	got := []string{}
-	for _, r := range kustomization["resources"].([]any) {
-		got = append(got, r.(string))
+	resources := kustomization["resources"].([]any)
+	got := make([]string, len(resources))
+	for i, r := range resources {
+		got[i] = r.(string)
 	}
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {
