@@ -178,7 +178,9 @@ func TestPackages(t *testing.T) {
 	before, contents := p.objects(), p.contents()
 
 	// The upgrade changes no object of those that the claim has.
-	p.installRelease(thisRelease, "install")
+	p.shell(p.commands("docs/install.md", "## The packages")[0])
+	p.awaitHealthy("Function", controlplane.FunctionName)
+	p.awaitHealthy("Configuration", configuration)
 	p.awaitReconcile()
 	p.awaitReady()
 	for _, o := range before {
