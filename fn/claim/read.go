@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/serviceconnections/function-service-connections/fn/excerpt"
 )
 
 // Read the services list at the path, apply the defaults, and validate. The
@@ -238,7 +240,7 @@ func (r *reader) forbidden(known func(name string) bool, listed func() []string)
 		if i == maxUnknown {
 			return append(errs, field.Forbidden(r.path, fmt.Sprintf("%d more unknown fields", len(names)-i)))
 		}
-		errs = append(errs, field.Forbidden(r.path.Child(short(name)), "unknown field; the fields here are "+strings.Join(listed(), ", ")))
+		errs = append(errs, field.Forbidden(r.path.Child(excerpt.Of(name, maxShown)), "unknown field; the fields here are "+strings.Join(listed(), ", ")))
 	}
 	return errs
 }
@@ -385,17 +387,10 @@ func shown(v any) any {
 		}
 	}
 	if b, err := json.Marshal(v); err == nil && len(b) > maxShown {
-		return short(string(b))
+		return excerpt.Of(string(b), maxShown)
 	}
 	return v
 }
 
 // maxShown bytes of a text are shown in a message.
 const maxShown = 200
-
-func short(s string) string {
-	if len(s) <= maxShown {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxShown], "") + "…"
-}

@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/serviceconnections/function-service-connections/fn/excerpt"
 	"github.com/serviceconnections/function-service-connections/input/v1beta1"
 )
 
@@ -260,9 +261,5 @@ var passing = regexp.MustCompile(`(?i)[,;]?\s*"?(` +
 // cut a provider's message to one line, without what changes by itself, of a
 // length that can be read in a status.
 func cut(s string) string {
-	s = strings.Join(strings.Fields(passing.ReplaceAllString(s, "")), " ")
-	if len(s) <= providerMessage {
-		return s
-	}
-	return strings.ToValidUTF8(s[:providerMessage], "") + "…"
+	return excerpt.Of(strings.Join(strings.Fields(passing.ReplaceAllString(s, "")), " "), providerMessage)
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/serviceconnections/function-service-connections/fn/excerpt"
 )
 
 // conform decoded JSON to a type of the settings: it returns what of the value
@@ -104,7 +106,7 @@ func refuse(v any, p *field.Path, want string) (any, field.ErrorList) {
 		// All digits, as they were written.
 		v = json.Number(strconv.FormatFloat(f, 'f', -1, 64))
 	} else if b, err := json.Marshal(v); err == nil && len(b) > maxShown {
-		v = short(string(b))
+		v = excerpt.Of(string(b), maxShown)
 	}
 	return nil, field.ErrorList{field.Invalid(p, v, want)}
 }

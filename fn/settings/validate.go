@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/serviceconnections/function-service-connections/fn/excerpt"
 	"github.com/serviceconnections/function-service-connections/input/v1beta1"
 )
 
@@ -168,7 +169,7 @@ func (v *validator) disks(disks *[]v1beta1.Disk, p *field.Path) {
 		}
 		dp := p.Index(i)
 		for _, msg := range validation.IsDNS1123Label(d.Name) {
-			v.errs = append(v.errs, field.Invalid(dp.Child("name"), short(d.Name), msg))
+			v.errs = append(v.errs, field.Invalid(dp.Child("name"), excerpt.Of(d.Name, maxShown), msg))
 		}
 		if seen[d.Name] {
 			v.errs = append(v.errs, field.Duplicate(dp.Child("name"), d.Name))
@@ -196,7 +197,7 @@ func (v *validator) providerConfig(r *v1beta1.ProviderConfigReference, p *field.
 func (v *validator) issuer(p *field.Path, s string) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-		v.errs = append(v.errs, field.Invalid(p, short(s), "must be the https URL of the cluster's OIDC issuer"))
+		v.errs = append(v.errs, field.Invalid(p, excerpt.Of(s, maxShown), "must be the https URL of the cluster's OIDC issuer"))
 	}
 }
 
@@ -240,7 +241,7 @@ func (v *validator) resourceList(p *field.Path, qs map[string]string) {
 func (v *validator) quantities(p *field.Path, qs map[string]string) {
 	for _, n := range slices.Sorted(maps.Keys(qs)) {
 		if q, err := parseQuantity(qs[n]); err != nil || q.Sign() <= 0 {
-			v.errs = append(v.errs, field.Invalid(p.Child(n), short(qs[n]), "must be a quantity such as 20Gi or 100m"))
+			v.errs = append(v.errs, field.Invalid(p.Child(n), excerpt.Of(qs[n], maxShown), "must be a quantity such as 20Gi or 100m"))
 		}
 	}
 }
@@ -258,7 +259,7 @@ func (v *validator) form(p *field.Path, s string, form *regexp.Regexp, want stri
 	case s == "":
 		v.errs = append(v.errs, field.Required(p, want))
 	case len(s) > maxBytes || !form.MatchString(s):
-		v.errs = append(v.errs, field.Invalid(p, short(s), want))
+		v.errs = append(v.errs, field.Invalid(p, excerpt.Of(s, maxShown), want))
 	}
 }
 
@@ -269,13 +270,6 @@ const (
 	// maxShown bytes of a value are shown in a message.
 	maxShown = 200
 )
-
-func short(s string) string {
-	if len(s) <= maxShown {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxShown], "") + "…"
-}
 
 func (v *validator) required(p *field.Path, s, want string) {
 	switch {
@@ -291,6 +285,6 @@ func (v *validator) enough() bool { return len(v.errs) > maxTold }
 
 func (v *validator) oneOf(p *field.Path, s string, allowed ...string) {
 	if !slices.Contains(allowed, s) {
-		v.errs = append(v.errs, field.NotSupported(p, short(s), allowed))
+		v.errs = append(v.errs, field.NotSupported(p, excerpt.Of(s, maxShown), allowed))
 	}
 }

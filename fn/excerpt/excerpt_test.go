@@ -1,0 +1,26 @@
+package excerpt
+
+import "testing"
+
+func TestOf(t *testing.T) {
+	t.Parallel()
+
+	for name, tc := range map[string]struct {
+		reason, text string
+		most         int
+		want         string
+	}{
+		"Short":     {"What fits stays as it is.", "abc", 3, "abc"},
+		"Long":      {"What doesn't is cut, and says so.", "abcd", 3, "abc…"},
+		"Character": {"No character is cut in two.", "abü", 3, "ab…"},
+		"Empty":     {"Nothing stays nothing.", "", 3, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			if got := Of(tc.text, tc.most); got != tc.want {
+				t.Errorf("%s: Of(%q, %d): want %q, got %q", tc.reason, tc.text, tc.most, tc.want, got)
+			}
+		})
+	}
+}
