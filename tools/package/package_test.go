@@ -25,20 +25,20 @@ import (
 
 const root = "../.."
 
-// built is a release of this tree, for all tests.
-var built = sync.OnceValues(func() (string, error) {
-	out, err := os.MkdirTemp("", "package-test-")
-	if err != nil {
-		return "", err
-	}
-	return out, packageTo(context.Background(), root, out)
-})
+// dist is the folder of a release of this tree, for all tests. It is built when
+// the first of them asks for it.
+var dist string
+
+var built = sync.OnceValue(func() error { return packageTo(context.Background(), root, dist) })
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if out, err := built(); err == nil {
-		_ = os.RemoveAll(out) // The system clears temporary folders, too.
+	var err error
+	if dist, err = os.MkdirTemp("", "package-test-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
+	code := m.Run()
+	_ = os.RemoveAll(dist) // The system clears temporary folders, too.
 	os.Exit(code)
 }
 
@@ -52,11 +52,10 @@ func packageTo(ctx context.Context, root, out string) error {
 
 func releaseOf(t *testing.T) string {
 	t.Helper()
-	out, err := built()
-	if err != nil {
+	if err := built(); err != nil {
 		t.Fatal(err)
 	}
-	return out
+	return dist
 }
 
 func files(t *testing.T, dir string) map[string][]byte {
