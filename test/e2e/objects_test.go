@@ -568,14 +568,16 @@ func (t *team) pod(app, serviceAccount string) func(context.Context) error {
 	}
 }
 
-// mayCrossplane use a verb on a core resource in the team's namespace, by the
-// API server's own word.
-func (t *team) mayCrossplane(verb, resource string, want bool) func(context.Context) error {
+// may a ServiceAccount, as namespace/name, do something, or may it not, by the API
+// server's own word. Rights follow what grants them at some distance.
+func (t *team) may(serviceAccount string, want bool, do authorizationv1.ResourceAttributes) func(context.Context) error {
 	return func(ctx context.Context) error {
+		namespace, name, _ := strings.Cut(serviceAccount, "/")
+		do.Namespace = t.namespace
 		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-			User:               "system:serviceaccount:" + controlplane.Namespace + ":crossplane",
-			Groups:             []string{"system:serviceaccounts", "system:serviceaccounts:" + controlplane.Namespace, "system:authenticated"},
-			ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: t.namespace, Verb: verb, Resource: resource},
+			User:               "system:serviceaccount:" + namespace + ":" + name,
+			Groups:             []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
+			ResourceAttributes: &do,
 		}}
 		if err := t.Client.Create(ctx, review); err != nil {
 			return fmt.Errorf("cannot ask: %w", err)

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -259,6 +260,9 @@ func TestPluginRights(t *testing.T) {
 			}
 			hidden = `you may not read XServiceConnection "` + xr.GetName() + `" in the whole cluster, so the objects that are composed for the ServiceConnection are not shown`
 		}
+		team.eventually("the roles are aggregated", team.may(team.namespace+"/viewer", true, authorizationv1.ResourceAttributes{
+			Verb: "list", Group: "serviceconnections.io", Resource: "serviceconnections",
+		}))
 		s := viewer.run("status")
 		viewer.want(s, 1, hidden, "✓ awsRole", "1 of 1 without injection", "rollout restart deployment/api", "!PodIdentityAssociation shop", "!✗ awsRole")
 		viewer.want(viewer.run("graph", "shop"), 0, "flowchart LR", hidden, ":::blocked", "<b>restart</b>", "✓ my-app-s3-access")
@@ -289,6 +293,9 @@ subjects: [{kind: ServiceAccount, name: reader, namespace: %[1]s}]
 			t.Fatal(err)
 		}
 		reader := team.terminal(team.userConfig("reader"))
+		team.eventually("the reader has the rights", team.may(team.namespace+"/reader", true, authorizationv1.ResourceAttributes{
+			Verb: "get", Group: "serviceconnections.io", Resource: "serviceconnections",
+		}))
 		reader.want(reader.run("status", "shop"), 0, "✓ awsRole", "you may not read pods in namespace", "you may not read other ServiceConnections in namespace")
 		reader.want(reader.run("status"), 2, "is forbidden")
 	})

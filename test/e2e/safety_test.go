@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -273,7 +274,8 @@ func TestSafetyOfRights(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		tm.eventually("Crossplane has lost the right", tm.mayCrossplane("patch", "persistentvolumeclaims", false))
+		tm.eventually("Crossplane has lost the right", tm.may(
+			controlplane.Namespace+"/crossplane", false, authorizationv1.ResourceAttributes{Verb: "patch", Resource: "persistentvolumeclaims"}))
 		tm.connect("- name: api\n  connections:\n  - {type: awsRole, role: my-app-other}\n  - {type: disk, config: {diskName: scratch}}")
 		tm.eventually("Crossplane tells what it may not do", func(ctx context.Context) error {
 			// A claim shows that its conditions aren't known, and its composite

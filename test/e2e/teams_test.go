@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	kerrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -94,6 +95,9 @@ func TestRightsOfTeams(t *testing.T) {
 		team.eventually("the roles are aggregated", func(ctx context.Context) error {
 			return editor.Create(ctx, claim.DeepCopy(), client.DryRunAll)
 		})
+		team.eventually("the role that Crossplane generates grants the status", team.may(team.namespace+"/crossplane-editor", true, authorizationv1.ResourceAttributes{
+			Verb: "patch", Group: "serviceconnections.io", Resource: "serviceconnections", Subresource: "status",
+		}))
 		if err := forbidden(viewer.Create(ctx, claim.DeepCopy()), `cannot create resource "serviceconnections"`); err != nil {
 			team.t.Errorf("view only reads: %v", err)
 		}
@@ -296,6 +300,9 @@ subjects: [{kind: ServiceAccount, name: operator, namespace: %[1]s}]
 	}
 	team.connect("- {name: api, connections: [{type: awsRole, role: my-app-s3-access}]}")
 	team.awaitReady()
+	team.eventually("the operator has the rights", team.may(team.namespace+"/operator", true, authorizationv1.ResourceAttributes{
+		Verb: "patch", Group: "serviceconnections.io", Resource: "xserviceconnections",
+	}))
 	xr, err := team.composite(ctx)
 	if err != nil {
 		t.Fatal(err)
