@@ -121,7 +121,7 @@ func (f *Fleet) checkObject(u *unstructured.Unstructured, wanted map[string]stri
 		return nil
 	case !ok && u.GetKind() == "PodIdentityAssociation" && f.keeps(strings.TrimPrefix(key, "PodIdentityAssociation "), value):
 		return nil
-	case !ok:
+	case !ok && !f.disks.mayStay(key, f.Claims()):
 		return []string{key + ": must not be there"}
 	case uids[key] != "":
 		return []string{key + ": is there twice"}
@@ -217,7 +217,7 @@ func (f *Fleet) checkClaim(ctx context.Context, c Claim, u *unstructured.Unstruc
 	}
 	for _, s := range o.Status.Services {
 		for _, n := range s.Notes {
-			if n.Reason == "Superseded" && !f.refuses(c, s.Name) {
+			if n.Reason == "Superseded" && !f.refuses(c, s.Name) && !f.disks.keeps(c, s.Name) {
 				differences = append(differences, "service "+s.Name+": "+n.Message)
 			}
 		}

@@ -71,6 +71,7 @@ type Fleet struct {
 	Inspect bool
 
 	claims     map[types.NamespacedName]Claim
+	disks      disks
 	namespaces map[string]bool
 	refused    string
 
@@ -95,7 +96,7 @@ func NewCloud() *cloud.Cloud {
 func New(cp *controlplane.ControlPlane, c *cloud.Cloud, mode controlplane.Mode) *Fleet {
 	return &Fleet{
 		ControlPlane: cp, Cloud: c, Mode: mode, Replicas: -1, Inspect: true,
-		claims: map[types.NamespacedName]Claim{}, namespaces: map[string]bool{},
+		claims: map[types.NamespacedName]Claim{}, disks: disks{}, namespaces: map[string]bool{},
 		uids: map[string]types.UID{}, data: map[string]types.UID{},
 	}
 }
@@ -132,7 +133,9 @@ func (f *Fleet) Namespace(ctx context.Context, name string) error {
 // Put a claim as it shall be, whether it is there already or not. Its namespace
 // must be.
 func (f *Fleet) Put(ctx context.Context, c Claim) error {
-	f.claims[types.NamespacedName{Namespace: c.Namespace, Name: c.Name}] = c
+	key := types.NamespacedName{Namespace: c.Namespace, Name: c.Name}
+	f.disks.edited(f.claims[key], c)
+	f.claims[key] = c
 	f.forget()
 	return f.write(ctx, func(ctx context.Context) error {
 		if f.Replicas >= 0 {
@@ -156,7 +159,9 @@ func (f *Fleet) Put(ctx context.Context, c Claim) error {
 
 // Remove a claim.
 func (f *Fleet) Remove(ctx context.Context, c Claim) error {
-	delete(f.claims, types.NamespacedName{Namespace: c.Namespace, Name: c.Name})
+	key := types.NamespacedName{Namespace: c.Namespace, Name: c.Name}
+	f.disks.removed(f.claims[key])
+	delete(f.claims, key)
 	f.forget()
 	return f.write(ctx, func(ctx context.Context) error {
 		return client.IgnoreNotFound(f.Client.Delete(ctx, c.object()))
@@ -269,6 +274,7 @@ func (f *Fleet) same(now map[string]types.UID) error {
 		}
 	}
 	f.uids, f.data = map[string]types.UID{}, map[string]types.UID{}
+	f.disks.settled(f.Claims(), func(object string) bool { return now[object] != "" })
 	wanted, _ := f.wanted()
 	for key, uid := range now {
 		if _, ok := wanted[key]; ok {

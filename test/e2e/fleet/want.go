@@ -98,6 +98,17 @@ func (c Claim) workload(service string) string { return c.Name + "-" + service }
 // account that a service runs as.
 func (c Claim) account(s Service) string { return c.Name + "-" + s.Name }
 
+// disks of the services that have one, by their ServiceAccounts (namespace/name).
+func (c Claim) disks() map[string]string {
+	all := map[string]string{}
+	for _, s := range c.Services {
+		if s.Disk != "" {
+			all[c.Namespace+"/"+c.account(s)] = s.Disk
+		}
+	}
+	return all
+}
+
 // object that the team applies.
 func (c Claim) object() *unstructured.Unstructured {
 	services := make([]any, 0, len(c.Services))
@@ -148,6 +159,13 @@ func (f *Fleet) wanted() (objects map[string]string, lines []string) {
 			lines = append(lines, f.wantedOf(c, s, objects)...)
 		}
 	}
+	for object, users := range f.disks {
+		for _, sure := range users {
+			if sure {
+				objects[object] = ""
+			}
+		}
+	}
 	return objects, lines
 }
 
@@ -169,11 +187,8 @@ func (f *Fleet) wantedOf(c Claim, s Service, objects map[string]string) (lines [
 		objects["ServiceAccountIAMMember "+account+" "+email(s.Account)] = ""
 		lines = append(lines, "member serviceAccount:"+project+".svc.id.goog["+account+"] of "+email(s.Account))
 	}
-	switch s.Disk {
-	case Uploads:
-		objects["Object "+c.Namespace+"/uploads"] = ""
-	case Scratch:
-		objects["PersistentVolumeClaim "+c.Namespace+"/scratch"] = ""
+	if object := diskObject(c.Namespace, s.Disk); object != "" {
+		objects[object] = ""
 	}
 	return lines
 }
