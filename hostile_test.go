@@ -566,6 +566,11 @@ func TestHostile(t *testing.T) { //nolint:paralleltest // See above.
 			if beside != nil {
 				t.Errorf("RunFunction(...) beside it: want an answer within %s, got %v", tooLong, beside)
 			}
+			for _, r := range rsp.GetResults() {
+				if strings.Contains(r.GetMessage(), "panicked") {
+					t.Errorf("RunFunction(...): want no panic, got %s", r.GetMessage())
+				}
+			}
 			used := memoryOf(t, p.PID)
 			t.Logf("%d bytes were answered by %d in %s with %d MiB", proto.Size(req), proto.Size(rsp), took.Round(time.Millisecond), used/mebibyte)
 			if used > tooMuch {

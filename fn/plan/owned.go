@@ -3,7 +3,6 @@ package plan
 import (
 	"bytes"
 	"encoding/json"
-	"iter"
 	"strings"
 
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
@@ -153,18 +152,18 @@ func extractElement(v any, set *fieldpath.Set, pe fieldpath.PathElement) (any, b
 // fields has them. All items of a list have the same ones.
 func keyFields(set *fieldpath.Set) []string {
 	var names []string
-	for _, elements := range []iter.Seq[fieldpath.PathElement]{set.Members.All(), set.Children.All()} {
-		for pe := range elements {
-			if pe.Key == nil {
-				continue
-			}
-			for _, f := range *pe.Key {
-				names = append(names, f.Name)
-			}
-			return names
+	take := func(pe fieldpath.PathElement) {
+		if pe.Key == nil || names != nil {
+			return
+		}
+		for _, f := range *pe.Key {
+			names = append(names, f.Name)
 		}
 	}
-	return nil
+	// Not All: that of children can't be left early, and panics.
+	set.Members.Iterate(take)
+	set.Children.Iterate(take)
+	return names
 }
 
 // elements that may stand for a list item in a set: its key, value and index.

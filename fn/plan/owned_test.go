@@ -80,6 +80,20 @@ spec:
   indexed: [y]
 `,
 		},
+		"SomeItems": {
+			reason: "of a list whose items have keys, ours stay, in their order",
+			fields: `
+- manager: apiextensions.crossplane.io/composed/0a1b
+  operation: Apply
+  fieldsV1: {f:spec: {f:keyed: {'k:{"name":"ours"}': {"f:name": {}}, 'k:{"name":"other"}': {"f:name": {}}}}}
+`,
+			want: `
+apiVersion: eks.aws.m.upbound.io/v1beta1
+kind: PodIdentityAssociation
+metadata: {name: api-association-1, namespace: team-a}
+spec: {keyed: [{name: ours}, {name: other}]}
+`,
+		},
 		"NotOurs": {
 			reason: "an object of which we own nothing is named, and no field of it is taken",
 			fields: `[{manager: kubectl, operation: Update, fieldsV1: {f:spec: {}}}]`,
