@@ -21,6 +21,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protopath"
+	"google.golang.org/protobuf/reflect/protorange"
 	"google.golang.org/protobuf/types/known/structpb"
 	"sigs.k8s.io/yaml"
 
@@ -31,13 +33,16 @@ const (
 	// largest request that the function takes, in bytes.
 	largest = 4 * mebibyte
 
+	// mostValues in maps and lists of a request that the function takes.
+	mostValues = largest / 16
+
 	// tooLong for an answer. It takes a second or a few, by how busy the machine
 	// is; what grows with the square of a request takes minutes.
 	tooLong = time.Minute
 
 	// tooMuch memory in bytes for one request of the largest size, the function's
-	// own included. What grows with the square takes gigabytes.
-	tooMuch = 300 * mebibyte
+	// own included.
+	tooMuch = 200 * mebibyte
 )
 
 // A shape of a request that somebody made large in one place, n times.
@@ -46,13 +51,26 @@ type shape func(n int) *fnv1.RunFunctionRequest
 // largest request of a shape that the function takes, or a little less.
 func (s shape) largest() *fnv1.RunFunctionRequest {
 	const n = 500
-	size := proto.Size(s(n))
-	each := max(1, float64(proto.Size(s(2*n))-size)/n)
-	for more := float64(largest-size) / each; ; more = more*0.98 - 1 {
-		if req := s(n + int(more)); proto.Size(req) <= largest {
+	few, more := s(n), s(2*n)
+	room := func(most, few, more int) float64 { return float64(most-few) * n / float64(max(1, more-few)) }
+	add := min(room(largest, proto.Size(few), proto.Size(more)), room(mostValues, values(few), values(more)))
+	for ; ; add = add*0.98 - 1 {
+		if req := s(n + int(add)); proto.Size(req) <= largest && values(req) <= mostValues {
 			return req
 		}
 	}
+}
+
+// values in maps and lists of a request.
+func values(req *fnv1.RunFunctionRequest) int {
+	n := 0
+	_ = protorange.Range(req.ProtoReflect(), func(p protopath.Values) error {
+		if k := p.Path.Index(-1).Kind(); k == protopath.ListIndexStep || k == protopath.MapIndexStep {
+			n++
+		}
+		return nil
+	})
+	return n
 }
 
 const hostileSettings = `

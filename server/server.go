@@ -88,6 +88,7 @@ func Listen(ctx context.Context, fn fnv1.FunctionRunnerServiceServer, o Options,
 		grpc: grpc.NewServer(
 			grpc.Creds(o.Credentials),
 			grpc.MaxRecvMsgSize(o.MaxReceiveBytes),
+			grpc.ForceServerCodecV2(newBoundedCodec(o.MaxReceiveBytes)),
 			grpc.ChainUnaryInterceptor(calls.UnaryServerInterceptor()),
 		),
 	}

@@ -13,51 +13,56 @@ import (
 	"github.com/serviceconnections/function-service-connections/fn/excerpt"
 )
 
-// conform decoded JSON to a type of the settings: it returns what of the value
-// the type can hold, and an error for each part that it can't.
-func conform(v any, t reflect.Type, p *field.Path) (any, field.ErrorList) {
+// A conformer makes decoded JSON fit a type of the settings, and collects what
+// doesn't, one mistake more than are told at most.
+type conformer struct {
+	mistakes field.ErrorList
+}
+
+// conform a value to a type: what of the value the type can hold.
+func (c *conformer) conform(v any, t reflect.Type, p *field.Path) any {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	if v == nil {
-		return nil, nil // As if it weren't there.
+		return nil // As if it weren't there.
 	}
 	switch t.Kind() {
 	case reflect.Struct:
 		if m, ok := v.(map[string]any); ok {
-			return conformStruct(m, t, p)
+			return c.conformStruct(m, t, p)
 		}
-		return refuse(v, p, "must be an object")
+		return c.refuse(v, p, "must be an object")
 	case reflect.Map:
 		if m, ok := v.(map[string]any); ok {
-			return conformMap(m, func(string) (reflect.Type, bool) { return t.Elem(), true }, p, "")
+			return c.conformMap(m, func(string) (reflect.Type, bool) { return t.Elem(), true }, p, "")
 		}
-		return refuse(v, p, "must be an object")
+		return c.refuse(v, p, "must be an object")
 	case reflect.Slice:
 		if l, ok := v.([]any); ok {
-			return conformList(l, t.Elem(), p)
+			return c.conformList(l, t.Elem(), p)
 		}
-		return refuse(v, p, "must be a list")
+		return c.refuse(v, p, "must be a list")
 	case reflect.Bool:
 		if _, ok := v.(bool); !ok {
-			return refuse(v, p, "must be true or false, without quotes")
+			return c.refuse(v, p, "must be true or false, without quotes")
 		}
 	default: // A string: TestEveryType holds that there is nothing else.
 		if _, ok := v.(string); !ok {
-			return refuse(v, p, "must be a string, in quotes")
+			return c.refuse(v, p, "must be a string, in quotes")
 		}
 	}
-	return v, nil
+	return v
 }
 
-func conformStruct(m map[string]any, t reflect.Type, p *field.Path) (any, field.ErrorList) {
+func (c *conformer) conformStruct(m map[string]any, t reflect.Type, p *field.Path) any {
 	types, names := map[string]reflect.Type{}, make([]string, 0, t.NumField())
 	for f := range t.Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		types[name] = f.Type
 		names = append(names, name)
 	}
-	return conformMap(m, func(name string) (reflect.Type, bool) {
+	return c.conformMap(m, func(name string) (reflect.Type, bool) {
 		t, ok := types[name]
 		return t, ok
 	}, p, "unknown field; the fields here are "+strings.Join(names, ", "))
@@ -65,50 +70,49 @@ func conformStruct(m map[string]any, t reflect.Type, p *field.Path) (any, field.
 
 // conformMap whose keys have types. What a key without a type is told is up to
 // the caller.
-func conformMap(m map[string]any, typeOf func(string) (reflect.Type, bool), p *field.Path, unknown string) (any, field.ErrorList) {
-	out := make(map[string]any, len(m))
-	var errs field.ErrorList
+func (c *conformer) conformMap(m map[string]any, typeOf func(string) (reflect.Type, bool), p *field.Path, unknown string) any {
+	out := map[string]any{}
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		t, ok := typeOf(name)
 		if !ok {
-			errs = some(errs, field.Forbidden(p.Child(name), unknown))
+			c.told(func() *field.Error { return field.Forbidden(p.Child(name), unknown) })
 			continue
 		}
-		v, mistakes := conform(m[name], t, p.Child(name))
-		errs = some(errs, mistakes...)
-		if v != nil {
+		if v := c.conform(m[name], t, p.Child(name)); v != nil {
 			out[name] = v
 		}
 	}
-	return out, errs
+	return out
 }
 
 // conformList leaves what can't be read empty, so that the others keep their
 // places.
-func conformList(l []any, t reflect.Type, p *field.Path) (any, field.ErrorList) {
+func (c *conformer) conformList(l []any, t reflect.Type, p *field.Path) any {
 	out := make([]any, len(l))
-	var errs field.ErrorList
 	for i := range l {
-		v, mistakes := conform(l[i], t, p.Index(i))
-		out[i] = v
-		errs = some(errs, mistakes...)
+		out[i] = c.conform(l[i], t, p.Index(i))
 	}
-	return out, errs
+	return out
 }
 
-// some mistakes, one more than are told at most.
-func some(errs field.ErrorList, more ...*field.Error) field.ErrorList {
-	return append(errs, more[:min(len(more), maxTold+1-len(errs))]...)
+func (c *conformer) refuse(v any, p *field.Path, want string) any {
+	c.told(func() *field.Error {
+		if f, ok := v.(float64); ok {
+			// All digits, as they were written.
+			v = json.Number(strconv.FormatFloat(f, 'f', -1, 64))
+		} else if b, err := json.Marshal(v); err == nil && len(b) > maxShown {
+			v = excerpt.Of(string(b), maxShown)
+		}
+		return field.Invalid(p, v, want)
+	})
+	return nil
 }
 
-func refuse(v any, p *field.Path, want string) (any, field.ErrorList) {
-	if f, ok := v.(float64); ok {
-		// All digits, as they were written.
-		v = json.Number(strconv.FormatFloat(f, 'f', -1, 64))
-	} else if b, err := json.Marshal(v); err == nil && len(b) > maxShown {
-		v = excerpt.Of(string(b), maxShown)
+// told makes a mistake's error where it may be told.
+func (c *conformer) told(mistake func() *field.Error) {
+	if len(c.mistakes) <= maxTold {
+		c.mistakes = append(c.mistakes, mistake())
 	}
-	return nil, field.ErrorList{field.Invalid(p, v, want)}
 }
 
 // unlessIn returns the mistakes that aren't in a field with one of those that

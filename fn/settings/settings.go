@@ -59,9 +59,9 @@ func Decode(layers ...map[string]any) (*Settings, error) {
 	var errs field.ErrorList
 	if err := decode(merged, &s.Settings); err != nil {
 		// A decoder stops at the first mistake, and speaks of Go.
-		var readable any
-		readable, errs = conform(merged, reflect.TypeOf(s.Settings), path)
-		s = &Settings{}
+		c := &conformer{}
+		readable := c.conform(merged, reflect.TypeOf(s.Settings), path)
+		s, errs = &Settings{}, c.mistakes
 		if err := decode(readable, &s.Settings); err != nil {
 			return nil, fmt.Errorf("cannot read settings: %w", err)
 		}
