@@ -15,6 +15,7 @@ func (p *planner) expand() {
 		s := &Service{ServiceEntry: entry}
 		s.ServiceAccount, s.composed = p.Claim.ServiceAccount(entry.Service)
 		p.findWorkload(s)
+		p.services[s.Name] = s
 		p.needing[connection.Need{Service: s.Name}] = nil
 		for _, e := range entry.Entries {
 			c := &Connection{ConnectionEntry: e, service: s}

@@ -25,6 +25,9 @@ type index struct {
 	// previous status by the service's name.
 	previous map[string][]*claim.ServiceStatus
 
+	// services of the plan by their names.
+	services map[string]*Service
+
 	// needing connections by what an object says that it is needed by. A service
 	// is there as a need without a type, and has none.
 	needing map[connection.Need]*Connection
@@ -49,6 +52,7 @@ func indexed(in *Input) index {
 		identities: map[claimant][]connection.Granted{},
 		installed:  map[kind]bool{},
 		previous:   make(map[string][]*claim.ServiceStatus, services),
+		services:   make(map[string]*Service, services),
 		needing:    make(map[connection.Need]*Connection, services*(1+len(claim.Types()))),
 		templates:  make(map[claim.Workload]string, services),
 	}

@@ -153,18 +153,26 @@ func (p *planner) letGo(g connection.Granted, object map[string]any) bool {
 func (p *planner) needs(g connection.Granted, object map[string]any) []connection.Need {
 	said := connection.Needs(object)
 	if len(said) == 0 {
-		types := g.Types
-		if len(types) == 0 {
-			types = []claim.ConnectionType{""}
-		}
-		for i := range p.Claim.Services {
-			for _, t := range types {
-				said = append(said, connection.Need{Service: p.Claim.Services[i].Name, Type: t})
-			}
-		}
+		said = p.couldNeed(g)
 	}
 	said = append(said, p.users(g)...)
 	return slices.DeleteFunc(said, func(n connection.Need) bool { return !p.has(n) })
+}
+
+// couldNeed an object: connections of its types, or else the services.
+func (p *planner) couldNeed(g connection.Granted) []connection.Need {
+	could := make([]connection.Need, 0, len(p.plan.Services))
+	for _, s := range p.plan.Services {
+		if len(g.Types) == 0 {
+			could = append(could, connection.Need{Service: s.Name})
+		}
+		for _, c := range s.Connections {
+			if slices.Contains(g.Types, c.Type) {
+				could = append(could, c.need())
+			}
+		}
+	}
+	return could
 }
 
 // worksWithout says whether a connection works without an object that it once
@@ -209,14 +217,12 @@ func (p *planner) noteKept(g connection.Granted, object map[string]any, needs []
 	metadata, _ := object["metadata"].(map[string]any)
 	kind, _ := object["kind"].(string)
 	name, _ := metadata["name"].(string)
-	by := map[string]bool{}
 	for _, n := range needs {
-		by[n.Service] = true
-	}
-	for _, s := range p.plan.Services {
-		if !by[s.Name] {
-			continue
+		s := p.services[n.Service]
+		if s.keptLast == g.Key {
+			continue // It needs the object for more than one connection.
 		}
+		s.keptLast = g.Key
 		s.kept++
 		if s.kept <= maxNotes {
 			s.Notes = append(s.Notes, superseded(g, kind, name, s, needs))

@@ -93,8 +93,10 @@ type Service struct {
 	account  connection.Verdict
 	workload workloadState
 
-	// kept objects of earlier states that the service is told of.
-	kept int
+	// kept objects of earlier states that the service is told of, and the key of
+	// the last.
+	kept     int
+	keptLast string
 }
 
 // A Connection and what was decided for it.
