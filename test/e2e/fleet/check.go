@@ -24,6 +24,9 @@ const maxTold = 12
 
 func cmpStrings(a, b string) int { return cmp.Compare(a, b) }
 
+// ofTeam marks a volume claim that nothing composes.
+const ofTeam = " of the team"
+
 // composed kinds of a mode.
 func composed(mode controlplane.Mode) []schema.GroupVersionKind {
 	of := schema.FromAPIVersionAndKind
@@ -97,7 +100,11 @@ func (f *Fleet) checkObjects(ctx context.Context) (uids map[string]types.UID, di
 	}
 	for key := range wanted {
 		if _, ok := uids[key]; !ok {
-			differences = append(differences, key+": is missing")
+			difference := key + ": is missing"
+			if users := f.disks[key]; users != nil {
+				difference += fmt.Sprint(" for one of ", users)
+			}
+			differences = append(differences, difference)
 		}
 	}
 	return uids, differences, nil
@@ -111,7 +118,7 @@ func (f *Fleet) checkObject(u *unstructured.Unstructured, wanted map[string]stri
 	key, value := identify(namespace, u)
 	if u.GetLabels()["crossplane.io/composite"] == "" {
 		if u.GetKind() == "PersistentVolumeClaim" {
-			uids[key+" of the team"] = u.GetUID()
+			uids[key+ofTeam] = u.GetUID()
 		}
 		return nil
 	}
@@ -121,7 +128,7 @@ func (f *Fleet) checkObject(u *unstructured.Unstructured, wanted map[string]stri
 		return nil
 	case !ok && u.GetKind() == "PodIdentityAssociation" && f.keeps(strings.TrimPrefix(key, "PodIdentityAssociation "), value):
 		return nil
-	case !ok && !f.disks.mayStay(key, f.Claims()):
+	case !ok && !f.disks.may(key, f.Claims()):
 		return []string{key + ": must not be there"}
 	case uids[key] != "":
 		return []string{key + ": is there twice"}

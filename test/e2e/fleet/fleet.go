@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -279,7 +280,7 @@ func (f *Fleet) same(now map[string]types.UID) error {
 	for key, uid := range now {
 		if _, ok := wanted[key]; ok {
 			f.uids[key] = uid
-		} else {
+		} else if strings.HasSuffix(key, ofTeam) {
 			f.data[key] = uid
 		}
 	}

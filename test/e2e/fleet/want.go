@@ -98,17 +98,6 @@ func (c Claim) workload(service string) string { return c.Name + "-" + service }
 // account that a service runs as.
 func (c Claim) account(s Service) string { return c.Name + "-" + s.Name }
 
-// disks of the services that have one, by their ServiceAccounts (namespace/name).
-func (c Claim) disks() map[string]string {
-	all := map[string]string{}
-	for _, s := range c.Services {
-		if s.Disk != "" {
-			all[c.Namespace+"/"+c.account(s)] = s.Disk
-		}
-	}
-	return all
-}
-
 // object that the team applies.
 func (c Claim) object() *unstructured.Unstructured {
 	services := make([]any, 0, len(c.Services))
@@ -159,11 +148,9 @@ func (f *Fleet) wanted() (objects map[string]string, lines []string) {
 			lines = append(lines, f.wantedOf(c, s, objects)...)
 		}
 	}
-	for object, users := range f.disks {
-		for _, sure := range users {
-			if sure {
-				objects[object] = ""
-			}
+	for object := range f.disks {
+		if f.disks.must(object) {
+			objects[object] = ""
 		}
 	}
 	return objects, lines
@@ -187,8 +174,9 @@ func (f *Fleet) wantedOf(c Claim, s Service, objects map[string]string) (lines [
 		objects["ServiceAccountIAMMember "+account+" "+email(s.Account)] = ""
 		lines = append(lines, "member serviceAccount:"+project+".svc.id.goog["+account+"] of "+email(s.Account))
 	}
-	if object := diskObject(c.Namespace, s.Disk); object != "" {
-		objects[object] = ""
+	if s.Disk == Scratch {
+		// What was there before went with its connection.
+		objects[diskObject(c.Namespace, s.Disk)] = ""
 	}
 	return lines
 }
