@@ -67,18 +67,12 @@ func (s *Settings) AllowsRole(namespace, arn string) Decision {
 	if s.AWS == nil || s.AWS.AllowedRoles == nil {
 		return Absent
 	}
+	path, local := strings.CutPrefix(arn, "arn:"+s.AWS.Partition+":iam::"+s.AWS.AccountID+":role/")
+	name := path[strings.LastIndexByte(path, '/')+1:]
 	for _, r := range *s.AWS.AllowedRoles {
-		if !matches(r.Namespaces, namespace) {
-			continue
-		}
-		if strings.HasPrefix(r.Pattern, "arn:") {
-			if glob.Glob(r.Pattern, arn) {
-				return Allowed
-			}
-			continue
-		}
-		rest, ok := strings.CutPrefix(arn, "arn:"+s.AWS.Partition+":iam::"+s.AWS.AccountID+":role/")
-		if ok && glob.Glob(r.Pattern, rest[strings.LastIndexByte(rest, '/')+1:]) {
+		switch full := strings.HasPrefix(r.Pattern, "arn:"); {
+		case !matches(r.Namespaces, namespace):
+		case full && glob.Glob(r.Pattern, arn), !full && local && glob.Glob(r.Pattern, name):
 			return Allowed
 		}
 	}
