@@ -41,8 +41,8 @@ const (
 	tooLong = time.Minute
 
 	// tooMuch memory in bytes for one request of the largest size, the function's
-	// own included.
-	tooMuch = 200 * mebibyte
+	// own included. It takes up to 200 MiB, by when garbage is collected.
+	tooMuch = 256 * mebibyte
 )
 
 // A shape of a request that somebody made large in one place, n times.
