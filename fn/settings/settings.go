@@ -3,15 +3,13 @@
 package settings
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"reflect"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	kjson "sigs.k8s.io/json"
 
 	"github.com/serviceconnections/function-service-connections/input/v1beta1"
 )
@@ -57,10 +55,10 @@ func Decode(layers ...map[string]any) (*Settings, error) {
 	}
 	s, path := &Settings{}, field.NewPath("settings")
 	var errs field.ErrorList
-	if err := decode(merged, &s.Settings); err != nil {
+	if decode(merged, &s.Settings) != nil {
 		// A decoder stops at the first mistake, and speaks of Go.
 		c := &conformer{}
-		readable := c.conform(merged, reflect.TypeOf(s.Settings), path)
+		readable, _ := c.conform(merged, reflect.TypeOf(s.Settings), path).(map[string]any)
 		s, errs = &Settings{}, c.mistakes
 		if err := decode(readable, &s.Settings); err != nil {
 			return nil, fmt.Errorf("cannot read settings: %w", err)
@@ -77,14 +75,9 @@ func Decode(layers ...map[string]any) (*Settings, error) {
 	return s, nil
 }
 
-// decode a decoded JSON value into a type, strictly.
-func decode(v, into any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("cannot encode: %w", err)
-	}
-	strict, err := kjson.UnmarshalStrict(b, into)
-	return errors.Join(append(strict, err)...)
+// decode decoded JSON into a type, strictly.
+func decode(m map[string]any, into any) error {
+	return runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(m, into, true) //nolint:wrapcheck // Only whether there is one is told.
 }
 
 // merge over into base. Maps are merged, all else is replaced: two allow-lists
