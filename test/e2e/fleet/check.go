@@ -124,9 +124,7 @@ func (f *Fleet) checkObject(u *unstructured.Unstructured, wanted map[string]stri
 	}
 	want, ok := wanted[key]
 	switch {
-	case !ok && u.GetKind() == "Role" && strings.HasSuffix(key, " "+f.refused):
-		return nil
-	case !ok && u.GetKind() == "PodIdentityAssociation" && f.keeps(strings.TrimPrefix(key, "PodIdentityAssociation "), value):
+	case !ok && f.leftOf(u.GetKind(), key, value):
 		return nil
 	case !ok && !f.disks.may(key, f.Claims()):
 		return []string{key + ": must not be there"}
@@ -139,6 +137,18 @@ func (f *Fleet) checkObject(u *unstructured.Unstructured, wanted map[string]stri
 	}
 	uids[key] = u.GetUID()
 	return nil
+}
+
+// leftOf a refused role: what grants nothing, or another role that its service had.
+func (f *Fleet) leftOf(kind, key, value string) bool {
+	switch kind {
+	case "Role":
+		return strings.HasSuffix(key, " "+f.refused)
+	case "PodIdentityAssociation":
+		return f.keeps(strings.TrimPrefix(key, kind+" "), value)
+	default:
+		return false
+	}
 }
 
 // identify a composed object by what it is for, and tell what it grants where

@@ -1,5 +1,7 @@
 package fleet
 
+import "maps"
+
 // Disks that are created, by the object that stands for each: the ServiceAccounts
 // (namespace/name) of the services that have asked for it and have had a disk ever
 // since. For so long a disk is kept, although another may have taken its place. A
@@ -80,9 +82,7 @@ func (d disks) removed(c Claim) {
 func (d disks) settled(claims []Claim, there func(object string) bool) {
 	now := map[string]string{}
 	for _, c := range claims {
-		for account, object := range c.disks() {
-			now[account] = object
-		}
+		maps.Copy(now, c.disks())
 	}
 	for object, users := range d {
 		isAsked := false
