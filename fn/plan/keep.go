@@ -153,26 +153,32 @@ func (p *planner) letGo(g connection.Granted, object map[string]any) bool {
 func (p *planner) needs(g connection.Granted, object map[string]any) []connection.Need {
 	said := connection.Needs(object)
 	if len(said) == 0 {
-		said = p.couldNeed(g)
+		return p.couldNeed(g.Types)
 	}
 	said = append(said, p.users(g)...)
 	return slices.DeleteFunc(said, func(n connection.Need) bool { return !p.has(n) })
 }
 
 // couldNeed an object: connections of its types, or else the services.
-func (p *planner) couldNeed(g connection.Granted) []connection.Need {
-	could := make([]connection.Need, 0, len(p.plan.Services))
-	for _, s := range p.plan.Services {
-		if len(g.Types) == 0 {
-			could = append(could, connection.Need{Service: s.Name})
+func (p *planner) couldNeed(types []claim.ConnectionType) []connection.Need {
+	for _, c := range p.could {
+		if slices.Equal(c.types, types) {
+			return c.needs
 		}
-		for _, c := range s.Connections {
-			if slices.Contains(g.Types, c.Type) {
-				could = append(could, c.need())
+	}
+	c := could{types: types}
+	for _, s := range p.plan.Services {
+		if len(types) == 0 {
+			c.needs = append(c.needs, connection.Need{Service: s.Name})
+		}
+		for _, sc := range s.Connections {
+			if slices.Contains(types, sc.Type) {
+				c.needs = append(c.needs, sc.need())
 			}
 		}
 	}
-	return could
+	p.could = append(p.could, c)
+	return c.needs
 }
 
 // worksWithout says whether a connection works without an object that it once

@@ -155,6 +155,14 @@ type planner struct {
 	index
 
 	plan *Plan
+
+	// could need an object of some types; the same for each of them.
+	could []could
+}
+
+type could struct {
+	types []claim.ConnectionType
+	needs []connection.Need
 }
 
 // connections of all services, in the order of the claim.

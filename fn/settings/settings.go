@@ -81,8 +81,14 @@ func decode(m map[string]any, into any) error {
 }
 
 // merge over into base. Maps are merged, all else is replaced: two allow-lists
-// are never joined into a larger one.
+// are never joined into a larger one. Neither changes.
 func merge(base, over map[string]any) map[string]any {
+	switch {
+	case len(over) == 0:
+		return base
+	case len(base) == 0:
+		return over
+	}
 	out := make(map[string]any, len(base)+len(over))
 	maps.Copy(out, base)
 	for k, v := range over {
