@@ -231,6 +231,7 @@ func (m *machine) reconcile() {
 	m.revoked()
 	m.complete()
 	m.restartIsTold(before)
+	m.takenOver(before)
 	m.use()
 	m.seeLate()
 }
@@ -239,6 +240,16 @@ func (m *machine) reconcile() {
 func (m *machine) left() {
 	for _, us := range m.users {
 		maps.DeleteFunc(us, func(u user, _ bool) bool { _, _, ok := m.drawn(u); return !ok })
+	}
+}
+
+// takenOver: what once worked without an object doesn't use it any more, also when
+// its successor fails or is revoked later.
+func (m *machine) takenOver(before map[string]map[string]any) {
+	for key, us := range m.users {
+		if o := before[key]; o != nil {
+			maps.DeleteFunc(us, func(u user, _ bool) bool { return m.unsettled(u, key, grantOf(key, o), before) == "" })
+		}
 	}
 }
 
