@@ -83,9 +83,10 @@ e2e: build plugin controlplane-tools package-tool ## Run all tests on a control 
 CLAIMS ?= 300
 HISTORIES ?= 10
 
+# One mode after the other, since each has all claims.
 .PHONY: faults
-faults: build controlplane-tools ## Let parts of a full control plane fail, for an hour or so, and look whether anything is lost.
-	@go -C test/e2e test -count=1 -timeout=4h -v -run 'TestFaults|TestDisturbedHistories' . \
+faults: build controlplane-tools ## Let parts of a full control plane fail, for an hour or two, and look whether anything is lost.
+	@go -C test/e2e test -count=1 -timeout=4h -parallel=1 -v -run 'TestFaults|TestDisturbedHistories' . \
 		-faults.claims=$(CLAIMS) -faults.time=1m -rapid.checks=$(HISTORIES)
 
 .PHONY: scale
