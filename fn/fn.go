@@ -108,8 +108,10 @@ func keep(rsp *fnv1.RunFunctionResponse, observed connection.Observed, cs []stat
 }
 
 // fatal stops the run. Crossplane then leaves alone all that is there, and
-// shows the conditions.
+// shows the conditions. It reads neither what is desired nor the context, which
+// may be large.
 func fatal(rsp *fnv1.RunFunctionResponse, cs []status.Condition, err error) *fnv1.RunFunctionResponse {
+	rsp.Desired, rsp.Context = nil, nil
 	setConditions(rsp, cs)
 	response.Fatal(rsp, err)
 	return rsp

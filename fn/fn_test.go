@@ -403,6 +403,9 @@ func TestUnreadable(t *testing.T) {
 			if len(c.rsp.GetConditions()) != 3 {
 				t.Errorf("%s: conditions %v, want all three", tc.reason, c.rsp.GetConditions())
 			}
+			if c.rsp.GetDesired() != nil || c.rsp.GetContext() != nil {
+				t.Errorf("%s: a large request would get a large answer that nobody reads", tc.reason)
+			}
 		})
 	}
 }
