@@ -114,7 +114,7 @@ func (h *history) faults() map[string]func(*rapid.T) {
 		"stall etcd":      func(*rapid.T) { h.do(h.StallEtcd(h.ctx, 2*time.Second)) },
 		"providers fail":  func(*rapid.T) { f.failAll(errMaintenance) },
 		"providers work":  func(*rapid.T) { f.failAll(nil) },
-		"settings":        func(rt *rapid.T) { h.do(h.Settings(h.ctx, "", fmt.Sprint(rapid.Int().Draw(rt, "note")))) },
+		"settings":        func(rt *rapid.T) { h.do(h.Settings(h.ctx, "", fmt.Sprint(rapid.IntRange(0, 1000).Draw(rt, "note")))) },
 		"settings refuse": func(rt *rapid.T) { h.do(h.Settings(h.ctx, rapid.SampledFrom(fleet.Roles).Draw(rt, "refused"), "")) },
 	}
 }
