@@ -94,6 +94,9 @@ func tell(ctx context.Context, rt *rapid.T, c *cluster, more func(*history) map[
 	if more != nil {
 		h.deadline = disturbedDeadline
 		maps.Copy(actions, more(h))
+		// A history that failed has left its faults.
+		(&faulty{Fleet: h.Fleet}).failAll(nil)
+		h.do(h.Settings(ctx, "", ""))
 	}
 	defer h.clear()
 	h.add()
