@@ -86,8 +86,10 @@ HISTORIES ?= 10
 # One mode after the other, since each has all claims.
 .PHONY: faults
 faults: build controlplane-tools ## Let parts of a full control plane fail, for an hour or two, and look whether anything is lost.
-	@go -C test/e2e test -count=1 -timeout=4h -parallel=1 -v -run 'TestFaults|TestDisturbedHistories' . \
-		-faults.claims=$(CLAIMS) -faults.time=1m -rapid.checks=$(HISTORIES)
+	@set -e; for mode in Namespaced Claims; do \
+		go -C test/e2e test -count=1 -timeout=4h -v -run "(TestFaults|TestDisturbedHistories)/$$mode" . \
+			-faults.claims=$(CLAIMS) -faults.time=1m -rapid.checks=$(HISTORIES); \
+	done
 
 .PHONY: scale
 scale: build controlplane-tools ## Fill a control plane with claims, measure what they cost, and write docs/scale.md.

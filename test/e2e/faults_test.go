@@ -220,14 +220,7 @@ func restartCrossplane(ctx context.Context, f *faulty) error {
 func restartAPIServer(ctx context.Context, f *faulty) error {
 	f.RestartPlain = true
 	return every(ctx, 8*time.Second, func() error {
-		// A provider that can't write down what it has created stops, and leaves
-		// it to the operator whether to try again (crossplane-runtime, "cannot
-		// determine creation result"). So none creates anything meanwhile.
-		f.failAll(errMaintenance)
-		<-time.After(time.Second)
-		err := f.cluster.stopProviders(controlplane.AllProviders()...)
-		f.failAll(nil)
-		return errors.Join(err, f.RestartAPIServer(context.WithoutCancel(ctx)), f.cluster.runProviders(controlplane.AllProviders()...))
+		return f.cluster.withoutProviders(func() error { return f.RestartAPIServer(context.WithoutCancel(ctx)) })
 	})
 }
 
@@ -235,20 +228,11 @@ func stallEtcd(ctx context.Context, f *faulty) error {
 	return every(ctx, 3*time.Second, func() error { return f.StallEtcd(ctx, 5*time.Second) })
 }
 
-var errMaintenance = errors.New("operation error: https response error StatusCode: 503, ServiceUnavailable")
-
 func failProviders(ctx context.Context, f *faulty) error {
-	f.failAll(errMaintenance)
+	f.Cloud.FailAll(errMaintenance)
 	<-ctx.Done()
-	f.failAll(nil)
+	f.Cloud.FailAll(nil)
 	return nil
-}
-
-// failAll calls of the cloud with an error, or none with nil.
-func (f *faulty) failAll(err error) {
-	for _, kind := range []string{"Role", "PodIdentityAssociation", "UserAssignedIdentity", "FederatedIdentityCredential", "ServiceAccountIAMMember", "Object"} {
-		f.Cloud.Fail(kind, err)
-	}
 }
 
 // editSettings so that they say the same, and now and then so that they refuse a

@@ -95,7 +95,7 @@ func tell(ctx context.Context, rt *rapid.T, c *cluster, more func(*history) map[
 		h.deadline = disturbedDeadline
 		maps.Copy(actions, more(h))
 		// A history that failed has left its faults.
-		(&faulty{Fleet: h.Fleet}).failAll(nil)
+		h.Cloud.FailAll(nil)
 		h.do(h.Settings(ctx, "", ""))
 	}
 	defer h.clear()
@@ -107,7 +107,6 @@ func tell(ctx context.Context, rt *rapid.T, c *cluster, more func(*history) map[
 
 // faults that a history may have.
 func (h *history) faults() map[string]func(*rapid.T) {
-	f := &faulty{Fleet: h.Fleet}
 	return map[string]func(*rapid.T){
 		"kill the function": func(*rapid.T) { h.do(h.KillFunction(controlplane.FunctionName)) },
 		"restart Crossplane": func(*rapid.T) {
@@ -115,8 +114,8 @@ func (h *history) faults() map[string]func(*rapid.T) {
 			h.do(h.StartCrossplane(h.ctx))
 		},
 		"stall etcd":      func(*rapid.T) { h.do(h.StallEtcd(h.ctx, 2*time.Second)) },
-		"providers fail":  func(*rapid.T) { f.failAll(errMaintenance) },
-		"providers work":  func(*rapid.T) { f.failAll(nil) },
+		"providers fail":  func(*rapid.T) { h.Cloud.FailAll(errMaintenance) },
+		"providers work":  func(*rapid.T) { h.Cloud.FailAll(nil) },
 		"settings":        func(rt *rapid.T) { h.do(h.Settings(h.ctx, "", fmt.Sprint(rapid.IntRange(0, 1000).Draw(rt, "note")))) },
 		"settings refuse": func(rt *rapid.T) { h.do(h.Settings(h.ctx, rapid.SampledFrom(fleet.Roles).Draw(rt, "refused"), "")) },
 	}
@@ -172,7 +171,7 @@ func (h *history) makeAgain() {
 
 // calm after all faults.
 func (h *history) calm() {
-	(&faulty{Fleet: h.Fleet}).failAll(nil)
+	h.Cloud.FailAll(nil)
 	if h.Refused() != "" {
 		h.do(h.Settings(h.ctx, "", ""))
 	}
@@ -180,7 +179,7 @@ func (h *history) calm() {
 
 // settle: whatever was done has come to its end. No provider fails then.
 func (h *history) settle() {
-	(&faulty{Fleet: h.Fleet}).failAll(nil)
+	h.Cloud.FailAll(nil)
 	ctx, cancel := context.WithTimeoutCause(h.ctx, h.deadline, fmt.Errorf("not within %s", h.deadline))
 	defer cancel()
 	h.do(h.Await(ctx))

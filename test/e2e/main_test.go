@@ -10,6 +10,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/serviceconnections/function-service-connections/test/e2e/cloud"
 	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
@@ -70,6 +71,20 @@ func (c *cluster) stopProviders(names ...string) error {
 	}
 	return errors.Join(errs...)
 }
+
+// withoutProviders do something that they can't bear: one that can't write down
+// what it has created stops, and leaves it to the operator whether to try again
+// (crossplane-runtime, "cannot determine creation result"). So none creates
+// anything for a moment before.
+func (c *cluster) withoutProviders(do func() error) error {
+	c.cloud.FailAll(errMaintenance)
+	<-time.After(time.Second)
+	err := c.stopProviders(controlplane.AllProviders()...)
+	c.cloud.FailAll(nil)
+	return errors.Join(err, do(), c.runProviders(controlplane.AllProviders()...))
+}
+
+var errMaintenance = errors.New("operation error: https response error StatusCode: 503, ServiceUnavailable")
 
 var clusters = map[controlplane.Mode]func() (*cluster, error){
 	controlplane.Namespaced: sync.OnceValues(func() (*cluster, error) { return startCluster(controlplane.Namespaced) }),

@@ -152,6 +152,14 @@ func (c *Cloud) Fail(kind string, err error) {
 	})
 }
 
+// FailAll calls about what is written to a cloud or a cluster, until they are
+// failed with nil.
+func (c *Cloud) FailAll(err error) {
+	for _, kind := range []string{"Role", "PodIdentityAssociation", "UserAssignedIdentity", "FederatedIdentityCredential", "ServiceAccountIAMMember", "Object"} {
+		c.Fail(kind, err)
+	}
+}
+
 // Contents is what clusters have put into the cloud, one line each, sorted.
 func (c *Cloud) Contents() []string {
 	var lines []string
