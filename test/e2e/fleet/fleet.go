@@ -165,7 +165,16 @@ func (f *Fleet) Remove(ctx context.Context, c Claim) error {
 	delete(f.claims, key)
 	f.forget()
 	return f.write(ctx, func(ctx context.Context) error {
-		return client.IgnoreNotFound(f.Client.Delete(ctx, c.object()))
+		was, err := f.Get(ctx, apiVersion, kind, c.Namespace, c.Name)
+		if err != nil || was == nil {
+			return err
+		}
+		// Crossplane lets go of a claim whose composite resource it doesn't see, and
+		// leaves that for ever if it only just made it.
+		if _, seen, _ := unstructured.NestedString(was.Object, "status", "connected"); f.Mode == controlplane.Claims && !seen {
+			return fmt.Errorf("claim %s/%s has nothing of its composite resource yet", c.Namespace, c.Name)
+		}
+		return client.IgnoreNotFound(f.Client.Delete(ctx, was))
 	})
 }
 
