@@ -35,7 +35,7 @@ const (
 	largest = 4 * mebibyte
 
 	// mostValues in maps and lists of a request that the function takes.
-	mostValues = largest / 16
+	mostValues = largest / 18
 
 	// tooLong for an answer. It takes a second or a few, by how busy the machine
 	// is; what grows with the square of a request takes minutes.

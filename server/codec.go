@@ -12,7 +12,7 @@ import (
 
 // bytesPerValue of a request, at least, on the average of the largest request.
 // Objects as Kubernetes has them take 22 to 30, their managed fields included.
-const bytesPerValue = 16
+const bytesPerValue = 18
 
 // leastPerValue is how many bytes the smallest value takes in a request: its tag,
 // and that it is empty.

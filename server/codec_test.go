@@ -47,7 +47,7 @@ func TestRequestValues(t *testing.T) {
 		"TooMany": {
 			reason: "One more is told to the caller, who learns how many there may be.",
 			values: most + 1,
-			want: status.New(codes.Internal, "grpc: error unmarshalling request: cannot read a request of 1048595 bytes: its maps and lists hold more than 262144 values, "+
+			want: status.New(codes.Internal, "grpc: error unmarshalling request: cannot read a request of 932083 bytes: its maps and lists hold more than 233016 values, "+
 				"and so would take too much memory; split the composite resource into several, or start the function with a larger --max-recv-message-size"),
 		},
 	}
