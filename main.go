@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/serviceconnections/function-service-connections/buildinfo"
 	"github.com/serviceconnections/function-service-connections/fn"
 	"github.com/serviceconnections/function-service-connections/server"
 )
@@ -112,20 +113,9 @@ func parser(f *Flags, o ...kong.Option) (*kong.Kong, error) {
 	p, err := kong.New(f, append([]kong.Option{
 		kong.Name("function-service-connections"),
 		kong.Description("A Crossplane composition function that connects services to cloud resources without keys."),
-		kong.Vars{"version": buildVersion()},
+		kong.Vars{"version": buildinfo.Version(version)},
 	}, o...)...)
 	return p, errors.Wrap(err, "cannot make parser of flags")
-}
-
-// buildVersion is the release's, or else that of the module that go installed.
-func buildVersion() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
-	}
-	return "(unknown)"
 }
 
 func main() {

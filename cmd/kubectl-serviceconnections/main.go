@@ -6,33 +6,22 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/serviceconnections/function-service-connections/buildinfo"
 	"github.com/serviceconnections/function-service-connections/plugin"
 )
 
 // version is set by the linker where a release is built.
 var version string
 
-// buildVersion is the release's, or else that of the module that go installed.
-func buildVersion() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
-	}
-	return "(unknown)"
-}
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// From the first signal on, a second one ends the process at once.
 	context.AfterFunc(ctx, stop)
-	code := plugin.Run(ctx, buildVersion(), genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}, os.Args[1:])
+	code := plugin.Run(ctx, buildinfo.Version(version), genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}, os.Args[1:])
 	stop()
 	os.Exit(code)
 }
