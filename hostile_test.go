@@ -22,11 +22,10 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protopath"
-	"google.golang.org/protobuf/reflect/protorange"
 	"google.golang.org/protobuf/types/known/structpb"
 	"sigs.k8s.io/yaml"
 
+	"github.com/serviceconnections/function-service-connections/test/decoded"
 	"github.com/serviceconnections/function-service-connections/test/process"
 )
 
@@ -54,24 +53,12 @@ func (s shape) largest() *fnv1.RunFunctionRequest {
 	const n = 500
 	few, more := s(n), s(2*n)
 	room := func(most, few, more int) float64 { return float64(most-few) * n / float64(max(1, more-few)) }
-	add := min(room(largest, proto.Size(few), proto.Size(more)), room(mostValues, values(few), values(more)))
+	add := min(room(largest, proto.Size(few), proto.Size(more)), room(mostValues, decoded.Values(few), decoded.Values(more)))
 	for ; ; add = add*0.98 - 1 {
-		if req := s(n + int(add)); proto.Size(req) <= largest && values(req) <= mostValues {
+		if req := s(n + int(add)); proto.Size(req) <= largest && decoded.Values(req) <= mostValues {
 			return req
 		}
 	}
-}
-
-// values in maps and lists of a request.
-func values(req *fnv1.RunFunctionRequest) int {
-	n := 0
-	_ = protorange.Range(req.ProtoReflect(), func(p protopath.Values) error {
-		if k := p.Path.Index(-1).Kind(); k == protopath.ListIndexStep || k == protopath.MapIndexStep {
-			n++
-		}
-		return nil
-	})
-	return n
 }
 
 const hostileSettings = `

@@ -11,10 +11,9 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protopath"
-	"google.golang.org/protobuf/reflect/protorange"
-	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/serviceconnections/function-service-connections/test/decoded"
 )
 
 // dense request of empty lists in a list.
@@ -85,22 +84,8 @@ func FuzzValues(f *testing.F) {
 		if proto.Unmarshal(b, req) != nil {
 			return
 		}
-		if want := decoded(req); got < want {
+		if want := decoded.Values(req); got < want {
 			t.Errorf("values(%x): want %d at least, got %d", b, want, got)
 		}
 	})
-}
-
-// decoded values in maps and lists of a message.
-func decoded(m proto.Message) int {
-	n := 0
-	_ = protorange.Range(m.ProtoReflect(), func(p protopath.Values) error {
-		if k := p.Path.Index(-1).Kind(); k == protopath.ListIndexStep || k == protopath.MapIndexStep {
-			if _, ok := p.Index(-1).Value.Interface().(protoreflect.Message); ok {
-				n++
-			}
-		}
-		return nil
-	})
-	return n
 }
