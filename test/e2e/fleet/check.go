@@ -22,8 +22,6 @@ import (
 // maxTold is how many differences an error tells.
 const maxTold = 12
 
-func cmpStrings(a, b string) int { return cmp.Compare(a, b) }
-
 // ofTeam marks a volume claim that nothing composes.
 const ofTeam = " of the team"
 

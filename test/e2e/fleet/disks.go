@@ -40,7 +40,7 @@ func (c Claim) disks() map[string]string {
 	all := map[string]string{}
 	for _, s := range c.Services {
 		if s.Disk != "" {
-			all[c.Namespace+"/"+c.account(s)] = diskObject(c.Namespace, s.Disk)
+			all[c.account(s.Name)] = diskObject(c.Namespace, s.Disk)
 		}
 	}
 	return all
@@ -51,7 +51,7 @@ func (d disks) edited(was, c Claim) {
 	now := c.disks()
 	for object, users := range d {
 		for _, s := range was.Services {
-			account := was.Namespace + "/" + was.account(s)
+			account := was.account(s.Name)
 			disk, ok := now[account]
 			if _, used := users[account]; used && (!ok || users[account] == asked && disk != object) {
 				users[account] = maybe
@@ -73,7 +73,7 @@ func (d disks) edited(was, c Claim) {
 func (d disks) removed(c Claim) {
 	for _, users := range d {
 		for _, s := range c.Services {
-			delete(users, c.Namespace+"/"+c.account(s))
+			delete(users, c.account(s.Name))
 		}
 	}
 }
@@ -127,7 +127,7 @@ func (d disks) may(object string, claims []Claim) bool {
 
 // keeps says whether a service may keep a disk that it no longer asks for.
 func (d disks) keeps(c Claim, service string) bool {
-	account := c.Namespace + "/" + c.account(Service{Name: service})
+	account := c.account(service)
 	disk, ok := c.disks()[account]
 	for object, users := range d {
 		if _, used := users[account]; ok && used && object != disk {

@@ -106,7 +106,7 @@ func New(cp *controlplane.ControlPlane, c *cloud.Cloud, mode controlplane.Mode) 
 func (f *Fleet) Claims() []Claim {
 	all := make([]Claim, 0, len(f.claims))
 	for _, key := range slices.SortedFunc(maps.Keys(f.claims), func(a, b types.NamespacedName) int {
-		return cmpStrings(a.String(), b.String())
+		return strings.Compare(a.String(), b.String())
 	}) {
 		all = append(all, f.claims[key])
 	}

@@ -95,8 +95,8 @@ data:
 // workload of a service.
 func (c Claim) workload(service string) string { return c.Name + "-" + service }
 
-// account that a service runs as.
-func (c Claim) account(s Service) string { return c.Name + "-" + s.Name }
+// account that a service runs as, as namespace/name.
+func (c Claim) account(service string) string { return c.Namespace + "/" + c.Name + "-" + service }
 
 // object that the team applies.
 func (c Claim) object() *unstructured.Unstructured {
@@ -157,7 +157,7 @@ func (f *Fleet) wanted() (objects map[string]string, lines []string) {
 }
 
 func (f *Fleet) wantedOf(c Claim, s Service, objects map[string]string) (lines []string) {
-	account := c.Namespace + "/" + c.account(s)
+	account := c.account(s.Name)
 	objects["ServiceAccount "+account] = ""
 	if s.Role != "" && s.Role != f.refused {
 		objects["Role "+account+" "+s.Role] = ""
@@ -168,7 +168,7 @@ func (f *Fleet) wantedOf(c Claim, s Service, objects map[string]string) (lines [
 		objects["UserAssignedIdentity "+account+" "+identityName(c.Namespace, s.Identity)] = ""
 		objects["FederatedIdentityCredential "+account+" "+identityName(c.Namespace, s.Identity)] = ""
 		lines = append(lines, "credential on "+armID(c.Namespace, s.Identity)+": "+controlplane.Issuer+
-			" system:serviceaccount:"+c.Namespace+":"+c.account(s)+" api://AzureADTokenExchange")
+			" system:serviceaccount:"+strings.ReplaceAll(account, "/", ":")+" api://AzureADTokenExchange")
 	}
 	if s.Google || s.Proxy {
 		objects["ServiceAccountIAMMember "+account+" "+email(s.Account)] = ""
@@ -203,7 +203,7 @@ func (f *Fleet) keeps(account, arn string) bool {
 	}
 	for _, c := range f.claims {
 		for _, s := range c.Services {
-			if s.Role == f.refused && c.Namespace+"/"+c.account(s) == account {
+			if s.Role == f.refused && c.account(s.Name) == account {
 				return true
 			}
 		}
