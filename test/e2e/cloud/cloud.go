@@ -152,11 +152,12 @@ func (c *Cloud) Fail(kind string, err error) {
 	})
 }
 
-// FailAll calls about what is written to a cloud or a cluster, until they are
-// failed with nil.
+// FailAll calls of all providers, until they are failed with nil.
 func (c *Cloud) FailAll(err error) {
-	for _, kind := range []string{"Role", "PodIdentityAssociation", "UserAssignedIdentity", "FederatedIdentityCredential", "ServiceAccountIAMMember", "Object"} {
-		c.Fail(kind, err)
+	for _, kinds := range providers {
+		for _, k := range kinds {
+			c.Fail(k.kind, err)
+		}
 	}
 }
 
