@@ -129,46 +129,6 @@ func (o *previewOptions) read(stdin io.Reader) (in preview.Input, claims []map[s
 	return in, claims, err
 }
 
-// readClaims of a file, which holds at least one.
-func readClaims(path string, stdin io.Reader) ([]map[string]any, error) {
-	f, err := manifest.Read(path, stdin)
-	if err != nil {
-		return nil, err
-	}
-	objects, err := f.Objects()
-	if err != nil {
-		return nil, err
-	}
-	var claims []map[string]any
-	for _, c := range objects {
-		if preview.IsClaim(c) {
-			claims = append(claims, c)
-		}
-	}
-	if len(claims) == 0 {
-		return nil, fmt.Errorf("%s holds no ServiceConnection; it must have apiVersion serviceconnections.io/v1alpha1", f.Name)
-	}
-	return claims, nil
-}
-
-func readObjects(paths []string) ([]map[string]any, error) {
-	var objects []map[string]any
-	for _, path := range paths {
-		files, err := manifest.ReadAll(path)
-		if err != nil {
-			return nil, err
-		}
-		for _, f := range files {
-			os, err := f.Objects()
-			if err != nil {
-				return nil, err
-			}
-			objects = append(objects, os...)
-		}
-	}
-	return objects, nil
-}
-
 func printResults(w io.Writer, results []*preview.Result, output string) error {
 	var text []byte
 	var err error

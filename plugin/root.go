@@ -1,5 +1,6 @@
 // Package plugin is the command line of kubectl serviceconnections: one file a
-// subcommand. What a subcommand does is in a package below.
+// subcommand, and one for each place that several read from, files and the cluster.
+// What a subcommand does is in a package below.
 package plugin
 
 import (
@@ -115,6 +116,14 @@ func completeOutput(cmd *cobra.Command, known ...string) {
 	if err := cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(known, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 		panic(err) // The flag was defined before.
 	}
+}
+
+// printed or not.
+func printed(_ int, err error) error {
+	if err != nil {
+		return fmt.Errorf("cannot print: %w", err)
+	}
+	return nil
 }
 
 // escapeLines of text that holds what others wrote.

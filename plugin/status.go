@@ -14,11 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
-	"github.com/serviceconnections/function-service-connections/plugin/cluster"
-	"github.com/serviceconnections/function-service-connections/plugin/live"
 	"github.com/serviceconnections/function-service-connections/plugin/report"
 )
 
@@ -68,48 +65,6 @@ connected. 2: the cluster, the ServiceConnection or its kind can't be read.`,
 	f.StringVarP(&o.output, "output", "o", "", "json or yaml, for machines")
 	completeOutput(cmd, "json", "yaml")
 	return cmd
-}
-
-// liveFlags are kubectl's flags of a cluster.
-func liveFlags() *genericclioptions.ConfigFlags {
-	flags := genericclioptions.NewConfigFlags(true)
-	flags.WrapConfigFn = func(c *rest.Config) *rest.Config {
-		// A few requests at once, which the API server limits by itself.
-		c.QPS = -1
-		return c
-	}
-	return flags
-}
-
-// openReader of the cluster that flags lead to, and its namespace.
-func openReader(flags *genericclioptions.ConfigFlags) (live.Reader, string, error) {
-	c, err := cluster.Connect(flags)
-	if err != nil {
-		return live.Reader{}, "", err
-	}
-	mapper, err := flags.ToRESTMapper()
-	if err != nil {
-		return live.Reader{}, "", cluster.Explain("connect to the cluster", err)
-	}
-	return live.Reader{Client: c.Client, Mapper: mapper}, c.Namespace, nil
-}
-
-// completeNames of ServiceConnections in the cluster.
-func completeNames(flags *genericclioptions.ConfigFlags) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if len(args) > 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		r, namespace, err := openReader(flags)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		names, err := r.Names(cmd.Context(), namespace)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
-	}
 }
 
 func (o *statusOptions) run(ctx context.Context, streams genericiooptions.IOStreams, args []string) error {
@@ -221,12 +176,4 @@ func (o *statusOptions) print(w io.Writer, r *report.Report) error {
 		return fmt.Errorf("cannot encode the status: %w", err)
 	}
 	return printed(w.Write(text))
-}
-
-// printed or not.
-func printed(_ int, err error) error {
-	if err != nil {
-		return fmt.Errorf("cannot print: %w", err)
-	}
-	return nil
 }
