@@ -28,11 +28,24 @@ const (
 type Function struct {
 	fnv1.UnimplementedFunctionRunnerServiceServer
 
-	log logging.Logger
+	log   logging.Logger
+	types *connection.Catalog
 }
 
+// An Option of a Function.
+type Option func(*Function)
+
+// WithTypes makes a Function expand these types of connections, and no others.
+func WithTypes(types *connection.Catalog) Option { return func(f *Function) { f.types = types } }
+
 // New Function that logs to the supplied logger.
-func New(log logging.Logger) *Function { return &Function{log: log} }
+func New(log logging.Logger, options ...Option) *Function {
+	f := &Function{log: log, types: connection.Builtin()}
+	for _, o := range options {
+		o(f)
+	}
+	return f
+}
 
 // RunFunction expands the service connections of one composite resource. A
 // fatal result stops Crossplane before it applies or deletes anything, so it
@@ -50,7 +63,7 @@ func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) 
 	}
 	xr, observed := object(req.GetObserved().GetComposite().GetResource()), observe(req)
 	owned := plan.Owns(observed)
-	c, err := readClaim(in, xr, owned)
+	c, err := readClaim(in, xr, f.types.Schema(), owned)
 	switch {
 	case errors.Is(err, errNotClaimed) && owned:
 		// It had a namespace. What runs must stay as it is, the workloads of

@@ -144,7 +144,7 @@ var errNotClaimed = errors.New("belongs to no namespace, which is part of every 
 const maxName = 253
 
 // readClaim from the composite resource.
-func readClaim(in *input, xr map[string]any, owned bool) (*claim.Claim, error) {
+func readClaim(in *input, xr map[string]any, schema *claim.Schema, owned bool) (*claim.Claim, error) {
 	text := func(fields ...string) string {
 		s, _, err := unstructured.NestedString(xr, fields...)
 		if err != nil {
@@ -189,7 +189,7 @@ func readClaim(in *input, xr map[string]any, owned bool) (*claim.Claim, error) {
 	if _, ok := services.([]any); !ok {
 		return nil, fmt.Errorf("cannot read %s: %s must be a list of services, not %T", what, path, services)
 	}
-	c.Read(services, path)
+	c.Read(schema, services, path)
 	return c, nil
 }
 

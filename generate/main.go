@@ -1,8 +1,8 @@
 // Generate writes everything in this repository that follows from Go code: of the
 // types of the API, the deep copies of the function's input, its
-// CustomResourceDefinition, and the CompositeResourceDefinitions of both
-// configuration packages, which the plugin has too; and of the plugin's commands,
-// their documentation.
+// CustomResourceDefinition, and, with what each connection type declares of its
+// fields, the CompositeResourceDefinitions of both configuration packages, which
+// the plugin has too; and of the plugin's commands, their documentation.
 package main
 
 import (
@@ -17,6 +17,8 @@ import (
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/serviceconnections/function-service-connections/fn/connection"
 )
 
 //go:generate go run .
@@ -74,6 +76,12 @@ func generate(ctx context.Context, root, out string) error {
 	crd, err := read(filepath.Join(crds, "serviceconnections.io_serviceconnections.yaml"))
 	if err != nil {
 		return err
+	}
+
+	for i := range crd.Spec.Versions {
+		if err := declare(crd.Spec.Versions[i].Schema.OpenAPIV3Schema, connection.Builtin().Schema().Types()); err != nil {
+			return err
+		}
 	}
 
 	for folder, xrd := range map[string]*definition{

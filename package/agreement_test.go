@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/connection"
 	"github.com/serviceconnections/function-service-connections/test/schema"
 )
 
@@ -53,7 +54,7 @@ func with(t claim.ConnectionType, path string, value any) []any {
 
 func readErrors(services []any) field.ErrorList {
 	c := &claim.Claim{Name: "shop", Namespace: "team-a"}
-	c.Read(services, field.NewPath("spec", "services"))
+	c.Read(connection.Builtin().Schema(), services, field.NewPath("spec", "services"))
 
 	return c.Errors
 }
@@ -93,7 +94,7 @@ func TestAgreesWithSchema(t *testing.T) {
 			return s
 		}
 	}
-	connection := func(typ claim.ConnectionType, path string) func(any) []any {
+	of := func(typ claim.ConnectionType, path string) func(any) []any {
 		return func(value any) []any { return with(typ, path, value) }
 	}
 
@@ -106,7 +107,7 @@ func TestAgreesWithSchema(t *testing.T) {
 	text := func(g *rapid.Generator[string]) *rapid.Generator[any] {
 		return rapid.Map(g, func(s string) any { return s })
 	}
-	number := rapid.Map(rapid.OneOf(rapid.Int64Range(-2, 70000), rapid.SampledFrom([]int64{1<<31 - 1, 1 << 31, 1 << 40, claim.ProxyHTTPPort})), func(i int64) any { return float64(i) })
+	number := rapid.Map(rapid.OneOf(rapid.Int64Range(-2, 70000), rapid.SampledFrom([]int64{1<<31 - 1, 1 << 31, 1 << 40, 9801})), func(i int64) any { return float64(i) })
 	account := near("my-account", "abcdef", "my-account@", "p.iam", ".gserviceaccount.com", "@developer")
 	arn := near("arn:aws", "arn:aws:iam::123456789012:role/", "-cn:iam::123456789012:role/", "my-app", "path/", "+=,.@-", strings.Repeat("p", 512)+"/")
 
@@ -128,26 +129,26 @@ func TestAgreesWithSchema(t *testing.T) {
 		"containers":             {build: func(v any) []any { return service("containers")([]any{v, "api"}) }, values: text(near("api"))},
 		"workload.name":          {build: func(v any) []any { return service("workload")(map[string]any{"name": v}) }, values: text(near("api", "api.v2"))},
 		"workload":               {build: service("workload"), values: workloads()},
-		"type":                   {build: connection(claim.TypeAWSRole, "type"), values: rapid.SampledFrom([]any{"awsRole", "", "awsrole", nil, float64(1)})},
-		"role":                   {build: connection(claim.TypeAWSRole, "role"), values: text(arn)},
-		"targetRoleArn":          {build: connection(claim.TypeAWSRole, "targetRoleArn"), values: text(arn)},
-		"create":                 {build: connection(claim.TypeAWSRole, "create"), values: rapid.SampledFrom([]any{map[string]any{}, nil, "x", []any{}, map[string]any{"policies": "x"}}), stricter: isNull},
+		"type":                   {build: of(claim.TypeAWSRole, "type"), values: rapid.SampledFrom([]any{"awsRole", "", "awsrole", nil, float64(1)})},
+		"role":                   {build: of(claim.TypeAWSRole, "role"), values: text(arn)},
+		"targetRoleArn":          {build: of(claim.TypeAWSRole, "targetRoleArn"), values: text(arn)},
+		"create":                 {build: of(claim.TypeAWSRole, "create"), values: rapid.SampledFrom([]any{map[string]any{}, nil, "x", []any{}, map[string]any{"policies": "x"}}), stricter: isNull},
 		"create role":            {build: createdRole, values: text(arn)},
 		"policyArns":             {build: create("policyArns"), values: policyARNs()},
 		"policy":                 {build: create("policy"), values: documents()},
-		"identityName":           {build: connection(claim.TypeAzureManagedIdentity, "identityName"), values: text(near("my-identity", "ab"))},
-		"resourceGroup":          {build: connection(claim.TypeAzureManagedIdentity, "resourceGroup"), values: text(near("rg-(a)", "()"))},
-		"subscriptionId":         {build: connection(claim.TypeAzureManagedIdentity, "subscriptionId"), values: text(near("00000000-1111-2222-3333-444444444444", "00000000-1111-2222-3333-", "44444444444", "g"))},
-		"cloudSqlConnectionName": {build: connection(claim.TypeCloudSQL, "config.cloudSqlConnectionName"), values: text(near("my-project:", "europe-west1:", "db", "example.com:", "?", "&", ",", "--"))},
-		"cloudSqlDatabasePort":   {build: connection(claim.TypeCloudSQL, "config.cloudSqlDatabasePort"), values: number},
-		"cloudSqlServiceAccount": {build: connection(claim.TypeCloudSQL, "config.cloudSqlServiceAccount"), values: text(account)},
-		"ipType":                 {build: connection(claim.TypeCloudSQL, "config.ipType"), values: text(rapid.SampledFrom([]string{"Public", "Private", "PSC", "psc", ""}))},
-		"diskName":               {build: connection(claim.TypeDisk, "config.diskName"), values: text(near("cache"))},
-		"mountPath":              {build: connection(claim.TypeDisk, "config.mountPath"), values: text(near(paths...))},
-		"subPath":                {build: connection(claim.TypeDisk, "config.subPath"), values: text(near("dir", "./", "...", "\x7f", "\x00", strings.Repeat("dir/", 100)))},
-		"fsGroup":                {build: connection(claim.TypeDisk, "config.fsGroup"), values: number},
-		"readOnly":               {build: connection(claim.TypeDisk, "config.readOnly"), values: rapid.SampledFrom([]any{true, false, "true", nil, float64(1)}), stricter: isNull},
-		"serviceAccountEmail":    {build: connection(claim.TypeGCPServiceAccount, "serviceAccountEmail"), values: text(account)},
+		"identityName":           {build: of(claim.TypeAzureManagedIdentity, "identityName"), values: text(near("my-identity", "ab"))},
+		"resourceGroup":          {build: of(claim.TypeAzureManagedIdentity, "resourceGroup"), values: text(near("rg-(a)", "()"))},
+		"subscriptionId":         {build: of(claim.TypeAzureManagedIdentity, "subscriptionId"), values: text(near("00000000-1111-2222-3333-444444444444", "00000000-1111-2222-3333-", "44444444444", "g"))},
+		"cloudSqlConnectionName": {build: of(claim.TypeCloudSQL, "config.cloudSqlConnectionName"), values: text(near("my-project:", "europe-west1:", "db", "example.com:", "?", "&", ",", "--"))},
+		"cloudSqlDatabasePort":   {build: of(claim.TypeCloudSQL, "config.cloudSqlDatabasePort"), values: number},
+		"cloudSqlServiceAccount": {build: of(claim.TypeCloudSQL, "config.cloudSqlServiceAccount"), values: text(account)},
+		"ipType":                 {build: of(claim.TypeCloudSQL, "config.ipType"), values: text(rapid.SampledFrom([]string{"Public", "Private", "PSC", "psc", ""}))},
+		"diskName":               {build: of(claim.TypeDisk, "config.diskName"), values: text(near("cache"))},
+		"mountPath":              {build: of(claim.TypeDisk, "config.mountPath"), values: text(near(paths...))},
+		"subPath":                {build: of(claim.TypeDisk, "config.subPath"), values: text(near("dir", "./", "...", "\x7f", "\x00", strings.Repeat("dir/", 100)))},
+		"fsGroup":                {build: of(claim.TypeDisk, "config.fsGroup"), values: number},
+		"readOnly":               {build: of(claim.TypeDisk, "config.readOnly"), values: rapid.SampledFrom([]any{true, false, "true", nil, float64(1)}), stricter: isNull},
+		"serviceAccountEmail":    {build: of(claim.TypeGCPServiceAccount, "serviceAccountEmail"), values: text(account)},
 	}
 
 	for name, tc := range cases {

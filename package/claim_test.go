@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
-	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/connection"
 	"github.com/serviceconnections/function-service-connections/test/schema"
 )
 
@@ -848,13 +848,13 @@ func TestRequiredFields(t *testing.T) {
 	t.Parallel()
 
 	for mode, validate := range claims(t) {
-		for _, typ := range claim.Types() {
-			services := []any{map[string]any{"name": "api", "connections": []any{map[string]any{"type": string(typ)}}}}
+		for _, typ := range connection.Builtin().Schema().Types() {
+			services := []any{map[string]any{"name": "api", "connections": []any{map[string]any{"type": string(typ.Name)}}}}
 
 			want, got := messages(validate(map[string]any{"services": services})), messages(readErrors(services))
 
 			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("%s: the function says of an empty %s (-API server +function):\n%s", mode, typ, diff)
+				t.Errorf("%s: the function says of an empty %s (-API server +function):\n%s", mode, typ.Name, diff)
 			}
 		}
 	}

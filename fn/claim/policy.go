@@ -19,12 +19,11 @@ const (
 	policyVersion     = "2012-10-17"
 	policySize        = 6144
 	policiesOfRole    = 10
+	maxPolicyARN      = 768
 	statementsOfClaim = 100
 )
 
 var (
-	// baseNamePattern is that of a role's name, without the comma.
-	baseNamePattern  = regexp.MustCompile(`^[\w+=.@-]{1,64}$`)
 	policyARNPattern = regexp.MustCompile(`^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/([!-~]{1,512}/)?[\w+=,.@-]{1,128}$`)
 )
 
@@ -71,8 +70,8 @@ func (r *reader) create() *RoleCreation {
 		switch {
 		case !ok:
 			cr.errs = append(cr.errs, typeError(p, v, "a string"))
-		case utf8.RuneCountInString(arn) > maxLengths["policyArns"]:
-			cr.errs = append(cr.errs, field.TooLong(p, arn, maxLengths["policyArns"]))
+		case utf8.RuneCountInString(arn) > maxPolicyARN:
+			cr.errs = append(cr.errs, field.TooLong(p, arn, maxPolicyARN))
 		case !policyARNPattern.MatchString(arn):
 			cr.errs = append(cr.errs, field.Invalid(p, arn, "must be the ARN of a managed policy such as arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"))
 		case slices.Contains(c.PolicyARNs, arn):

@@ -6,17 +6,18 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/serviceconnections/function-service-connections/fn/excerpt"
 )
 
-// Read the services list at the path, apply the defaults, and validate. The
-// value is decoded JSON. It is read by hand, and not by a decoder, because a
+// Read the services list at the path, as the schema has it, apply the defaults,
+// and validate. The value is decoded JSON. It is read by hand, and not by a decoder, because a
 // decoder stops at the first value of a wrong type, and because one broken
 // connection must not hide the others.
-func (c *Claim) Read(services any, path *field.Path) {
+func (c *Claim) Read(schema *Schema, services any, path *field.Path) {
 	list, ok := services.([]any)
 	if !ok {
 		c.Incomplete = true
@@ -37,7 +38,7 @@ func (c *Claim) Read(services any, path *field.Path) {
 		if names[s.Name] {
 			r.errs = append(r.errs, field.Duplicate(r.path.Child("name"), s.Name))
 		}
-		c.connections(&s, r)
+		c.connections(schema, &s, r)
 		if s.Name == "" || names[s.Name] {
 			// Two services of one name may hold different connections, so
 			// neither's can be said to have left.
@@ -61,31 +62,28 @@ func (c *Claim) atMost(list []any, most int, path *field.Path) []any {
 }
 
 // connections reads the connections of a service, whose own mistakes r holds.
-func (c *Claim) connections(s *ServiceEntry, r reader) {
+func (c *Claim) connections(schema *Schema, s *ServiceEntry, r reader) {
 	path := r.path.Child("connections")
 	list := r.list("connections")
 	c.Errors = append(c.Errors, r.errs...)
 	if r.bad["connections"] {
 		c.Incomplete = true
 	}
-	list = c.atMost(list, maxConnections, path)
+	list = c.atMost(list, schema.maxConnections(), path)
 	types := make(map[ConnectionType]bool, len(list))
 	s.Entries = slices.Grow(s.Entries, len(list))
 	for i, v := range list {
 		cr := reader{path: path.Index(i)}
-		conn := cr.connection(cr.object(v))
+		conn, known := cr.connection(schema, cr.object(v))
 		switch {
-		case !known(conn.Type):
+		case !known:
 			c.Incomplete = true
-			cr.errs = append(cr.errs, validateType(conn.Type, cr)...)
 		case types[conn.Type]:
 			// The list map's key is the object with its type, as the API
 			// server says it.
-			cr.errs = append(cr.errs, field.Duplicate(cr.path, map[string]any{"type": conn.Type}))
-			cr.errs = append(cr.errs, validateConnection(conn, cr)...)
+			c.Errors = append(c.Errors, field.Duplicate(cr.path, map[string]any{"type": conn.Type}))
 		default:
 			types[conn.Type] = true
-			cr.errs = append(cr.errs, validateConnection(conn, cr)...)
 			s.Entries = append(s.Entries, ConnectionEntry{Connection: conn, Errors: append(slices.Clip(r.errs), cr.errs...)})
 		}
 		c.Errors = append(c.Errors, cr.errs...)
@@ -150,51 +148,123 @@ func (r *reader) workload(v any, w *Workload) {
 	r.ignored = append(r.ignored, wr.unknown(workloadFields)...)
 }
 
-func (r *reader) connection(m map[string]any) Connection {
+// connection of a type that is known, or else only its mistake.
+func (r *reader) connection(schema *Schema, m map[string]any) (c Connection, known bool) {
 	r.fields = m
-	c := Connection{
-		Type:                str[ConnectionType](r, "type"),
-		Role:                str[string](r, "role"),
-		Create:              r.create(),
-		TargetRoleARN:       str[string](r, "targetRoleArn"),
-		IdentityName:        str[string](r, "identityName"),
-		ResourceGroup:       str[string](r, "resourceGroup"),
-		SubscriptionID:      str[string](r, "subscriptionId"),
-		ServiceAccountEmail: str[string](r, "serviceAccountEmail"),
-		Config:              &Config{},
+	c = Connection{Type: str[ConnectionType](r, "type"), Config: &Config{}}
+	t := schema.typeOf(c.Type)
+	if t == nil {
+		r.errs = append(r.errs, schema.unknownType(c.Type, r)...)
+		return c, false
 	}
-	v, ok := m["config"]
-	if !ok {
-		return c
+	cfg := reader{path: r.path.Child(config)}
+	v, there := m[config]
+	if cfg.fields, _ = v.(map[string]any); there && len(t.configNames) > 0 {
+		cfg.fields = cfg.object(v)
 	}
-	cfg := reader{path: r.path.Child("config")}
-	if cfg.fields = cfg.object(v); cfg.fields == nil {
-		for _, f := range fields {
-			if f.config {
-				r.mark(f.name)
-			}
+	r.errs = append(r.errs, r.foreign(t, cfg.fields)...)
+	r.errs = append(r.errs, r.forbidden(schema.has(""), t.names)...)
+	if len(t.configNames) > 0 {
+		cfg.errs = append(cfg.errs, cfg.forbidden(schema.has(configPrefix), t.configNames)...)
+	}
+	for i := range t.Fields {
+		f := &t.Fields[i]
+		name, in := strings.CutPrefix(f.Name, configPrefix)
+		switch {
+		case !in:
+			r.value(&c, f, name)
+		case !there || cfg.fields != nil:
+			cfg.value(&c, f, name)
 		}
 	}
-	c.Config = &Config{
-		CloudSQLConnectionName: str[string](&cfg, "cloudSqlConnectionName"),
-		CloudSQLServiceAccount: str[string](&cfg, "cloudSqlServiceAccount"),
-		IPType:                 str[string](&cfg, "ipType"),
-		AutoIAMAuthn:           cfg.boolean("autoIamAuthn"),
-		DiskName:               str[string](&cfg, "diskName"),
-		MountPath:              str[string](&cfg, "mountPath"),
-		ReadOnly:               cfg.boolean("readOnly"),
-		SubPath:                str[string](&cfg, "subPath"),
-		FSGroup:                cfg.integer("fsGroup"),
-	}
-	if port := cfg.integer("cloudSqlDatabasePort"); port != nil {
-		// A port out of range is told by validation, not by wrapping around.
-		c.Config.CloudSQLDatabasePort = int32(min(max(*port, -1), math.MaxUint16+1))
-	}
 	r.errs = append(r.errs, cfg.errs...)
-	for k := range cfg.bad {
-		r.mark(k)
+	r.hold(&c, t.Rules, &cfg)
+	return c, true
+}
+
+// value of a field, where it belongs.
+func (r *reader) value(c *Connection, f *Field, name string) {
+	if _, ok := r.fields[name]; !ok {
+		if f.Required {
+			// In the words of the XRD.
+			r.errs = append(r.errs, field.Required(r.path.Child(name), f.Name+" is required for "+string(c.Type)))
+			r.mark(name)
+		}
+		return
 	}
-	return c
+	switch in := f.In(c).(type) {
+	case *string:
+		*in = str[string](r, name)
+		r.text(f, name, *in)
+	case **bool:
+		*in = r.boolean(name)
+	case **int64:
+		*in = r.number(f, name)
+	case *int32:
+		if n := r.number(f, name); n != nil {
+			*in = int32(min(max(*n, math.MinInt32), math.MaxInt32))
+		}
+	case **RoleCreation:
+		*in = r.create()
+	default:
+		panic(fmt.Sprintf("field %s of connection type %s is in a %T, which nothing reads", f.Name, c.Type, in))
+	}
+}
+
+// text of a field has its form.
+func (r *reader) text(f *Field, name, value string) {
+	if value == "" {
+		return // It isn't there, or couldn't be read.
+	}
+	if f.MaxLength > 0 && utf8.RuneCountInString(value) > f.MaxLength {
+		r.invalid(name, field.TooLong(r.path.Child(name), value, f.MaxLength))
+		return
+	}
+	if f.Label {
+		for _, err := range label(value, r.path.Child(name)) {
+			r.invalid(name, err)
+		}
+	}
+	if len(f.Enum) > 0 && !slices.Contains(f.Enum, value) {
+		r.invalid(name, field.NotSupported(r.path.Child(name), value, f.Enum))
+	}
+	for i := range f.Forms {
+		if !f.Forms[i].text(value) {
+			r.invalid(name, field.Invalid(r.path.Child(name), value, f.Forms[i].Message))
+		}
+	}
+}
+
+// number in a field, nil where none can be read.
+func (r *reader) number(f *Field, name string) *int64 {
+	n := r.integer(name)
+	if n == nil {
+		return nil
+	}
+	if b := f.Range; b != nil && (*n < b.Min || *n > b.Max) {
+		r.invalid(name, field.Invalid(r.path.Child(name), r.fields[name], fmt.Sprintf("must be between %d and %d", b.Min, b.Max)))
+	}
+	for i := range f.Forms {
+		if !f.Forms[i].number(*n) {
+			r.invalid(name, field.Invalid(r.path.Child(name), *n, f.Forms[i].Message))
+		}
+	}
+	return n
+}
+
+// hold the fields of a connection against each other, where each by itself is
+// well.
+func (r *reader) hold(c *Connection, rules []Rule, cfg *reader) {
+	for i := range rules {
+		at, rule := r, &rules[i]
+		name, in := strings.CutPrefix(rule.Field, configPrefix)
+		if in {
+			at = cfg
+		}
+		if !at.bad[name] && !rule.Holds(c) {
+			r.errs = append(r.errs, field.Invalid(at.path.Child(name), shown(at.fields[name]), rule.Message))
+		}
+	}
 }
 
 // The fields of objects, in the order of the README.
@@ -206,31 +276,23 @@ var (
 // unknown fields of the object: one that is misspelt, or of another version,
 // would be ignored, and somebody would rely on it.
 func (r *reader) unknown(known []string) field.ErrorList {
-	return r.forbidden(func(name string) bool { return slices.Contains(known, name) }, func() []string { return known })
+	return r.forbidden(func(name string) bool { return slices.Contains(known, name) }, known)
 }
 
-// unknownTo a connection type, in the connection and its config. Those that
-// belong to other types are foreign.
-func (r *reader) unknownTo(t ConnectionType) field.ErrorList {
-	errs := r.forbidden(
-		func(name string) bool { return name == "type" || isField(name, false) },
-		func() []string { return append([]string{"type"}, fieldsOf(t, false)...) })
-	cfg := reader{path: r.path.Child("config")}
-	cfg.fields, _ = r.fields["config"].(map[string]any)
-	if len(cfg.fields) == 0 || len(fieldsOf(t, true)) == 0 {
-		return errs
+// has says whether a name is that of a field of any type, in the connection or,
+// with the prefix, in its config.
+func (s *Schema) has(prefix string) func(name string) bool {
+	return func(name string) bool {
+		return s.fields[prefix+name] && (prefix != "" || !strings.HasPrefix(name, configPrefix))
 	}
-	return append(errs, cfg.forbidden(
-		func(name string) bool { return isField(name, true) },
-		func() []string { return fieldsOf(t, true) })...)
 }
 
-// forbidden are the fields that aren't known. What is listed in their place is
-// only asked for where there is one.
-func (r *reader) forbidden(known func(name string) bool, listed func() []string) field.ErrorList {
+// forbidden are the fields that aren't known. Those listed are told in their
+// place.
+func (r *reader) forbidden(known func(name string) bool, listed []string) field.ErrorList {
 	var names []string
 	for name := range r.fields {
-		if !known(name) {
+		if !slices.Contains(listed, name) && !known(name) {
 			names = append(names, name)
 		}
 	}
@@ -240,29 +302,27 @@ func (r *reader) forbidden(known func(name string) bool, listed func() []string)
 		if i == maxUnknown {
 			return append(errs, field.Forbidden(r.path, fmt.Sprintf("%d more unknown fields", len(names)-i)))
 		}
-		errs = append(errs, field.Forbidden(r.path.Child(excerpt.Of(name, maxShown)), "unknown field; the fields here are "+strings.Join(listed(), ", ")))
+		errs = append(errs, field.Forbidden(r.path.Child(excerpt.Of(name, maxShown)), "unknown field; the fields here are "+strings.Join(listed, ", ")))
 	}
 	return errs
 }
 
 // foreign refuses the fields that belong to other connection types.
-func (r *reader) foreign(t ConnectionType) field.ErrorList {
+func (r *reader) foreign(t *connectionType, cfg map[string]any) field.ErrorList {
 	var errs field.ErrorList
-	for _, f := range fields {
-		if f.belongs(t) {
+	for _, f := range t.foreign {
+		m, path := r.fields, r.path
+		name, in := strings.CutPrefix(f, configPrefix)
+		if in {
+			m = cfg
+		}
+		if _, ok := m[name]; !ok {
 			continue
 		}
-		m := r.fields
-		if f.config {
-			m, _ = r.fields["config"].(map[string]any)
+		if in {
+			path = path.Child(config)
 		}
-		if _, ok := m[f.name]; ok {
-			path := r.path
-			if f.config {
-				path = path.Child("config")
-			}
-			errs = append(errs, field.Forbidden(path.Child(f.name), fmt.Sprintf("%s is not a field of %s", f.name, t)))
-		}
+		errs = append(errs, field.Forbidden(path.Child(name), fmt.Sprintf("%s is not a field of %s", name, t.Name)))
 	}
 	return errs
 }
@@ -356,7 +416,13 @@ func (r *reader) fail(name string, v any, want string) {
 	r.mark(name)
 }
 
-// mark a field as unreadable, so that it isn't called missing as well.
+// invalid field, with its mistake.
+func (r *reader) invalid(name string, err *field.Error) {
+	r.errs = append(r.errs, err)
+	r.mark(name)
+}
+
+// mark a field as unreadable, so that nothing else is said of it.
 func (r *reader) mark(name string) {
 	if r.bad == nil {
 		r.bad = map[string]bool{}

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/connection"
 )
 
 // parse YAML as the function gets it: decoded JSON, whose numbers are float64.
@@ -27,7 +28,7 @@ func parse(tb testing.TB, text string) any {
 
 func read(services any) *claim.Claim {
 	c := &claim.Claim{Name: "shop", Namespace: "team-a"}
-	c.Read(services, field.NewPath("spec", "services"))
+	c.Read(connection.Builtin().Schema(), services, field.NewPath("spec", "services"))
 
 	return c
 }

@@ -3,7 +3,9 @@
 //
 // The types are also the source of the XRDs under package/: the kubebuilder
 // markers below become the schema and the CEL rules that the API server holds
-// every ServiceConnection to.
+// every ServiceConnection to. Those of a connection's fields have none: what must
+// be in them, and which belong to which type of connection, each type declares in
+// package connection, and the XRDs get it from there.
 //
 // +groupName=serviceconnections.io
 // +versionName=v1alpha1
@@ -90,7 +92,6 @@ type Service struct {
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=5
 	Connections []Connection `json:"connections"`
 }
 
@@ -123,11 +124,9 @@ type Workload struct {
 
 // A ConnectionType says what a service connects to. The names are those of
 // Porter's porter.yaml.
-//
-// +kubebuilder:validation:Enum=awsRole;azureManagedIdentity;cloudSql;disk;gcpServiceAccount
 type ConnectionType string
 
-// The connection types.
+// The connection types that more than their own file speaks of.
 const (
 	TypeAWSRole              ConnectionType = "awsRole"
 	TypeAzureManagedIdentity ConnectionType = "azureManagedIdentity"
@@ -138,34 +137,6 @@ const (
 
 // A Connection connects a service to one cloud resource. Type says which of the
 // other fields apply.
-//
-// +kubebuilder:validation:XValidation:rule="self.type != 'awsRole' || has(self.role)",message="role is required for awsRole",fieldPath=".role",reason=FieldValueRequired
-// +kubebuilder:validation:XValidation:rule="self.type == 'awsRole' || !has(self.role)",message="role is a field of awsRole only",fieldPath=".role",reason=FieldValueForbidden
-// +kubebuilder:validation:XValidation:rule="self.type == 'awsRole' || !has(self.targetRoleArn)",message="targetRoleArn is a field of awsRole only",fieldPath=".targetRoleArn",reason=FieldValueForbidden
-// +kubebuilder:validation:XValidation:rule="self.type != 'azureManagedIdentity' || has(self.identityName)",message="identityName is required for azureManagedIdentity",fieldPath=".identityName",reason=FieldValueRequired
-// +kubebuilder:validation:XValidation:rule="self.type == 'azureManagedIdentity' || !has(self.identityName)",message="identityName is a field of azureManagedIdentity only",fieldPath=".identityName",reason=FieldValueForbidden
-// +kubebuilder:validation:XValidation:rule="self.type != 'azureManagedIdentity' || has(self.resourceGroup)",message="resourceGroup is required for azureManagedIdentity",fieldPath=".resourceGroup",reason=FieldValueRequired
-// +kubebuilder:validation:XValidation:rule="self.type == 'azureManagedIdentity' || !has(self.resourceGroup)",message="resourceGroup is a field of azureManagedIdentity only",fieldPath=".resourceGroup",reason=FieldValueForbidden
-// +kubebuilder:validation:XValidation:rule="self.type == 'azureManagedIdentity' || !has(self.subscriptionId)",message="subscriptionId is a field of azureManagedIdentity only",fieldPath=".subscriptionId",reason=FieldValueForbidden
-// +kubebuilder:validation:XValidation:rule="self.type != 'gcpServiceAccount' || has(self.serviceAccountEmail)",message="serviceAccountEmail is required for gcpServiceAccount",fieldPath=".serviceAccountEmail",reason=FieldValueRequired
-// +kubebuilder:validation:XValidation:rule="self.type == 'gcpServiceAccount' || !has(self.serviceAccountEmail)",message="serviceAccountEmail is a field of gcpServiceAccount only",fieldPath=".serviceAccountEmail",reason=FieldValueForbidden
-// +kubebuilder:validation:XValidation:rule="self.type in ['cloudSql','disk'] || !has(self.config)",message="config is a field of cloudSql and disk only",fieldPath=".config",reason=FieldValueForbidden
-// +kubebuilder:validation:XValidation:rule="self.type != 'cloudSql' || (has(self.config) && has(self.config.cloudSqlConnectionName))",message="config.cloudSqlConnectionName is required for cloudSql",fieldPath=".config.cloudSqlConnectionName",reason=FieldValueRequired
-// +kubebuilder:validation:XValidation:rule="self.type != 'cloudSql' || (has(self.config) && has(self.config.cloudSqlDatabasePort))",message="config.cloudSqlDatabasePort is required for cloudSql",fieldPath=".config.cloudSqlDatabasePort",reason=FieldValueRequired
-// +kubebuilder:validation:XValidation:rule="self.type != 'cloudSql' || (has(self.config) && has(self.config.cloudSqlServiceAccount))",message="config.cloudSqlServiceAccount is required for cloudSql",fieldPath=".config.cloudSqlServiceAccount",reason=FieldValueRequired
-// +kubebuilder:validation:XValidation:rule="self.type != 'disk' || (has(self.config) && has(self.config.diskName))",message="config.diskName is required for disk",fieldPath=".config.diskName",reason=FieldValueRequired
-// +kubebuilder:validation:XValidation:rule="self.type != 'disk' || !has(self.config) || !has(self.config.cloudSqlConnectionName)",message="config.cloudSqlConnectionName is a field of cloudSql only",fieldPath=".config.cloudSqlConnectionName",reason=FieldValueForbidden
-// +kubebuilder:validation:XValidation:rule="self.type != 'disk' || !has(self.config) || !has(self.config.cloudSqlDatabasePort)",message="config.cloudSqlDatabasePort is a field of cloudSql only",fieldPath=".config.cloudSqlDatabasePort",reason=FieldValueForbidden
-// +kubebuilder:validation:XValidation:rule="self.type != 'disk' || !has(self.config) || !has(self.config.cloudSqlServiceAccount)",message="config.cloudSqlServiceAccount is a field of cloudSql only",fieldPath=".config.cloudSqlServiceAccount",reason=FieldValueForbidden
-// +kubebuilder:validation:XValidation:rule="self.type != 'disk' || !has(self.config) || !has(self.config.ipType)",message="config.ipType is a field of cloudSql only",fieldPath=".config.ipType",reason=FieldValueForbidden
-// +kubebuilder:validation:XValidation:rule="self.type != 'disk' || !has(self.config) || !has(self.config.autoIamAuthn)",message="config.autoIamAuthn is a field of cloudSql only",fieldPath=".config.autoIamAuthn",reason=FieldValueForbidden
-// +kubebuilder:validation:XValidation:rule="self.type != 'cloudSql' || !has(self.config) || !has(self.config.diskName)",message="config.diskName is a field of disk only",fieldPath=".config.diskName",reason=FieldValueForbidden
-// +kubebuilder:validation:XValidation:rule="self.type != 'cloudSql' || !has(self.config) || !has(self.config.mountPath)",message="config.mountPath is a field of disk only",fieldPath=".config.mountPath",reason=FieldValueForbidden
-// +kubebuilder:validation:XValidation:rule="self.type != 'cloudSql' || !has(self.config) || !has(self.config.readOnly)",message="config.readOnly is a field of disk only",fieldPath=".config.readOnly",reason=FieldValueForbidden
-// +kubebuilder:validation:XValidation:rule="self.type != 'cloudSql' || !has(self.config) || !has(self.config.subPath)",message="config.subPath is a field of disk only",fieldPath=".config.subPath",reason=FieldValueForbidden
-// +kubebuilder:validation:XValidation:rule="self.type != 'cloudSql' || !has(self.config) || !has(self.config.fsGroup)",message="config.fsGroup is a field of disk only",fieldPath=".config.fsGroup",reason=FieldValueForbidden
-// +kubebuilder:validation:XValidation:rule="self.type == 'awsRole' || !has(self.create)",message="create is a field of awsRole only",fieldPath=".create",reason=FieldValueForbidden
-// +kubebuilder:validation:XValidation:rule=`!has(self.create) || !has(self.role) || self.role.matches(r'^[\w+=.@-]{1,64}$')`,message="must be a base name of at most 64 letters, digits and +=.@-_ where the role is created, not an ARN",fieldPath=".role",reason=FieldValueInvalid
 type Connection struct {
 	// Type of the connection.
 	Type ConnectionType `json:"type"`
@@ -174,8 +145,6 @@ type Connection struct {
 	// role of the cluster's account, or its ARN. (awsRole)
 	//
 	// +optional
-	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^(arn:aws[a-z-]*:iam::[0-9]{12}:role/([!-~]{1,512}/)?[\w+=,.@-]{1,64}|[\w+=,.@-]{1,64})$')`,message="must be a role name of at most 64 letters, digits and +=,.@-_, or a role ARN such as arn:aws:iam::123456789012:role/name"
 	Role string `json:"role,omitempty"`
 
 	// Create the role, with a trust policy for the service's pods only. Its name
@@ -189,40 +158,30 @@ type Connection struct {
 	// Identity assumes from role. (awsRole)
 	//
 	// +optional
-	// +kubebuilder:validation:MaxLength=2048
-	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^arn:aws[a-z-]*:iam::[0-9]{12}:role/([!-~]{1,512}/)?[\w+=,.@-]{1,64}$')`,message="must be a role ARN such as arn:aws:iam::123456789012:role/name"
 	TargetRoleARN string `json:"targetRoleArn,omitempty"`
 
 	// IdentityName is the name of the Azure user-assigned managed identity.
 	// (azureManagedIdentity)
 	//
 	// +optional
-	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-zA-Z0-9][a-zA-Z0-9_-]{2,127}$')`,message="must be 3 to 128 letters, digits, - and _, the first one a letter or digit"
 	IdentityName string `json:"identityName,omitempty"`
 
 	// ResourceGroup is the resource group of the identity.
 	// (azureManagedIdentity)
 	//
 	// +optional
-	// +kubebuilder:validation:MaxLength=90
-	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[\w().-]{0,89}[\w()-]$')`,message="must be at most 90 letters, digits and ._()-, not ending in a dot"
 	ResourceGroup string `json:"resourceGroup,omitempty"`
 
 	// SubscriptionID is the subscription of the identity. Defaults to the
 	// cluster's. (azureManagedIdentity)
 	//
 	// +optional
-	// +kubebuilder:validation:MaxLength=36
-	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$')`,message="must be a UUID"
 	SubscriptionID string `json:"subscriptionId,omitempty"`
 
 	// ServiceAccountEmail is the Google service account that the service's pods
 	// act as. (gcpServiceAccount)
 	//
 	// +optional
-	// +kubebuilder:validation:MaxLength=127
-	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^[a-z0-9][a-z0-9-]{4,62}@[a-z0-9.-]+\.gserviceaccount\.com$')`,message="must be a service account e-mail such as name@project.iam.gserviceaccount.com"
 	ServiceAccountEmail string `json:"serviceAccountEmail,omitempty"`
 
 	// Config of a cloudSql or disk connection.
@@ -277,32 +236,24 @@ type Config struct {
 	// (cloudSql)
 	//
 	// +optional
-	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([a-z0-9][a-z0-9.-]*:)?[a-z][a-z0-9-]{4,28}[a-z0-9]:[a-z0-9-]+:[a-z][a-z0-9-]{0,97}$')`,message="must be project:region:instance, as Cloud SQL shows it"
 	CloudSQLConnectionName string `json:"cloudSqlConnectionName,omitempty"`
 
 	// CloudSQLDatabasePort is the port on 127.0.0.1 at which the service's
 	// containers reach the database. (cloudSql)
 	//
 	// +optional
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=65535
-	// +kubebuilder:validation:XValidation:rule="self != 9801",message="the proxy's own health checks listen on this port; use another"
 	CloudSQLDatabasePort int32 `json:"cloudSqlDatabasePort,omitempty"`
 
 	// CloudSQLServiceAccount is the Google service account that connects to
 	// the instance: its e-mail, or its id in the cluster's project. (cloudSql)
 	//
 	// +optional
-	// +kubebuilder:validation:MaxLength=127
-	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([a-z][a-z0-9-]{4,28}[a-z0-9]|[a-z0-9][a-z0-9-]{4,62}@[a-z0-9.-]+\.gserviceaccount\.com)$')`,message="must be a service account id in the cluster's project, or its e-mail"
 	CloudSQLServiceAccount string `json:"cloudSqlServiceAccount,omitempty"`
 
 	// IPType says over which address of the instance the proxy connects.
 	// Defaults to Public. (cloudSql)
 	//
 	// +optional
-	// +kubebuilder:validation:Enum=Public;Private;PSC
 	IPType string `json:"ipType,omitempty"`
 
 	// AutoIAMAuthn logs in to the database as the Google service account.
@@ -315,17 +266,12 @@ type Config struct {
 	// settings. (disk)
 	//
 	// +optional
-	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	DiskName string `json:"diskName,omitempty"`
 
 	// MountPath is where the disk is mounted. Defaults to /data/<diskName>.
 	// (disk)
 	//
 	// +optional
-	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^(/([^./:\x00-\x1f\x7f]|\.[^./:\x00-\x1f\x7f]|\.\.[^/:\x00-\x1f\x7f])[^/:\x00-\x1f\x7f]*)+$')`,message="must be an absolute path below /, without . and .. elements, double or trailing slashes, and colons"
-	// +kubebuilder:validation:XValidation:rule=`!self.matches(r'^/(bin|boot|dev|etc|lib|lib64|proc|root|run|sbin|sys|usr|var/run|var/lib/kubelet)(/|$)')`,message="is a system directory; mount the disk elsewhere, such as /data"
 	MountPath string `json:"mountPath,omitempty"`
 
 	// ReadOnly mounts the disk read-only. (disk)
@@ -336,15 +282,11 @@ type Config struct {
 	// SubPath is the folder of the disk that is mounted. (disk)
 	//
 	// +optional
-	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule=`self.matches(r'^([^./:\x00-\x1f\x7f]|\.[^./:\x00-\x1f\x7f]|\.\.[^/:\x00-\x1f\x7f])[^/:\x00-\x1f\x7f]*(/([^./:\x00-\x1f\x7f]|\.[^./:\x00-\x1f\x7f]|\.\.[^/:\x00-\x1f\x7f])[^/:\x00-\x1f\x7f]*)*$')`,message="must be a relative path within the disk, without . and .. elements, double or trailing slashes, and colons"
 	SubPath string `json:"subPath,omitempty"`
 
 	// FSGroup owns the disk's files, where the pod sets no group itself.
 	// (disk)
 	//
 	// +optional
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=2147483647
 	FSGroup *int64 `json:"fsGroup,omitempty"`
 }

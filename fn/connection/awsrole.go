@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"cmp"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -10,9 +11,62 @@ import (
 	"github.com/serviceconnections/function-service-connections/fn/trust"
 )
 
+// awsRole connects to an IAM role, by EKS Pod Identity or by IAM roles for service
+// accounts.
+var awsRole = Type{
+	Type: claim.Type{
+		Name: claim.TypeAWSRole,
+		Fields: []claim.Field{
+			{
+				Name: "role", Required: true, In: func(c *claim.Connection) any { return &c.Role }, MaxLength: maxRoleARN,
+				Forms: []claim.Form{claim.Matching(`^(`+roleARNForm+`|`+roleForm+`)$`, "must be a role name of at most 64 letters, digits and +=,.@-_, or a role ARN such as arn:aws:iam::123456789012:role/name")},
+			},
+			{Name: "create", In: func(c *claim.Connection) any { return &c.Create }},
+			{
+				Name: "targetRoleArn", In: func(c *claim.Connection) any { return &c.TargetRoleARN }, MaxLength: maxRoleARN,
+				Forms: []claim.Form{claim.Matching(`^`+roleARNForm+`$`, "must be a role ARN such as arn:aws:iam::123456789012:role/name")},
+			},
+		},
+		Rules: []claim.Rule{createdName},
+	},
+	Family: &awsFamily,
+	Grants: []*GrantKind{&roleGrant, &associationGrant, &ownedRoleGrant, &policyGrant, &attachmentGrant, &policyAttachmentGrant},
+	Expand: expandAWSRole,
+	Route:  routeOfRole,
+}
+
+// awsFamily are IAM roles.
+var awsFamily = Family{
+	Name:        "aws",
+	Annotations: "eks.amazonaws.com/",
+	Annotated: func(s *settings.Settings, namespace string, serviceAccount map[string]any) (settings.Decision, bool) {
+		role := Annotation(serviceAccount, annotationRoleARN)
+		if role == "" {
+			return settings.Absent, false
+		}
+		return allowsAWS(s, namespace, text(serviceAccount, "metadata", "name"), role, ""), true
+	},
+	Suffices: func(s *settings.Settings) bool { return s.AWS != nil && s.AWS.Mode == settings.ModeIRSA },
+}
+
 var (
 	roleKind        = newManagedKind("Role", "roles", "iam.aws", "upbound.io", "v1beta1", "v1beta1")
 	associationKind = newManagedKind("PodIdentityAssociation", "podidentityassociations", "eks.aws", "upbound.io", "v1beta1", "v1beta1")
+
+	// roleGrant reads the role, and associationGrant grants it.
+	roleGrant        = GrantKind{Name: "role", Kinds: []managedKind{roleKind}, Reports: reportedRole}
+	associationGrant = GrantKind{Name: "association", Kinds: []managedKind{associationKind}, Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
+		arn, target := text(o, "spec", "forProvider", "roleArn"), text(o, "spec", "forProvider", "targetRoleArn")
+		return awsTarget(arn, target), allowsAWS(s, namespace, text(o, "spec", "forProvider", "serviceAccount"), arn, target)
+	}}
+)
+
+// The forms of an IAM role's name, and of its ARN (AWS IAM API reference,
+// CreateRole), and how long an ARN may be.
+const (
+	roleForm    = `[\w+=,.@-]{1,64}`
+	roleARNForm = `arn:aws[a-z-]*:iam::[0-9]{12}:role/([!-~]{1,512}/)?` + roleForm
+	maxRoleARN  = 2048
 )
 
 // What a pod needs for EKS Pod Identity, by the names that EKS's own webhook
@@ -61,9 +115,8 @@ func parseRoleARN(arn string) roleARN {
 // same role, whatever its path: names are unique in an account.
 func (r roleARN) same(o roleARN) bool { return r.account == o.account && r.name == o.name }
 
-// awsRole connects to an IAM role, by EKS Pod Identity or by IAM roles for
-// service accounts. The role is somebody else's: it is observed, never written.
-func awsRole(c Context) Expansion {
+// expandAWSRole: the role is somebody else's. It is observed, never written.
+func expandAWSRole(c Context) Expansion {
 	aws := c.Settings.AWS
 	if aws == nil {
 		return blocked(Expansion{}, Verdictf(CloudNotConfigured, "the cluster settings have no aws section; ask the platform team to add it"))
@@ -84,7 +137,7 @@ func awsRole(c Context) Expansion {
 	if aws.Mode == settings.ModePodIdentity && asked.account != aws.AccountID {
 		return blocked(Expansion{}, Verdictf(InvalidField, "role %q is in account %s, and EKS Pod Identity takes roles of the cluster's account %s only; set targetRoleArn to this one, and role to one of that account that may assume it", asked.arn, asked.account, aws.AccountID))
 	}
-	e := Expansion{Family: FamilyAWS, Identity: asked.arn}
+	e := Expansion{Identity: asked.arn}
 	role := roleState{roleARN: asked, known: asked.arn == c.Connection.Role}
 	if asked.account == aws.AccountID {
 		g := c.observedRole(asked)
@@ -95,8 +148,8 @@ func awsRole(c Context) Expansion {
 		// The provider may be down: what was observed once stays.
 		role.roleARN, role.known = c.lastObserved(role.roleARN)
 	}
-	e.Target = AWSTarget(role.arn, c.Connection.TargetRoleARN)
-	e.Decision = AllowsAWS(c.Settings, c.Claim.Namespace, c.ServiceAccount, role.arn, c.Connection.TargetRoleARN)
+	e.Target = awsTarget(role.arn, c.Connection.TargetRoleARN)
+	e.Decision = allowsAWS(c.Settings, c.Claim.Namespace, c.ServiceAccount, role.arn, c.Connection.TargetRoleARN)
 	finding, warnings := c.trusts(role)
 	role.verdict = First(role.verdict, finding)
 	e.Verdict, e.Warnings = role.verdict, warnings
@@ -125,9 +178,9 @@ type roleState struct {
 // observedRole is the role as AWS has it, read only: its path is in the ARN,
 // and nobody else knows it.
 func (c Context) observedRole(asked roleARN) Grant {
-	key := c.key("role", asked.account, asked.name)
+	key := c.key(roleGrant.Name, asked.account, asked.name)
 	return c.grant(managedResource{
-		kind: roleKind, key: key, name: c.ownName(key, "role"),
+		kind: roleKind, key: key, name: c.ownName(key, roleGrant.Name),
 		externalName: asked.name, policies: observe,
 		providerConfig: c.Settings.AWS.ProviderConfigRef, forProvider: map[string]any{},
 	})
@@ -196,7 +249,7 @@ func (c Context) lastObserved(asked roleARN) (arn roleARN, known bool) {
 
 func (c Context) associationKey() string {
 	aws := c.Settings.AWS
-	return c.key("association", aws.Region, aws.ClusterName, c.Claim.Namespace, c.ServiceAccount)
+	return c.key(associationGrant.Name, aws.Region, aws.ClusterName, c.Claim.Namespace, c.ServiceAccount)
 }
 
 // podIdentity grants the role by an association of the cluster.
@@ -214,7 +267,7 @@ func (c Context) podIdentity(e Expansion, role roleState) Expansion {
 		forProvider["targetRoleArn"] = t
 	}
 	association := c.grant(managedResource{
-		kind: associationKind, key: key, name: c.sharedName(key, "association"),
+		kind: associationKind, key: key, name: c.sharedName(key, associationGrant.Name),
 		policies: manage, providerConfig: aws.ProviderConfigRef, forProvider: forProvider,
 	})
 	e.Grants = append(e.Grants, association)
@@ -313,9 +366,9 @@ func tokenInjection(volume, mountPath, audience, path string) claim.Injection {
 	}
 }
 
-// AWSTarget is what a ServiceAccount may have one of: a role and the role that
+// awsTarget is what a ServiceAccount may have one of: a role and the role that
 // it chains into. The path is left out, since names are unique without it.
-func AWSTarget(arn, targetARN string) string {
+func awsTarget(arn, targetARN string) string {
 	r := parseRoleARN(arn)
 	partition, _, _ := strings.Cut(strings.TrimPrefix(arn, "arn:"), ":")
 	target := "arn:" + partition + ":iam::" + r.account + ":role/" + r.name
@@ -325,10 +378,10 @@ func AWSTarget(arn, targetARN string) string {
 	return target
 }
 
-// AllowsAWS says whether a ServiceAccount may use a role, and the role that it
+// allowsAWS says whether a ServiceAccount may use a role, and the role that it
 // chains into where there is one. A role that was created is for its
 // ServiceAccount only, as its name tells.
-func AllowsAWS(s *settings.Settings, namespace, serviceAccount, arn, targetARN string) settings.Decision {
+func allowsAWS(s *settings.Settings, namespace, serviceAccount, arn, targetARN string) settings.Decision {
 	d, name := s.AllowsRole(namespace, arn), parseRoleARN(arn).name
 	switch {
 	case ownedBy(name, namespace, serviceAccount):
@@ -340,4 +393,52 @@ func AllowsAWS(s *settings.Settings, namespace, serviceAccount, arn, targetARN s
 		return d
 	}
 	return s.AllowsRole(namespace, targetARN)
+}
+
+// reportedRole is what provider-aws says of a role.
+func reportedRole(s *settings.Settings, object map[string]any) map[string]any {
+	path := cmp.Or(text(object, "spec", "forProvider", "path"), "/")
+	return map[string]any{"arn": iamARN(s, "role"+path+Annotation(object, externalName))}
+}
+
+// routeOfRole leads by the credential to the role, and from there to the one that it
+// chains into.
+func routeOfRole(d Drawn) Route {
+	role := stepOfRole(d.Role)
+	switch {
+	case d.Create != nil:
+		role.Kind = "IAM role, created"
+		if d.Identity != "" {
+			role.Name = stepOfRole(d.Identity).Name
+		}
+	case d.TargetRoleARN == "" && d.Identity != "":
+		role = stepOfRole(d.Identity)
+	}
+	role.Object = roleKind.namespaced.Kind
+	r := Route{Credential: awsCredential(d), Steps: []Step{role}}
+	if d.TargetRoleARN != "" {
+		r.Steps = append(r.Steps, stepOfRole(d.TargetRoleARN))
+	}
+	return r
+}
+
+// stepOfRole by its ARN, or by its name alone.
+func stepOfRole(role string) Step {
+	if r := parseRoleARN(role); r.account != "" {
+		return Step{Kind: "IAM role in " + r.account, Name: r.name}
+	}
+	return Step{Kind: "IAM role", Name: role}
+}
+
+// awsCredential is what the cluster's settings choose. A claim doesn't say it, but
+// what is composed or injected does.
+func awsCredential(d Drawn) string {
+	switch kind := associationKind.namespaced.Kind; {
+	case d.Composed(kind), d.injects("AWS_CONTAINER_CREDENTIALS_FULL_URI"):
+		return kind
+	case d.injects("AWS_WEB_IDENTITY_TOKEN_FILE"):
+		return "web identity (IRSA)"
+	default:
+		return "AWS credential"
+	}
 }

@@ -12,9 +12,55 @@ import (
 	"github.com/serviceconnections/function-service-connections/fn/settings"
 )
 
+// azureManagedIdentity connects to a user-assigned managed identity, by a federated
+// credential on it.
+var azureManagedIdentity = Type{
+	Type: claim.Type{
+		Name: claim.TypeAzureManagedIdentity,
+		// Azure documentation, "Naming rules and restrictions for Azure resources",
+		// Microsoft.ManagedIdentity and Microsoft.Resources.
+		Fields: []claim.Field{
+			{
+				Name: "identityName", Required: true, In: func(c *claim.Connection) any { return &c.IdentityName }, MaxLength: 128,
+				Forms: []claim.Form{claim.Matching(`^[a-zA-Z0-9][a-zA-Z0-9_-]{2,127}$`, "must be 3 to 128 letters, digits, - and _, the first one a letter or digit")},
+			},
+			{
+				Name: "resourceGroup", Required: true, In: func(c *claim.Connection) any { return &c.ResourceGroup }, MaxLength: 90,
+				Forms: []claim.Form{claim.Matching(`^[\w().-]{0,89}[\w()-]$`, "must be at most 90 letters, digits and ._()-, not ending in a dot")},
+			},
+			{
+				Name: "subscriptionId", In: func(c *claim.Connection) any { return &c.SubscriptionID }, MaxLength: 36,
+				Forms: []claim.Form{claim.Matching(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`, "must be a UUID")},
+			},
+		},
+	},
+	Family: &azureFamily,
+	Grants: []*GrantKind{&identityGrant, &credentialGrant},
+	Expand: expandAzureManagedIdentity,
+	Route: func(d Drawn) Route {
+		return Route{Credential: credentialKind.namespaced.Kind, Steps: []Step{
+			{Kind: "managed identity", Name: d.ResourceGroup + "/" + d.IdentityName, Object: identityKind.namespaced.Kind},
+		}}
+	},
+}
+
+// azureFamily are managed identities. A client id, which an annotation has, tells no
+// identity.
+var azureFamily = Family{Name: "azure", Annotations: "azure.workload.identity/"}
+
 var (
 	identityKind   = newManagedKind("UserAssignedIdentity", "userassignedidentities", "managedidentity.azure", "upbound.io", "v1beta1", "v1beta1")
 	credentialKind = newManagedKind("FederatedIdentityCredential", "federatedidentitycredentials", "managedidentity.azure", "upbound.io", "v1beta1", "v1beta1")
+
+	// identityGrant reads the identity, and credentialGrant grants it.
+	identityGrant = GrantKind{Name: "identity", Kinds: []managedKind{identityKind}, Reports: func(_ *settings.Settings, o map[string]any) map[string]any {
+		id := Annotation(o, externalName)
+		return map[string]any{"clientId": "(client id of " + id[strings.LastIndexByte(id, '/')+1:] + ")"}
+	}}
+	credentialGrant = GrantKind{Name: "credential", Kinds: []managedKind{credentialKind}, Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
+		id := text(o, "spec", "forProvider", "parentId")
+		return strings.ToLower(id), allowsAzure(s, namespace, id)
+	}}
 )
 
 // The names of AKS's workload identity (azure.github.io/azure-workload-identity,
@@ -35,18 +81,17 @@ var azureAudiences = map[string]string{
 	"AzureChinaCloud":   "api://AzureADTokenExchangeChina",
 }
 
-// azureManagedIdentity connects to a user-assigned managed identity, by a
-// federated credential on it. The identity itself is somebody else's: it is
+// expandAzureManagedIdentity: the identity itself is somebody else's. It is
 // observed, never written.
-func azureManagedIdentity(c Context) Expansion {
+func expandAzureManagedIdentity(c Context) Expansion {
 	az := c.Settings.Azure
 	if az == nil {
 		return blocked(Expansion{}, Verdictf(CloudNotConfigured, "the cluster settings have no azure section; ask the platform team to add it"))
 	}
 	id := c.armID()
 	e := Expansion{
-		Family: FamilyAzure, Target: strings.ToLower(id), Identity: id,
-		Decision: AllowsAzure(c.Settings, c.Claim.Namespace, id),
+		Target: strings.ToLower(id), Identity: id,
+		Decision: allowsAzure(c.Settings, c.Claim.Namespace, id),
 	}
 	identity := c.observedIdentity(id)
 	e.Grants = append(e.Grants, identity)
@@ -122,7 +167,7 @@ func (c Context) credentialState(g Grant, id string) Verdict {
 func (c Context) formerCredential(key, id string) string {
 	var names []string
 	for k, o := range c.Observed.Composed {
-		if k == key || !strings.HasPrefix(k, c.ServiceAccount+".credential.") || !credentialKind.is(o.Object) {
+		if k == key || !strings.HasPrefix(k, c.ServiceAccount+"."+credentialGrant.Name+".") || !credentialKind.is(o.Object) {
 			continue
 		}
 		if strings.EqualFold(text(o.Object, "spec", "forProvider", "parentId"), id) {
@@ -146,9 +191,9 @@ func (c Context) armID() string {
 		"/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + c.Connection.IdentityName
 }
 
-// AllowsAzure says whether a namespace may use an identity, by its ARM id. An id
+// allowsAzure says whether a namespace may use an identity, by its ARM id. An id
 // that isn't one of an identity is allowed by no list.
-func AllowsAzure(s *settings.Settings, namespace, id string) settings.Decision {
+func allowsAzure(s *settings.Settings, namespace, id string) settings.Decision {
 	parts := strings.Split(id, "/")
 	if len(parts) != 9 {
 		parts = make([]string, 9)
@@ -158,12 +203,12 @@ func AllowsAzure(s *settings.Settings, namespace, id string) settings.Decision {
 
 // observedIdentity is the identity as Azure has it, read only.
 func (c Context) observedIdentity(id string) Grant {
-	key := c.key("identity", strings.ToLower(id))
+	key := c.key(identityGrant.Name, strings.ToLower(id))
 	if as := Annotation(c.Observed.Object(key), externalName); strings.EqualFold(as, id) {
 		id = as
 	}
 	return c.grant(managedResource{
-		kind: identityKind, key: key, name: c.ownName(key, "identity"),
+		kind: identityKind, key: key, name: c.ownName(key, identityGrant.Name),
 		externalName: id, policies: observe,
 		providerConfig: c.Settings.Azure.ProviderConfigRef, forProvider: map[string]any{},
 	})
@@ -178,13 +223,13 @@ func (c Context) credential(id string) Grant {
 	subject := "system:serviceaccount:" + c.Claim.Namespace + ":" + c.ServiceAccount
 	name := credentialName(c.Claim.Namespace, c.ServiceAccount, Hash(issuer, subject))
 	audience := azureAudiences[c.Settings.Azure.Environment]
-	key := c.key("credential", strings.ToLower(id), name)
+	key := c.key(credentialGrant.Name, strings.ToLower(id), name)
 	group := c.Connection.ResourceGroup
 	if o := c.Observed.Object(key); strings.EqualFold(text(o, "spec", "forProvider", "parentId"), id) {
 		id, group = text(o, "spec", "forProvider", "parentId"), text(o, "spec", "forProvider", "resourceGroupName")
 	}
 	return c.grant(managedResource{
-		kind: credentialKind, key: key, name: c.sharedName(key, "credential"),
+		kind: credentialKind, key: key, name: c.sharedName(key, credentialGrant.Name),
 		externalName: name, policies: manage, providerConfig: c.Settings.Azure.ProviderConfigRef,
 		// The cluster-scoped kind has the same parameters.
 		forProvider: parameters(&azure.FederatedIdentityCredentialParameters{

@@ -6,17 +6,56 @@ import (
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 )
 
+// cloudSQL connects to a Cloud SQL instance through the Cloud SQL Auth Proxy, as a
+// registered Google service account.
+var cloudSQL = Type{
+	Type: claim.Type{
+		Name: claim.TypeCloudSQL,
+		Fields: []claim.Field{
+			{
+				// It becomes an argument of the proxy, which takes options after a
+				// question mark and flags after a dash. So the pattern is anchored,
+				// and narrow.
+				Name: "config.cloudSqlConnectionName", Required: true, In: func(c *claim.Connection) any { return &c.Config.CloudSQLConnectionName }, MaxLength: 256,
+				Forms: []claim.Form{claim.Matching(`^([a-z0-9][a-z0-9.-]*:)?[a-z][a-z0-9-]{4,28}[a-z0-9]:[a-z0-9-]+:[a-z][a-z0-9-]{0,97}$`, "must be project:region:instance, as Cloud SQL shows it")},
+			},
+			{
+				Name: "config.cloudSqlDatabasePort", Required: true, In: func(c *claim.Connection) any { return &c.Config.CloudSQLDatabasePort },
+				Range: &claim.Range{Min: 1, Max: 65535},
+				Forms: []claim.Form{claim.Not(proxyHTTPPort, "the proxy's own health checks listen on this port; use another")},
+			},
+			{
+				Name: "config.cloudSqlServiceAccount", Required: true, In: func(c *claim.Connection) any { return &c.Config.CloudSQLServiceAccount }, MaxLength: maxEmail,
+				Forms: []claim.Form{claim.Matching(`^(`+accountForm+`|`+emailForm+`)$`, "must be a service account id in the cluster's project, or its e-mail")},
+			},
+			{Name: "config.ipType", In: func(c *claim.Connection) any { return &c.Config.IPType }, Enum: []string{"Public", "Private", "PSC"}},
+			{Name: "config.autoIamAuthn", In: func(c *claim.Connection) any { return &c.Config.AutoIAMAuthn }},
+		},
+	},
+	Family: &googleFamily,
+	Grants: []*GrantKind{&memberGrant},
+	Expand: expandCloudSQL,
+	Route: func(d Drawn) Route {
+		return Route{Credential: memberKind.namespaced.Kind, Steps: []Step{
+			stepOfAccount(d, d.Config.CloudSQLServiceAccount),
+			{Kind: "Cloud SQL instance", Name: d.Config.CloudSQLConnectionName},
+		}}
+	},
+}
+
 // ProxyContainer is the name of the Cloud SQL Auth Proxy's container.
 const ProxyContainer = "sc-cloud-sql-proxy"
+
+// proxyHTTPPort is where the proxy answers its probes.
+const proxyHTTPPort = 9801
 
 // proxyUser is the nonroot user of the proxy's image
 // (github.com/GoogleCloudPlatform/cloud-sql-proxy, Dockerfile).
 const proxyUser = 65532
 
-// cloudSQL connects to a Cloud SQL instance through the Cloud SQL Auth Proxy,
-// as a registered Google service account. The platform has given that account
-// roles/cloudsql.client; the function grants no role on a project.
-func cloudSQL(c Context) Expansion {
+// expandCloudSQL: the platform has given the account roles/cloudsql.client. The
+// function grants no role on a project.
+func expandCloudSQL(c Context) Expansion {
 	cfg := c.Connection.Config
 	e := c.google(cfg.CloudSQLServiceAccount)
 	if c.Settings.GCP == nil {
@@ -43,7 +82,7 @@ func (c Context) proxy() claim.Sidecar {
 		"--exit-zero-on-sigterm",
 		"--health-check",
 		"--http-address=0.0.0.0",
-		"--http-port=" + strconv.Itoa(claim.ProxyHTTPPort),
+		"--http-port=" + strconv.Itoa(proxyHTTPPort),
 	}
 	switch cfg.IPType {
 	case "Private":
@@ -59,7 +98,7 @@ func (c Context) proxy() claim.Sidecar {
 		Image:         p.Image,
 		Args:          args,
 		RestartPolicy: "Always",
-		Ports:         []claim.ContainerPort{{Name: "sc-proxy", ContainerPort: claim.ProxyHTTPPort, Protocol: "TCP"}},
+		Ports:         []claim.ContainerPort{{Name: "sc-proxy", ContainerPort: proxyHTTPPort, Protocol: "TCP"}},
 		// The pod's own init containers wait for the startup probe. There is no
 		// readiness probe: a database that is down must not take the pod out of
 		// its Services (cloud-sql-proxy, examples/k8s-health-check).
@@ -78,7 +117,7 @@ func (c Context) proxy() claim.Sidecar {
 
 func probe(path string, period, failures int32) claim.Probe {
 	return claim.Probe{
-		HTTPGet:          claim.HTTPGet{Path: path, Port: claim.ProxyHTTPPort},
+		HTTPGet:          claim.HTTPGet{Path: path, Port: proxyHTTPPort},
 		PeriodSeconds:    period,
 		TimeoutSeconds:   10,
 		FailureThreshold: failures,

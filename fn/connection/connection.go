@@ -47,8 +47,9 @@ type Expansion struct {
 	// where nothing is granted.
 	Target string
 
-	// Family of targets that exclude each other on one ServiceAccount.
-	Family Family
+	// Family of targets that exclude each other on one ServiceAccount, that of the
+	// connection's type.
+	Family *Family
 
 	// Grants that the connection needs, to be composed.
 	Grants []Grant
@@ -84,16 +85,6 @@ type Expansion struct {
 	Warnings []Verdict
 }
 
-// A Family of targets, of which a ServiceAccount can have one.
-type Family string
-
-// The families, by cloud.
-const (
-	FamilyAWS    Family = "aws"
-	FamilyAzure  Family = "azure"
-	FamilyGoogle Family = "google"
-)
-
 // A Grant is one object that a connection needs to be composed.
 type Grant struct {
 	// Key of the composed resource: what is granted, not who asked.
@@ -114,21 +105,4 @@ func blocked(e Expansion, v Verdict) Expansion {
 	e.Grants, e.Annotations, e.Injection, e.Published = nil, nil, claim.Injection{}, false
 	e.Verdict = v
 	return e
-}
-
-// An expand function expands one type of connection.
-type expand func(Context) Expansion
-
-// The connection types. Adding one is a line here, a file, and its schema.
-var expanders = map[claim.ConnectionType]expand{
-	claim.TypeAWSRole:              awsRole,
-	claim.TypeAzureManagedIdentity: azureManagedIdentity,
-	claim.TypeCloudSQL:             cloudSQL,
-	claim.TypeDisk:                 disk,
-	claim.TypeGCPServiceAccount:    gcpServiceAccount,
-}
-
-// Expand a connection.
-func Expand(c Context) Expansion {
-	return expanders[c.Connection.Type](c)
 }

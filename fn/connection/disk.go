@@ -12,26 +12,70 @@ import (
 	"github.com/serviceconnections/function-service-connections/input/v1beta1"
 )
 
+// disk mounts a volume claim: one that exists, or one that is created because the
+// settings say so.
+var disk = Type{
+	Type: claim.Type{
+		Name: claim.TypeDisk,
+		Fields: []claim.Field{
+			{Name: "config.diskName", Required: true, In: func(c *claim.Connection) any { return &c.Config.DiskName }, Label: true},
+			{
+				Name: "config.mountPath", In: func(c *claim.Connection) any { return &c.Config.MountPath }, MaxLength: maxPath,
+				Forms: []claim.Form{
+					claim.Matching(`^(/`+pathElement+`)+$`, "must be an absolute path below /, without . and .. elements, double or trailing slashes, and colons"),
+					// Tokens are in the last ones.
+					claim.NotMatching(`^/(bin|boot|dev|etc|lib|lib64|proc|root|run|sbin|sys|usr|var/run|var/lib/kubelet)(/|$)`, "is a system directory; mount the disk elsewhere, such as /data"),
+				},
+			},
+			{Name: "config.readOnly", In: func(c *claim.Connection) any { return &c.Config.ReadOnly }},
+			{
+				Name: "config.subPath", In: func(c *claim.Connection) any { return &c.Config.SubPath }, MaxLength: maxPath,
+				Forms: []claim.Form{claim.Matching(`^`+pathElement+`(/`+pathElement+`)*$`, "must be a relative path within the disk, without . and .. elements, double or trailing slashes, and colons")},
+			},
+			{Name: "config.fsGroup", In: func(c *claim.Connection) any { return &c.Config.FSGroup }, Range: &claim.Range{Min: 0, Max: 1<<31 - 1}},
+		},
+	},
+	Grants: []*GrantKind{&diskGrant},
+	Data:   func(c claim.Connection) string { return diskKey(c.Config.DiskName) },
+	Expand: expandDisk,
+	Route: func(d Drawn) Route {
+		return Route{Steps: []Step{{Kind: "disk", Name: d.Config.DiskName}}}
+	},
+}
+
+// diskGrant is what holds a disk's data: the volume claim, or the Object that made
+// it.
+var diskGrant = GrantKind{
+	Name:  "disk",
+	Kinds: []managedKind{{namespaced: volumeClaimKind, cluster: volumeClaimKind}, objectKind},
+	Data:  true,
+}
+
+// pathElement is any but . and .., without colons, which Kubernetes refuses in mount
+// paths, and control characters.
+const (
+	pathElement = `([^./:\x00-\x1f\x7f]|\.[^./:\x00-\x1f\x7f]|\.\.[^/:\x00-\x1f\x7f])[^/:\x00-\x1f\x7f]*`
+	maxPath     = 512
+)
+
 var (
 	objectKind      = newManagedKind("Object", "objects", "kubernetes", "crossplane.io", "v1alpha1", "v1alpha2")
 	volumeClaimKind = Kind{APIVersion: "v1", Kind: "PersistentVolumeClaim"}
 )
 
-const (
-	diskVolume = "sc-disk"
+const diskVolume = "sc-disk"
 
-	// DiskPrefix begins the composed resource key of a disk.
-	DiskPrefix = "disk."
-)
+// diskKey of the composed resource that holds a disk's data. It holds no hash,
+// because a disk is never superseded.
+func diskKey(diskName string) string { return diskGrant.Name + "." + diskName }
 
-// disk mounts a volume claim: one that exists, or one that is created because
-// the settings say so. An existing one is never adopted.
-func disk(c Context) Expansion {
+// expandDisk: a volume claim that exists is never adopted.
+func expandDisk(c Context) Expansion {
 	name := c.Connection.Config.DiskName
 	e := Expansion{Identity: name}
 	var rule *v1beta1.Disk
 	e.Decision, rule = c.Settings.AllowsDisk(c.Claim.Namespace, name)
-	key := DiskPrefix + name
+	key := diskKey(name)
 	observed := c.Observed.Object(key)
 
 	switch {
@@ -102,11 +146,11 @@ func (c Context) created(e Expansion, key string, observed map[string]any, rule 
 	if pinned != "" {
 		e.Warnings = append(e.Warnings, Verdictf(DiskPolicyPinned, "disk %q keeps its %s, which can't be changed; create a disk of another name to have the new one", name, pinned))
 	}
-	e.Grants = append(e.Grants, c.diskGrant(key, composed, spec))
+	e.Grants = append(e.Grants, c.diskObject(key, composed, spec))
 	return e
 }
 
-func (c Context) diskGrant(key string, composed bool, spec map[string]any) Grant {
+func (c Context) diskObject(key string, composed bool, spec map[string]any) Grant {
 	volumeClaim := map[string]any{
 		"apiVersion": volumeClaimKind.APIVersion,
 		"kind":       volumeClaimKind.Kind,

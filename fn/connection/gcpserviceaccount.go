@@ -2,9 +2,76 @@ package connection
 
 import (
 	"strings"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/settings"
 )
 
-var memberKind = newManagedKind("ServiceAccountIAMMember", "serviceaccountiammembers", "cloudplatform.gcp", "upbound.io", "v1beta1", "v1beta2")
+// gcpServiceAccount connects to Google Cloud as a service account.
+var gcpServiceAccount = Type{
+	Type: claim.Type{
+		Name: claim.TypeGCPServiceAccount,
+		Fields: []claim.Field{{
+			Name: "serviceAccountEmail", Required: true, In: func(c *claim.Connection) any { return &c.ServiceAccountEmail }, MaxLength: maxEmail,
+			Forms: []claim.Form{claim.Matching(`^`+emailForm+`$`, "must be a service account e-mail such as name@project.iam.gserviceaccount.com")},
+		}},
+	},
+	Family: &googleFamily,
+	Grants: []*GrantKind{&memberGrant},
+	Expand: func(c Context) Expansion { return c.google(c.Connection.ServiceAccountEmail) },
+	Route: func(d Drawn) Route {
+		return Route{Credential: memberKind.namespaced.Kind, Steps: []Step{stepOfAccount(d, d.ServiceAccountEmail)}}
+	},
+}
+
+// The forms of a Google service account's id and e-mail (Google Cloud IAM
+// documentation, "Create service accounts").
+const (
+	accountForm = `[a-z][a-z0-9-]{4,28}[a-z0-9]`
+	emailForm   = `[a-z0-9][a-z0-9-]{4,62}@[a-z0-9.-]+\.gserviceaccount\.com`
+	maxEmail    = 127
+)
+
+// googleFamily are Google service accounts. They must be registered by name, and
+// several clusters of one project share the workload pool, and so the bindings.
+var googleFamily = Family{
+	Name:        "google",
+	Annotations: "iam.gke.io/",
+	Annotated: func(s *settings.Settings, namespace string, serviceAccount map[string]any) (settings.Decision, bool) {
+		account := Annotation(serviceAccount, annotationGoogleAccount)
+		if account == "" {
+			return settings.Absent, false
+		}
+		return s.AllowsGoogleServiceAccount(namespace, account), true
+	},
+	Conflict: func(serviceAccount string, winner, loser Rival) Verdict {
+		return Verdictf(TwoGoogleAccounts, "ServiceAccount %q acts as %q for %s of service %q, and can't act as %q too; grant the roles to one Google service account and use it for both", serviceAccount, winner.Target, winner.Type, winner.Service, loser.Target)
+	},
+	Unregistered: func(namespace, what string) Verdict {
+		return Verdictf(ServiceAccountNotRegistered, "Google service account %q is not registered in the cluster settings; ask the platform team to register it for namespace %q", what, namespace)
+	},
+	Shared: func(s *settings.Settings, serviceAccount, what string) (Verdict, bool) {
+		if s.GCP == nil || !s.GCP.SharedWorkloadPool {
+			return Verdict{}, false
+		}
+		return Verdictf(BindingRetained, "ServiceAccount %q can still act as %q, because other clusters use the workload pool %q; ask whoever administers Google Cloud to remove the binding if none needs it", serviceAccount, what, s.GCP.WorkloadPool), true
+	},
+}
+
+var (
+	memberKind = newManagedKind("ServiceAccountIAMMember", "serviceaccountiammembers", "cloudplatform.gcp", "upbound.io", "v1beta1", "v1beta2")
+
+	memberGrant = GrantKind{Name: "member", Kinds: []managedKind{memberKind}, Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
+		id := text(o, "spec", "forProvider", "serviceAccountId")
+		email := id[strings.LastIndexByte(id, '/')+1:]
+		return email, s.AllowsGoogleServiceAccount(namespace, email)
+	}}
+)
+
+// stepOfAccount to the Google service account.
+func stepOfAccount(d Drawn, asked string) Step {
+	return Step{Kind: "Google service account", Name: d.identity(asked)}
+}
 
 // The names of Workload Identity Federation for GKE (Google Cloud
 // documentation, "Authenticate to Google Cloud APIs from GKE workloads").
@@ -12,11 +79,6 @@ const (
 	annotationGoogleAccount  = "iam.gke.io/gcp-service-account"
 	roleWorkloadIdentityUser = "roles/iam.workloadIdentityUser"
 )
-
-// gcpServiceAccount connects to Google Cloud as a service account.
-func gcpServiceAccount(c Context) Expansion {
-	return c.google(c.Connection.ServiceAccountEmail)
-}
 
 // google lets the ServiceAccount act as a Google service account, by a binding
 // on that account. It grants the account nothing.
@@ -27,7 +89,7 @@ func (c Context) google(account string) Expansion {
 	}
 	email := c.Settings.GoogleEmail(account)
 	e := Expansion{
-		Family: FamilyGoogle, Target: email, Identity: email,
+		Target: email, Identity: email,
 		Decision:    c.Settings.AllowsGoogleServiceAccount(c.Claim.Namespace, email),
 		Annotations: map[string]string{annotationGoogleAccount: email},
 		Published:   true,
@@ -53,9 +115,9 @@ func (c Context) member(email string) Grant {
 		// what the other one uses.
 		policies = neverDelete
 	}
-	key := c.key("member", id, roleWorkloadIdentityUser, member)
+	key := c.key(memberGrant.Name, id, roleWorkloadIdentityUser, member)
 	return c.grant(managedResource{
-		kind: memberKind, key: key, name: c.sharedName(key, "member"),
+		kind: memberKind, key: key, name: c.sharedName(key, memberGrant.Name),
 		policies: policies, providerConfig: gcp.ProviderConfigRef,
 		forProvider: map[string]any{
 			"serviceAccountId": id,
@@ -77,9 +139,4 @@ func googleProject(email, project string) string {
 		return domain + ":" + id
 	}
 	return p
-}
-
-// GoogleEmailOf a service account's resource id.
-func GoogleEmailOf(serviceAccountID string) string {
-	return serviceAccountID[strings.LastIndexByte(serviceAccountID, '/')+1:]
 }

@@ -8,6 +8,43 @@ import (
 	"github.com/serviceconnections/function-service-connections/fn/settings"
 )
 
+// A GrantKind is a kind of grant: what a connection may need to have composed.
+type GrantKind struct {
+	// Name of the grant in a composed resource's key. It is for life: an object
+	// whose key has another name is nobody's.
+	Name string
+
+	// Kinds of the object, of which it is one.
+	Kinds []managedKind
+
+	// Many says that a ServiceAccount may have several of them at once, each with
+	// a name of its own after the grant's, in its key.
+	Many bool
+
+	// Target is which identity an object grants by its own spec, and what the
+	// cluster's allow-list says of it. Nil where the object grants none, and so
+	// can't be revoked.
+	Target func(s *settings.Settings, namespace string, object map[string]any) (string, settings.Decision)
+
+	// PartOf is the IAM name of the role that the object is a part of. Nil for
+	// what can be there without one.
+	PartOf func(object map[string]any) string
+
+	// Data says that the object holds a user's data. Its key is that of the data,
+	// and not of a ServiceAccount.
+	Data bool
+
+	// Reports is what the provider says of the object in status.atProvider, as far
+	// as it can be known without a cloud. Words in parentheses stand for what
+	// can't. Nil: nothing that the function reads.
+	Reports func(s *settings.Settings, object map[string]any) map[string]any
+}
+
+// is says whether an object is of one of the grant's kinds.
+func (g *GrantKind) is(object map[string]any) bool {
+	return slices.ContainsFunc(g.Kinds, func(k managedKind) bool { return k.is(object) })
+}
+
 // Granted is an observed composed resource of ours, as its key and its own spec
 // tell it, whatever the claim says now.
 type Granted struct {
@@ -17,9 +54,8 @@ type Granted struct {
 	// ServiceAccount that the object is for, empty for a disk.
 	ServiceAccount string
 
-	// Family of identities that the object grants or observes, empty for
-	// others.
-	Family Family
+	// Family of identities that the object grants or observes, nil for others.
+	Family *Family
 
 	// Identity says that the object grants an identity, Target which one, and
 	// Decision what the cluster's allow-list says of it.
@@ -39,76 +75,52 @@ type Granted struct {
 	Types []claim.ConnectionType
 }
 
-// A grantKind is a kind of composed resource, by the grant in its key.
-type grantKind struct {
-	kind   managedKind
-	family Family
-	types  []claim.ConnectionType
-
-	// granted says what an object grants by its own spec. Nil where it grants
-	// no identity.
-	granted func(s *settings.Settings, namespace string, object map[string]any) (string, settings.Decision)
-}
-
-var grantKinds = map[string]grantKind{
-	"serviceaccount":      {kind: managedKind{namespaced: serviceAccountKind, cluster: serviceAccountKind}},
-	"role":                {kind: roleKind, family: FamilyAWS, types: []claim.ConnectionType{claim.TypeAWSRole}},
-	"association":         {kind: associationKind, family: FamilyAWS, types: []claim.ConnectionType{claim.TypeAWSRole}, granted: grantedRole},
-	ownedRoleGrant:        {kind: roleKind, family: FamilyAWS, types: []claim.ConnectionType{claim.TypeAWSRole}, granted: grantedOwnedRole},
-	policyGrant:           {kind: policyKind, family: FamilyAWS, types: []claim.ConnectionType{claim.TypeAWSRole}, granted: grantedPolicy},
-	attachmentGrant:       {kind: attachmentKind, family: FamilyAWS, types: []claim.ConnectionType{claim.TypeAWSRole}, granted: grantedAttachment},
-	policyAttachmentGrant: {kind: attachmentKind, family: FamilyAWS, types: []claim.ConnectionType{claim.TypeAWSRole}, granted: grantedPolicy},
-	"identity":            {kind: identityKind, family: FamilyAzure, types: []claim.ConnectionType{claim.TypeAzureManagedIdentity}},
-	"credential":          {kind: credentialKind, family: FamilyAzure, types: []claim.ConnectionType{claim.TypeAzureManagedIdentity}, granted: grantedIdentity},
-	"member":              {kind: memberKind, family: FamilyGoogle, types: []claim.ConnectionType{claim.TypeCloudSQL, claim.TypeGCPServiceAccount}, granted: grantedGoogleAccount},
-}
-
-func grantedRole(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
-	arn, target := text(o, "spec", "forProvider", "roleArn"), text(o, "spec", "forProvider", "targetRoleArn")
-	return AWSTarget(arn, target), AllowsAWS(s, namespace, text(o, "spec", "forProvider", "serviceAccount"), arn, target)
-}
-
-func grantedIdentity(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
-	id := text(o, "spec", "forProvider", "parentId")
-	return strings.ToLower(id), AllowsAzure(s, namespace, id)
-}
-
-func grantedGoogleAccount(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
-	id := text(o, "spec", "forProvider", "serviceAccountId")
-	email := id[strings.LastIndexByte(id, '/')+1:]
-	return email, s.AllowsGoogleServiceAccount(namespace, email)
-}
-
 // GrantedBy tells an observed composed resource of ours from those of other
 // pipeline steps, by its key and kind.
-func GrantedBy(s *settings.Settings, namespace, key string, object map[string]any) (Granted, bool) {
-	if strings.HasPrefix(key, DiskPrefix) && (volumeClaimKind.is(object) || objectKind.is(object)) {
-		return Granted{Key: key, Data: true, Types: []claim.ConnectionType{claim.TypeDisk}}, true
-	}
-	parts := strings.Split(key, ".")
-	n := len(parts) - 1
-	if n > 0 && parts[n] != "serviceaccount" {
-		// The last part is the hash.
-		n--
-	}
-	if n < 1 {
+func (c *Catalog) GrantedBy(s *settings.Settings, namespace, key string, object map[string]any) (Granted, bool) {
+	gk, serviceAccount := c.grantOf(key, object)
+	if gk == nil {
 		return Granted{}, false
 	}
-	grant := parts[n]
-	if strings.HasPrefix(grant, attachmentGrant+"-") {
-		// The policy's name follows.
-		grant = attachmentGrant
+	g := Granted{Key: key, ServiceAccount: serviceAccount, Family: gk.family, Data: gk.Data, Types: gk.types}
+	if gk.PartOf != nil {
+		g.PartOf = gk.PartOf(object)
 	}
-	gk, ok := grantKinds[grant]
-	if !ok || !gk.kind.is(object) {
-		return Granted{}, false
-	}
-	g := Granted{Key: key, ServiceAccount: strings.Join(parts[:n], "."), Family: gk.family, PartOf: partOf(object), Types: gk.types}
-	if gk.granted != nil {
+	if gk.Target != nil {
 		g.Identity = true
-		g.Target, g.Decision = gk.granted(s, namespace, object)
+		g.Target, g.Decision = gk.Target(s, namespace, object)
 	}
 	return g, true
+}
+
+// grantOf a composed resource, by its key and kind, and the ServiceAccount that it
+// is for. Nil: it isn't one of ours.
+func (c *Catalog) grantOf(key string, object map[string]any) (g *catalogued, serviceAccount string) {
+	for _, g := range c.dataGrants {
+		if strings.HasPrefix(key, g.Name+".") && g.is(object) {
+			return g, ""
+		}
+	}
+	rest := key
+	if !strings.HasSuffix(key, "."+serviceAccountGrant.Name) {
+		// The last part is the hash.
+		rest = key[:max(0, strings.LastIndexByte(key, '.'))]
+	}
+	i := strings.LastIndexByte(rest, '.')
+	if i < 0 {
+		return nil, ""
+	}
+	name := rest[i+1:]
+	g = c.grants[name]
+	if family, _, many := strings.Cut(name, "-"); g == nil && many {
+		if g = c.grants[family]; g != nil && !g.Many {
+			g = nil
+		}
+	}
+	if g == nil || g.Data || !g.is(object) {
+		return nil, ""
+	}
+	return g, rest[:i]
 }
 
 // NeededBy is the annotation of a composed resource that says who needs it, as

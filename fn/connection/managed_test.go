@@ -41,7 +41,7 @@ func expandCases(t *testing.T, base string, cases map[string]expandCase) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newContext(t, base, tc)
-			summarized(t, tc.reason, Expand(c), tc.want)
+			summarized(t, tc.reason, builtin.Expand(c), tc.want)
 		})
 	}
 }
@@ -53,7 +53,7 @@ func newContext(t *testing.T, base string, tc expandCase) Context {
 		t.Fatal(err)
 	}
 	cl := &claim.Claim{Name: "shop", Namespace: "team-a", UID: "uid-shop", Namespaced: true}
-	cl.Read([]any{map[string]any{
+	cl.Read(builtin.Schema(), []any{map[string]any{
 		"name": "api", "connections": []any{decode(t, tc.connection)},
 	}}, field.NewPath("spec", "services"))
 	if len(cl.Errors) > 0 {
@@ -68,10 +68,10 @@ func newContext(t *testing.T, base string, tc expandCase) Context {
 		tc.context(&c)
 	}
 	// The keys of what is granted hold hashes, so they are asked for.
-	grants := Expand(c).Grants
+	grants := builtin.Expand(c).Grants
 	for grant, object := range tc.observed {
 		key := ServiceAccountKey(c.ServiceAccount)
-		if strings.HasPrefix(grant, DiskPrefix) {
+		if strings.HasPrefix(grant, diskKey("")) {
 			key = grant
 		}
 		for _, g := range grants {
@@ -87,7 +87,7 @@ func newContext(t *testing.T, base string, tc expandCase) Context {
 // grantOf a composed resource key: its second to last part, or all of a disk's.
 func grantOf(key string) string {
 	parts := strings.Split(key, ".")
-	if strings.HasPrefix(key, DiskPrefix) || len(parts) < 3 {
+	if strings.HasPrefix(key, diskKey("")) || len(parts) < 3 {
 		return key
 	}
 	return parts[len(parts)-2]
@@ -103,6 +103,13 @@ func decode(t *testing.T, s string) map[string]any {
 }
 
 // summarized compares an expansion with what a case wants of it.
+func familyName(f *Family) string {
+	if f == nil {
+		return ""
+	}
+	return f.Name
+}
+
 func summarized(t *testing.T, reason string, e Expansion, want string) {
 	t.Helper()
 	keys := make([]string, 0, len(e.Grants))
@@ -129,7 +136,7 @@ func summarized(t *testing.T, reason string, e Expansion, want string) {
 	}
 	b, err := json.Marshal(map[string]any{
 		"keys": keys, "grants": grants, "identity": e.Identity, "zone": e.Zone, "published": e.Published,
-		"target": e.Target, "family": e.Family, "decision": e.Decision,
+		"target": e.Target, "family": familyName(e.Family), "decision": e.Decision,
 		"annotations": e.Annotations, "injection": e.Injection, "env": env,
 		"verdict": e.Verdict.Reason, "message": e.Verdict.Message,
 		"warnings": warnings, "warning": strings.Join(messages, "\n"),

@@ -15,14 +15,47 @@ var (
 	attachmentKind = newManagedKind("RolePolicyAttachment", "rolepolicyattachments", "iam.aws", "upbound.io", "v1beta1", "v1beta1")
 )
 
-// The grants of a role that is created. That of a managed policy's attachment
-// goes on with the policy's name.
-const (
-	ownedRoleGrant        = "ownedrole"
-	policyGrant           = "policy"
-	policyAttachmentGrant = "policyattachment"
-	attachmentGrant       = "attachment"
+// The grants of a role that is created: the role, the policy of a claim with its
+// attachment, and the attachment of each managed policy, whose name follows in its
+// key.
+var (
+	ownedRoleGrant = GrantKind{Name: "ownedrole", Kinds: []managedKind{roleKind}, Reports: reportedRole,
+		Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
+			return ownedTarget(s, Annotation(o, externalName)), s.AllowsRoleCreation(namespace)
+		}}
+	policyGrant           = GrantKind{Name: "policy", Kinds: []managedKind{policyKind}, PartOf: policyOf, Target: grantedPolicy(policyOf)}
+	policyAttachmentGrant = GrantKind{Name: "policyattachment", Kinds: []managedKind{attachmentKind}, PartOf: attachedTo, Target: grantedPolicy(attachedTo)}
+	attachmentGrant       = GrantKind{Name: "attachment", Kinds: []managedKind{attachmentKind}, Many: true, PartOf: attachedTo,
+		Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
+			return ownedTarget(s, attachedTo(o)), s.AllowsPolicy(namespace, text(o, "spec", "forProvider", "policyArn"))
+		}}
 )
+
+// grantedPolicy is the claim's own policy, or its attachment.
+func grantedPolicy(role func(map[string]any) string) func(*settings.Settings, string, map[string]any) (string, settings.Decision) {
+	return func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
+		return ownedTarget(s, role(o)), s.AllowsInlinePolicy(namespace)
+	}
+}
+
+// policyOf and attachedTo are the role that a policy or an attachment is a part of.
+func policyOf(o map[string]any) string   { return Annotation(o, externalName) }
+func attachedTo(o map[string]any) string { return text(o, "spec", "forProvider", "role") }
+
+// createdName is what a role that is created may be called. The comma would do, but
+// for the names of its policies.
+var createdName = claim.Rule{
+	Field: "role",
+	Rule:  `!has(self.create) || !has(self.role) || self.role.matches(r'` + baseName + `')`,
+	Holds: func(c *claim.Connection) bool {
+		return c.Create == nil || c.Role == "" || baseNamePattern.MatchString(c.Role)
+	},
+	Message: "must be a base name of at most 64 letters, digits and +=.@-_ where the role is created, not an ARN; leave create out to use a role that exists",
+}
+
+const baseName = `^[\w+=.@-]{1,64}$`
+
+var baseNamePattern = regexp.MustCompile(baseName)
 
 // A generated IAM name is sc-<cluster>-<namespace>-<role>- and two hashes, of
 // 64 characters at most (AWS IAM API reference, CreateRole). The first is of the
@@ -95,7 +128,7 @@ func (c Context) owned() (owned, bool) {
 	if r := c.Settings.AWS.CreateRoles; r != nil {
 		return owned{Context: c, name: c.ownedName(r.Path), path: r.Path, boundary: r.PermissionsBoundaryARN}, true
 	}
-	prefix := c.ServiceAccount + "." + ownedRoleGrant + "."
+	prefix := c.ServiceAccount + "." + ownedRoleGrant.Name + "."
 	var keys []string
 	for key, o := range c.Observed.Composed {
 		if strings.HasPrefix(key, prefix) && roleKind.is(o.Object) {
@@ -117,7 +150,7 @@ func (c Context) owned() (owned, bool) {
 // ServiceAccount only, and connects to it as to any other.
 func (c Context) ownedRole() Expansion {
 	ns := c.Claim.Namespace
-	e := Expansion{Family: FamilyAWS, Decision: c.Settings.AllowsRoleCreation(ns)}
+	e := Expansion{Decision: c.Settings.AllowsRoleCreation(ns)}
 	o, ok := c.owned()
 	switch {
 	case e.Decision.Revokes():
@@ -126,9 +159,9 @@ func (c Context) ownedRole() Expansion {
 		return blocked(e, Verdictf(NotAllowed, "the cluster settings have no aws.createRoles that allows the role %q for namespace %q; ask the platform team to add it", c.Connection.Role, ns))
 	}
 	e.Identity = o.arn()
-	e.Target = AWSTarget(o.arn(), c.Connection.TargetRoleARN)
+	e.Target = awsTarget(o.arn(), c.Connection.TargetRoleARN)
 	if t := c.Connection.TargetRoleARN; t != "" && e.Decision == settings.Allowed {
-		e.Decision = AllowsAWS(c.Settings, ns, c.ServiceAccount, o.arn(), t)
+		e.Decision = allowsAWS(c.Settings, ns, c.ServiceAccount, o.arn(), t)
 	}
 	role := o.role()
 	e.Grants = []Grant{role}
@@ -170,7 +203,7 @@ func (c Context) formerRole(asked roleState) (Context, roleState) {
 		association := c.Observed.Object(c.associationKey())
 		arn, target = text(association, "spec", "forProvider", "roleArn"), text(association, "spec", "forProvider", "targetRoleArn")
 	}
-	if arn == "" || arn == asked.arn || AllowsAWS(c.Settings, c.Claim.Namespace, c.ServiceAccount, arn, target).Revokes() {
+	if arn == "" || arn == asked.arn || allowsAWS(c.Settings, c.Claim.Namespace, c.ServiceAccount, arn, target).Revokes() {
 		return c, asked
 	}
 	former := c
@@ -188,7 +221,7 @@ func (o owned) role() Grant {
 	if o.boundary != "" {
 		forProvider["permissionsBoundary"] = o.boundary
 	}
-	return o.part(roleKind, ownedRoleGrant, o.name, forProvider, o.arn())
+	return o.part(roleKind, ownedRoleGrant.Name, o.name, forProvider, o.arn())
 }
 
 // part of an owned role. What provider-aws calls a role or policy by is its IAM
@@ -215,7 +248,7 @@ func (o owned) policies(e *Expansion) Verdict {
 	var refused Verdict
 	for _, arn := range create.PolicyARNs {
 		name := strings.ReplaceAll(arn[strings.LastIndexByte(arn, '/')+1:], ".", "-")
-		g := o.attachment(attachmentGrant+"-"+name, arn)
+		g := o.attachment(attachmentGrant.Name+"-"+name, arn)
 		d := o.Settings.AllowsPolicy(ns, arn)
 		switch {
 		case d == settings.Allowed:
@@ -242,8 +275,8 @@ func (o owned) inlinePolicy(e *Expansion) Verdict {
 	if other := o.otherDocument(document); other != "" {
 		return Verdictf(ServiceAccountConflict, "services %q and %q give the role %q of ServiceAccount %q two policies; write the same policy for both, or use another serviceAccountName for one", o.Service.Name, other, o.Connection.Role, o.ServiceAccount)
 	}
-	policy := o.part(policyKind, policyGrant, o.name, map[string]any{"path": o.path, "policy": document}, o.arn())
-	grants := []Grant{policy, o.attachment(policyAttachmentGrant, o.policyARN())}
+	policy := o.part(policyKind, policyGrant.Name, o.name, map[string]any{"path": o.path, "policy": document}, o.arn())
+	grants := []Grant{policy, o.attachment(policyAttachmentGrant.Name, o.policyARN())}
 	d := o.Settings.AllowsInlinePolicy(o.Claim.Namespace)
 	switch {
 	case d == settings.Allowed:
@@ -313,37 +346,12 @@ func reserved(arns ...string) Verdict {
 	return Verdict{}
 }
 
-// grantedOwnedRole and the others say what a part of a created role grants.
-func grantedOwnedRole(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
-	return ownedTarget(s, Annotation(o, externalName)), s.AllowsRoleCreation(namespace)
-}
-
-func grantedPolicy(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
-	return ownedTarget(s, partOf(o)), s.AllowsInlinePolicy(namespace)
-}
-
-func grantedAttachment(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
-	return ownedTarget(s, partOf(o)), s.AllowsPolicy(namespace, text(o, "spec", "forProvider", "policyArn"))
-}
-
+// ownedTarget is what a role that was created is to its ServiceAccount.
 func ownedTarget(s *settings.Settings, name string) string {
 	if s.AWS == nil {
 		return ""
 	}
-	return AWSTarget(iamARN(s, "role/"+name), "")
-}
-
-// partOf is the name of the role that an object is a part of, empty for all that
-// can be there without one.
-func partOf(object map[string]any) string {
-	switch {
-	case attachmentKind.is(object):
-		return text(object, "spec", "forProvider", "role")
-	case policyKind.is(object):
-		return Annotation(object, externalName)
-	default:
-		return ""
-	}
+	return awsTarget(iamARN(s, "role/"+name), "")
 }
 
 // CreatesRole says whether a connection creates the role of an IAM name.

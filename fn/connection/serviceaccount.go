@@ -4,18 +4,16 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/serviceconnections/function-service-connections/fn/claim"
-	"github.com/serviceconnections/function-service-connections/fn/settings"
 )
 
 var serviceAccountKind = Kind{APIVersion: "v1", Kind: "ServiceAccount"}
 
-const serviceAccountGrant = ".serviceaccount"
+// serviceAccountGrant is what a service needs by itself, whatever its connections.
+var serviceAccountGrant = GrantKind{Name: "serviceaccount", Kinds: []managedKind{{namespaced: serviceAccountKind, cluster: serviceAccountKind}}}
 
 // ServiceAccountKey is the composed resource key of a ServiceAccount. It holds
 // no hash, because a ServiceAccount is never superseded.
-func ServiceAccountKey(name string) string { return name + serviceAccountGrant }
+func ServiceAccountKey(name string) string { return name + "." + serviceAccountGrant.Name }
 
 // ServiceAccount composes a service's ServiceAccount.
 func ServiceAccount(namespace, name string, annotations map[string]string) Grant {
@@ -59,48 +57,4 @@ func NotAnnotated(serviceAccount map[string]any, namespace, name string, want ma
 		return Verdict{}
 	}
 	return Verdictf(ServiceAccountNotAnnotated, "ServiceAccount %q in namespace %q lacks annotations; run: kubectl -n %s annotate serviceaccount %s --overwrite %s", name, namespace, namespace, name, strings.Join(missing, " "))
-}
-
-// AnnotationFamily of an annotation that grants an identity, empty for all
-// others.
-func AnnotationFamily(key string) Family {
-	switch {
-	case strings.HasPrefix(key, "eks.amazonaws.com/"):
-		return FamilyAWS
-	case strings.HasPrefix(key, "azure.workload.identity/"):
-		return FamilyAzure
-	case strings.HasPrefix(key, "iam.gke.io/"):
-		return FamilyGoogle
-	default:
-		return ""
-	}
-}
-
-// FamilyOf a connection type, empty for one that grants no identity.
-func FamilyOf(t claim.ConnectionType) Family {
-	switch t {
-	case claim.TypeAWSRole:
-		return FamilyAWS
-	case claim.TypeAzureManagedIdentity:
-		return FamilyAzure
-	case claim.TypeCloudSQL, claim.TypeGCPServiceAccount:
-		return FamilyGoogle
-	case claim.TypeDisk:
-	}
-	return ""
-}
-
-// Annotated is the allow-list's decision over the identity that an annotation of
-// a ServiceAccount names. It is false where none does, and for Azure, where a
-// client id tells no identity.
-func Annotated(s *settings.Settings, namespace string, f Family, serviceAccount map[string]any) (settings.Decision, bool) {
-	role, account := Annotation(serviceAccount, annotationRoleARN), Annotation(serviceAccount, annotationGoogleAccount)
-	switch {
-	case f == FamilyAWS && role != "":
-		return AllowsAWS(s, namespace, text(serviceAccount, "metadata", "name"), role, ""), true
-	case f == FamilyGoogle && account != "":
-		return s.AllowsGoogleServiceAccount(namespace, account), true
-	default:
-		return settings.Absent, false
-	}
 }

@@ -180,7 +180,7 @@ func (p *planner) composeServiceAccounts() {
 // and those that are observed and that an identity in the claim still rests on.
 func (p *planner) annotations(s *Service) map[string]string {
 	out := map[string]string{}
-	settled := map[connection.Family]bool{}
+	settled := map[*connection.Family]bool{}
 	for c := range p.connections {
 		if c.service.ServiceAccount != s.ServiceAccount || !c.active || !c.Published {
 			continue
@@ -193,7 +193,7 @@ func (p *planner) annotations(s *Service) map[string]string {
 	}
 	for _, k := range annotationKeys(s.observed) {
 		f := connection.AnnotationFamily(k)
-		if f != "" && !settled[f] && p.holds(s, f) {
+		if f != nil && !settled[f] && p.holds(s, f) {
 			out[k] = connection.Annotation(s.observed, k)
 		}
 	}
@@ -232,7 +232,7 @@ func (p *planner) grantsReady(c *Connection) bool {
 // holds says whether an observed annotation stays although no active connection
 // asks for it: a connection of its family is in the claim, though it can't be
 // expanded now, and what it grants isn't revoked.
-func (p *planner) holds(s *Service, f connection.Family) bool {
+func (p *planner) holds(s *Service, f *connection.Family) bool {
 	wanted, revoked := p.Claim.Incomplete, false
 	for c := range p.connections {
 		if c.service.ServiceAccount == s.ServiceAccount && connection.FamilyOf(c.Type) == f {
@@ -249,7 +249,7 @@ func (p *planner) holds(s *Service, f connection.Family) bool {
 
 // identified says whether an annotation's identity can be told, by the
 // annotation itself or by an object that grants it.
-func (p *planner) identified(s *Service, f connection.Family) bool {
+func (p *planner) identified(s *Service, f *connection.Family) bool {
 	if _, ok := connection.Annotated(p.Settings, p.Claim.Namespace, f, s.observed); ok {
 		return true
 	}

@@ -39,7 +39,7 @@ type index struct {
 // A claimant is a ServiceAccount that may have one identity of a family.
 type claimant struct {
 	serviceAccount string
-	family         connection.Family
+	family         *connection.Family
 }
 
 type kind struct{ apiVersion, kind any }
@@ -53,7 +53,7 @@ func indexed(in *Input) index {
 		installed:  map[kind]bool{},
 		previous:   make(map[string][]*claim.ServiceStatus, services),
 		services:   make(map[string]*Service, services),
-		needing:    make(map[connection.Need]*Connection, services*(1+len(claim.Types()))),
+		needing:    make(map[connection.Need]*Connection, 2*services),
 		templates:  make(map[claim.Workload]string, services),
 	}
 	for key, o := range in.Observed.Composed {

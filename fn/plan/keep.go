@@ -82,8 +82,8 @@ func (p *planner) rememberNeeds(g connection.Granted, observed, composed map[str
 func (p *planner) withdrawAnnotations(name string, serviceAccount map[string]any) {
 	metadata, _ := serviceAccount["metadata"].(map[string]any)
 	annotations, _ := metadata["annotations"].(map[string]any)
-	revoked := map[connection.Family]bool{}
-	for _, f := range []connection.Family{connection.FamilyAWS, connection.FamilyAzure, connection.FamilyGoogle} {
+	revoked := map[*connection.Family]bool{}
+	for _, f := range []*connection.Family{connection.FamilyAWS, connection.FamilyAzure, connection.FamilyGoogle} {
 		revoked[f] = p.revoked(name, f, serviceAccount)
 	}
 	maps.DeleteFunc(annotations, func(k string, _ any) bool { return revoked[connection.AnnotationFamily(k)] })
@@ -91,7 +91,7 @@ func (p *planner) withdrawAnnotations(name string, serviceAccount map[string]any
 
 // revoked says whether the identity of a family that a ServiceAccount's
 // annotations name may no longer be used.
-func (p *planner) revoked(name string, f connection.Family, serviceAccount map[string]any) bool {
+func (p *planner) revoked(name string, f *connection.Family, serviceAccount map[string]any) bool {
 	if d, ok := connection.Annotated(p.Settings, p.Claim.Namespace, f, serviceAccount); ok {
 		return d.Revokes()
 	}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/connection"
 	"github.com/serviceconnections/function-service-connections/plugin/live"
 )
@@ -110,23 +109,26 @@ func saidOf(sc *live.ServiceConnection, c *live.Connection) node {
 
 // connection of a service: the credential that it goes by, and what that leads to.
 func (b *builder) connection(svc int, s *live.Service, c *live.Connection, said node) {
-	if c.Type == claim.TypeDisk {
-		said.Stage, said.Kind, said.Name = stageIdentity, "disk", c.Config.DiskName
-		b.connect(svc, b.node("disk "+c.Config.DiskName, said))
+	route := routeOf(c, s)
+	if route.Credential == "" {
+		// The pods need no credential for it.
+		for _, step := range route.Steps {
+			said.Stage, said.Kind, said.Name = stageIdentity, step.Kind, step.Name
+			b.connect(svc, b.node(step.Kind+" "+step.Name, said))
+		}
 		return
 	}
 	account := b.node("account "+s.ServiceAccount, accountOf(s))
 	b.connect(svc, account)
 
-	path := pathOf(s, c)
-	said.Stage, said.Kind, said.Name = stageCredential, path.credential, string(c.Type)
-	from := b.node(strings.Join([]string{"credential", s.ServiceAccount, path.credential, path.steps[0].name}, " "), said)
+	said.Stage, said.Kind, said.Name = stageCredential, route.Credential, string(c.Type)
+	from := b.node(strings.Join([]string{"credential", s.ServiceAccount, route.Credential, route.Steps[0].Name}, " "), said)
 	b.join(from, clean(string(c.Type)))
 	b.connect(account, from)
-	b.worsenBy(from, find(c.Objects, path.credential))
-	for i, step := range path.steps {
-		n := node{Stage: stageIdentity + stage(i), Kind: step.kind, Name: step.name, State: said.State}
-		o := find(c.Objects, step.object)
+	b.worsenBy(from, find(c.Objects, route.Credential))
+	for i, step := range route.Steps {
+		n := node{Stage: stageIdentity + stage(i), Kind: step.Kind, Name: step.Name, State: said.State}
+		o := find(c.Objects, step.Object)
 		switch {
 		case o != nil:
 			// What the object says of itself is nearer than the connection.
@@ -138,7 +140,7 @@ func (b *builder) connection(svc int, s *live.Service, c *live.Connection, said 
 		}
 		// An identity that another one leads to stands behind it, so that edges go
 		// from left to right.
-		to := b.node(fmt.Sprintf("step %d %s %s", i, step.kind, step.name), n)
+		to := b.node(fmt.Sprintf("step %d %s %s", i, step.Kind, step.Name), n)
 		b.worsenBy(to, o)
 		b.connect(from, to)
 		from = to
@@ -182,90 +184,15 @@ func accountOf(s *live.Service) node {
 	return n
 }
 
-// A path is what a connection goes by: a credential, by the kind of the object that
-// grants it, and then the steps to what it is for.
-type path struct {
-	credential string
-	steps      []step
-}
-
-// A step on a path. Object is the kind of the composed object that stands for it,
-// where there is one.
-type step struct{ kind, name, object string }
-
-func pathOf(s *live.Service, c *live.Connection) path {
-	switch c.Type {
-	case claim.TypeAWSRole:
-		return awsPath(s, c)
-	case claim.TypeAzureManagedIdentity:
-		return path{credential: "FederatedIdentityCredential", steps: []step{
-			{kind: "managed identity", name: c.ResourceGroup + "/" + c.IdentityName, object: "UserAssignedIdentity"},
-		}}
-	case claim.TypeCloudSQL:
-		return path{credential: "ServiceAccountIAMMember", steps: []step{
-			{kind: "Google service account", name: identity(c, c.Config.CloudSQLServiceAccount)},
-			{kind: "Cloud SQL instance", name: c.Config.CloudSQLConnectionName},
-		}}
-	case claim.TypeGCPServiceAccount:
-		return path{credential: "ServiceAccountIAMMember", steps: []step{
-			{kind: "Google service account", name: identity(c, c.ServiceAccountEmail)},
-		}}
-	default:
-		// A claim that pre-dates the schema may hold anything.
-		return path{credential: "unknown", steps: []step{{kind: "unknown", name: string(c.Type)}}}
+// routeOf a connection, by its type.
+func routeOf(c *live.Connection, s *live.Service) connection.Route {
+	d := connection.Drawn{Connection: c.Connection, Injection: s.Injection, Composed: func(kind string) bool { return find(c.Objects, kind) != nil }}
+	if c.Status != nil {
+		d.Identity = c.Status.Identity
 	}
-}
-
-func awsPath(s *live.Service, c *live.Connection) path {
-	role := roleOf(c.Role)
-	switch {
-	case c.Create != nil:
-		role.kind = "IAM role, created"
-		if c.Status != nil && c.Status.Identity != "" {
-			role.name = roleOf(c.Status.Identity).name
-		}
-	case c.TargetRoleARN == "" && c.Status != nil && c.Status.Identity != "":
-		role = roleOf(c.Status.Identity)
+	if r, ok := connection.Builtin().Route(d); ok {
+		return r
 	}
-	role.object = "Role"
-	p := path{credential: awsCredential(s, c), steps: []step{role}}
-	if c.TargetRoleARN != "" {
-		p.steps = append(p.steps, roleOf(c.TargetRoleARN))
-	}
-	return p
-}
-
-// roleOf an ARN, arn:aws:iam::<account>:role/<path>/<name>, or of a name alone.
-func roleOf(role string) step {
-	if parts := strings.SplitN(role, ":", 6); len(parts) == 6 {
-		return step{kind: "IAM role in " + parts[4], name: role[strings.LastIndexByte(role, '/')+1:]}
-	}
-	return step{kind: "IAM role", name: role}
-}
-
-// awsCredential is what the cluster's settings choose. A claim doesn't say it, but
-// what is composed or injected does.
-func awsCredential(s *live.Service, c *live.Connection) string {
-	if find(c.Objects, "PodIdentityAssociation") != nil {
-		return "PodIdentityAssociation"
-	}
-	if s.Injection != nil {
-		for _, e := range s.Injection.Env {
-			switch e.Name {
-			case "AWS_CONTAINER_CREDENTIALS_FULL_URI":
-				return "PodIdentityAssociation"
-			case "AWS_WEB_IDENTITY_TOKEN_FILE":
-				return "web identity (IRSA)"
-			}
-		}
-	}
-	return "AWS credential"
-}
-
-// identity that the status names, or else what the claim asks for.
-func identity(c *live.Connection, asked string) string {
-	if c.Status != nil && c.Status.Identity != "" {
-		return c.Status.Identity
-	}
-	return asked
+	// A claim that pre-dates the schema may hold anything.
+	return connection.Route{Credential: "unknown", Steps: []connection.Step{{Kind: "unknown", Name: string(c.Type)}}}
 }

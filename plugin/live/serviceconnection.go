@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/connection"
 )
 
 // A ServiceConnection that somebody wrote, with what belongs to it.
@@ -121,7 +122,7 @@ func Of(u *unstructured.Unstructured) (*ServiceConnection, error) {
 	if !ok {
 		return nil, fmt.Errorf("cannot read ServiceConnection %q: it has no spec.services", u.GetName())
 	}
-	c.Read(services, field.NewPath("spec", "services"))
+	c.Read(connection.Builtin().Schema(), services, field.NewPath("spec", "services"))
 	s := &ServiceConnection{
 		Namespace:  c.Namespace,
 		Name:       c.Name,

@@ -176,7 +176,7 @@ func TestImport(t *testing.T) {
 			want: claim("shop", "  - name: api\n"+workload("Deployment", "shop-api")+
 				"    connections:\n    - type: gcpServiceAccount\n      serviceAccountEmail: orders-api@my-project-123456.iam.gserviceaccount.com\n"),
 			problems: []string{
-				`8:11: services[0].connections[0].role: Invalid value: "not a role": must be a role name of at most 64 letters, digits and +=,.@-_, or a role ARN`,
+				`8:11: services[0].connections[0].role: Invalid value: "not a role": must be a role name of at most 64 letters, digits and +=,.@-_, or a role ARN such as arn:aws:iam::123456789012:role/name`,
 				`11:7: services[0].connections[1].config.cloudSqlServiceAccount: Required value: config.cloudSqlServiceAccount is required for cloudSql`,
 				`12:29: services[0].connections[1].config.cloudSqlDatabasePort: Invalid value: "5432": must be an integer`,
 				`14:5: services[0].connections[3]: Invalid value: "none": must be an object`,

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/connection"
 )
 
 // Where Porter's documentation has the fields of connections. Where a file has one
@@ -58,7 +59,7 @@ func (i *importer) service(s *yaml.Node, app string) *yaml.Node {
 	}
 	if connections.Kind == yaml.SequenceNode {
 		for n, c := range connections.Content {
-			connections.Content[n] = connection(c)
+			connections.Content[n] = movedUp(c)
 		}
 	}
 	name := lookup(s, "name")
@@ -67,8 +68,8 @@ func (i *importer) service(s *yaml.Node, app string) *yaml.Node {
 	return out
 }
 
-// connection with each field where a ServiceConnection has it, and its type first.
-func connection(c *yaml.Node) *yaml.Node {
+// movedUp is a connection with each field where a ServiceConnection has it, and its type first.
+func movedUp(c *yaml.Node) *yaml.Node {
 	if c.Kind != yaml.MappingNode {
 		return c
 	}
@@ -167,7 +168,7 @@ func (i *importer) validate(services *yaml.Node) map[place]bool {
 	refused := map[place]bool{}
 	root := mapping("services", services)
 	c := claim.Claim{}
-	c.Read(value(services), field.NewPath("services"))
+	c.Read(connection.Builtin().Schema(), value(services), field.NewPath("services"))
 	for _, err := range c.Errors {
 		at, ok := placeOf(err.Field)
 		if !ok || len(services.Content[at.service].Content) == 0 {

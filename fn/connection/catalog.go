@@ -1,0 +1,180 @@
+package connection
+
+import (
+	"slices"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/settings"
+)
+
+// A Type of connection. It is all that there is to know of one: everything that
+// isn't about a single type works from this value.
+type Type struct {
+	// Type as a claim has it: its name, and its fields with what must be in them.
+	claim.Type
+
+	// Family of the identity that a connection of the type grants. Nil where it
+	// grants none.
+	Family *Family
+
+	// Grants that a connection of the type may need.
+	Grants []*GrantKind
+
+	// Data is the key of the composed resource that holds a connection's data,
+	// whoever composes it. Nil for connections that have none.
+	Data func(claim.Connection) string
+
+	// Expand a connection of the type, which is valid.
+	Expand func(Context) Expansion
+
+	// Route of a connection of the type, for a picture of it.
+	Route func(Drawn) Route
+}
+
+// A Catalog of the connection types that there are.
+type Catalog struct {
+	types    []*Type
+	schema   *claim.Schema
+	families []*Family
+
+	// grants by the name in a composed resource's key, and those that are keyed by
+	// what holds the data.
+	grants     map[string]*catalogued
+	dataGrants []*catalogued
+}
+
+// catalogued is a grant with the types that may need it. None: the service itself
+// does.
+type catalogued struct {
+	*GrantKind
+
+	family *Family
+	types  []claim.ConnectionType
+}
+
+// builtin are the connection types. A new one is a file beside this, and its name
+// here.
+var builtin = NewCatalog(&awsRole, &azureManagedIdentity, &cloudSQL, &disk, &gcpServiceAccount)
+
+// Builtin connection types.
+func Builtin() *Catalog { return builtin }
+
+// NewCatalog of types, in the order of the documentation.
+func NewCatalog(types ...*Type) *Catalog {
+	c := &Catalog{types: types, grants: map[string]*catalogued{serviceAccountGrant.Name: {GrantKind: &serviceAccountGrant}}}
+	read := make([]claim.Type, len(types))
+	for i, t := range types {
+		read[i] = t.Type
+		if t.Family != nil && !slices.Contains(c.families, t.Family) {
+			c.families = append(c.families, t.Family)
+		}
+		for _, g := range t.Grants {
+			c.add(g, t)
+		}
+	}
+	c.schema = claim.NewSchema(read...)
+	return c
+}
+
+func (c *Catalog) add(g *GrantKind, t *Type) {
+	known, ok := c.grants[g.Name]
+	if !ok {
+		known = &catalogued{GrantKind: g, family: t.Family}
+		c.grants[g.Name] = known
+		if g.Data {
+			c.dataGrants = append(c.dataGrants, known)
+		}
+	}
+	known.types = append(known.types, t.Name)
+}
+
+// Schema of the claims that may have these connections.
+func (c *Catalog) Schema() *claim.Schema { return c.schema }
+
+// Families of the types' identities.
+func (c *Catalog) Families() []*Family { return c.families }
+
+// typeOf a name, nil where there is none.
+func (c *Catalog) typeOf(name claim.ConnectionType) *Type {
+	for _, t := range c.types {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// FamilyOf a connection type, nil for one that grants no identity.
+func (c *Catalog) FamilyOf(name claim.ConnectionType) *Family {
+	if t := c.typeOf(name); t != nil {
+		return t.Family
+	}
+	return nil
+}
+
+// AnnotationFamily of a ServiceAccount's annotation that grants an identity, nil
+// for all others.
+func (c *Catalog) AnnotationFamily(key string) *Family {
+	for _, f := range c.families {
+		if f.annotates(key) {
+			return f
+		}
+	}
+	return nil
+}
+
+// Data is the key of the composed resource that holds a connection's data, empty
+// where it has none.
+func (c *Catalog) Data(of claim.Connection) string {
+	if t := c.typeOf(of.Type); t != nil && t.Data != nil {
+		return t.Data(of)
+	}
+	return ""
+}
+
+// Expand a connection.
+func (c *Catalog) Expand(ctx Context) Expansion {
+	t := c.typeOf(ctx.Connection.Type)
+	e := t.Expand(ctx)
+	e.Family = t.Family
+	return e
+}
+
+// Route of a connection, for a picture of it. A claim that pre-dates the schema may
+// hold types that aren't known.
+func (c *Catalog) Route(d Drawn) (Route, bool) {
+	t := c.typeOf(d.Type)
+	if t == nil {
+		return Route{}, false
+	}
+	return t.Route(d), true
+}
+
+// Kinds of all objects that connections may need to be composed, each in the order
+// of its types.
+func (c *Catalog) Kinds() []Kind {
+	kinds := []Kind{serviceAccountKind}
+	for _, t := range c.types {
+		for _, g := range t.Grants {
+			for _, k := range g.Kinds {
+				for _, in := range []Kind{k.namespaced, k.cluster} {
+					if !slices.Contains(kinds, in) {
+						kinds = append(kinds, in)
+					}
+				}
+			}
+		}
+	}
+	return kinds
+}
+
+// Reported is what a provider reports of a composed resource that is done, as far
+// as that can be known without a cloud: the fields of its status.atProvider. Words
+// in parentheses stand for what can't.
+func (c *Catalog) Reported(s *settings.Settings, key string, object map[string]any) map[string]any {
+	g, _ := c.grantOf(key, object)
+	if g == nil || g.Reports == nil {
+		return nil
+	}
+	return g.Reports(s, object)
+}

@@ -1,0 +1,92 @@
+package connection
+
+import (
+	"strings"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/settings"
+)
+
+// A Family of identities, of which a ServiceAccount can have one. What is true of
+// them all stands here; what is true of one connection only, in its type.
+type Family struct {
+	// Name of the family, for a reader.
+	Name string
+
+	// Annotations is what the keys of a ServiceAccount's annotations begin with
+	// that give its pods an identity of the family.
+	Annotations string
+
+	// Annotated is the allow-list's decision over the identity that an annotation
+	// of a ServiceAccount names, and whether one does. Nil where annotations don't
+	// tell.
+	Annotated func(s *settings.Settings, namespace string, serviceAccount map[string]any) (settings.Decision, bool)
+
+	// Suffices says whether an annotation is all that a cluster has of a grant,
+	// because nothing is composed for it. Nil where something always is.
+	Suffices func(*settings.Settings) bool
+
+	// Conflict says why a connection can't have its identity, since another one
+	// has the ServiceAccount. Nil: with ServiceAccountConflict.
+	Conflict func(serviceAccount string, winner, loser Rival) Verdict
+
+	// Unregistered says that no list knows what a connection asks for. Nil where
+	// lists are of patterns, and so none of them knows anything.
+	Unregistered func(namespace, what string) Verdict
+
+	// Shared says of a grant that other clusters have come to rely on it: it is
+	// never deleted, and the verdict says what is left of it once it is revoked.
+	// Nil where every cluster has grants of its own.
+	Shared func(s *settings.Settings, serviceAccount, what string) (Verdict, bool)
+}
+
+// A Rival is a connection that wants a ServiceAccount to have an identity.
+type Rival struct {
+	Service  string
+	Type     claim.ConnectionType
+	Identity string
+	Target   string
+}
+
+// annotates says whether an annotation gives an identity of the family.
+func (f *Family) annotates(key string) bool { return strings.HasPrefix(key, f.Annotations) }
+
+// Identified is the allow-list's decision over the identity that an annotation of a
+// ServiceAccount names, and whether one does.
+func (f *Family) Identified(s *settings.Settings, namespace string, serviceAccount map[string]any) (settings.Decision, bool) {
+	if f == nil || f.Annotated == nil {
+		return settings.Absent, false
+	}
+	return f.Annotated(s, namespace, serviceAccount)
+}
+
+// AnnotationSuffices says whether an annotation is all that a cluster has of a
+// grant.
+func (f *Family) AnnotationSuffices(s *settings.Settings) bool {
+	return f != nil && f.Suffices != nil && f.Suffices(s)
+}
+
+// Conflicts says why the loser can't have its identity.
+func (f *Family) Conflicts(serviceAccount string, winner, loser Rival) Verdict {
+	if f.Conflict != nil {
+		return f.Conflict(serviceAccount, winner, loser)
+	}
+	return Verdictf(ServiceAccountConflict, "ServiceAccount %q has %q for service %q, and can't have %q too; use another serviceAccountName for service %q", serviceAccount, winner.Identity, winner.Service, loser.Identity, loser.Service)
+}
+
+// NotRegistered says that no list knows what a connection asks for.
+func (f *Family) NotRegistered(namespace, what string) Verdict {
+	if f == nil || f.Unregistered == nil {
+		return Verdictf(NotAllowed, "namespace %q may not use %q, which the cluster settings don't know; ask the platform team to allow it", namespace, what)
+	}
+	return f.Unregistered(namespace, what)
+}
+
+// Retained says whether other clusters have come to rely on what is granted, and
+// what is left of a grant that is revoked.
+func (f *Family) Retained(s *settings.Settings, serviceAccount, what string) (Verdict, bool) {
+	if f == nil || f.Shared == nil {
+		return Verdict{}, false
+	}
+	return f.Shared(s, serviceAccount, what)
+}
