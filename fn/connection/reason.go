@@ -4,8 +4,8 @@ import (
 	"fmt"
 )
 
-// A Reason is one word for the state of a connection. The README lists them
-// with their cause and remedy.
+// A Reason is one word for the state of a connection. docs/reasons.md lists
+// them with their cause and remedy.
 type Reason string
 
 // A Severity says what a reason means for readiness.

@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -17,19 +18,26 @@ import (
 	"github.com/serviceconnections/function-service-connections/input/v1beta1"
 )
 
-func readme(t *testing.T) string {
+// pages of docs, by their names.
+func pages(t *testing.T, names ...string) string {
 	t.Helper()
 
-	b, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
+	var text strings.Builder
+
+	for _, name := range names {
+		b, err := os.ReadFile(filepath.Join("..", "..", "docs", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		text.Write(b)
 	}
 
-	return string(b)
+	return text.String()
 }
 
-// A team looks a reason up in the README, so all are there, as they are.
-func TestReadmeReasons(t *testing.T) {
+// A team looks a reason up in docs/reasons.md, so all are there, as they are.
+func TestDocumentedReasons(t *testing.T) {
 	t.Parallel()
 
 	file, err := parser.ParseFile(token.NewFileSet(), "reason.go", nil, 0)
@@ -59,18 +67,18 @@ func TestReadmeReasons(t *testing.T) {
 	})
 
 	got := map[string]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `([A-Z][A-Za-z]+)` \\| (\\w+) \\| [^|]+ \\| [^|]+ \\|$").FindAllStringSubmatch(readme(t), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `([A-Z][A-Za-z]+)` \\| (\\w+) \\| [^|]+ \\| [^|]+ \\|$").FindAllStringSubmatch(pages(t, "reasons.md"), -1) {
 		got[row[1]] = row[2]
 	}
 
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the README's table must have each reason with its severity (-reason.go +README.md):\n%s", diff)
+		t.Errorf("docs/reasons.md must have each reason with its severity (-reason.go +reasons.md):\n%s", diff)
 	}
 }
 
 // The tables of the settings and of the input's source have each field, and none
 // that isn't there.
-func TestReadmeSettings(t *testing.T) {
+func TestDocumentedSettings(t *testing.T) {
 	t.Parallel()
 
 	want := map[string]bool{}
@@ -78,20 +86,20 @@ func TestReadmeSettings(t *testing.T) {
 	settingsFields(reflect.TypeFor[v1beta1.Source](), "source", want)
 
 	got := map[string]bool{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z][A-Za-z.\\[\\]]*)` \\| [^|]+ \\| [^|]+ \\|$").FindAllStringSubmatch(readme(t), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z][A-Za-z.\\[\\]]*)` \\| [^|]+ \\| [^|]+ \\|$").FindAllStringSubmatch(pages(t, "settings.md", "composition.md"), -1) {
 		got[row[1]] = true
 	}
 
 	for path := range got {
 		// A section's row says what its absence means.
 		if _, ok := want[path]; !ok && !hasPrefix(want, path) {
-			t.Errorf("README.md has a setting %s, which isn't in package v1beta1", path)
+			t.Errorf("docs/settings.md and docs/composition.md have a field %s, which isn't in package v1beta1", path)
 		}
 	}
 
 	for path := range want {
 		if !got[path] {
-			t.Errorf("README.md lacks the setting %s", path)
+			t.Errorf("docs/settings.md and docs/composition.md lack the field %s", path)
 		}
 	}
 }
