@@ -6,6 +6,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 )
 
 // The values below meet the injections' often, so that both outcomes of every
@@ -27,7 +28,7 @@ func drawInjection(t *rapid.T) claim.Injection {
 func drawTemplate(t *rapid.T) map[string]any {
 	spec := map[string]any{"containers": drawContainers(t, "containers", 1, "api", "worker", "sc-cloud-sql-proxy")}
 	names := []string{"migrate", "warm"}
-	if find(list(spec, "containers"), "name", "sc-cloud-sql-proxy") == nil {
+	if decoded.Find(decoded.Objects(spec, "containers"), "name", "sc-cloud-sql-proxy") == nil {
 		// All names of a pod's containers differ.
 		names = append(names, "sc-cloud-sql-proxy")
 	}
@@ -107,7 +108,7 @@ func drawList(t *rapid.T, label string, from []any) []any {
 	indexes := rapid.SliceOfNDistinct(rapid.IntRange(0, len(from)-1), 0, len(from), rapid.ID[int]).Draw(t, label)
 	drawn := make([]any, 0, len(indexes))
 	for _, i := range indexes {
-		drawn = append(drawn, clone(from[i]))
+		drawn = append(drawn, decoded.Clone(map[string]any{"": from[i]})[""])
 	}
 	return drawn
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 )
 
 // The annotations of a pod that has an injection.
@@ -38,9 +39,9 @@ type pod struct {
 }
 
 func newPod(template map[string]any, injection claim.Injection) pod {
-	p := pod{template: template, spec: object(template, "spec")}
-	for _, c := range slices.Concat(list(p.spec, "initContainers"), list(p.spec, "containers")) {
-		name := text(c, "name")
+	p := pod{template: template, spec: decoded.Object(template, "spec")}
+	for _, c := range slices.Concat(decoded.Objects(p.spec, "initContainers"), decoded.Objects(p.spec, "containers")) {
+		name := decoded.Text(c, "name")
 		if slices.ContainsFunc(injection.InitContainers, func(s claim.Sidecar) bool { return s.Name == name }) {
 			continue
 		}
@@ -69,30 +70,30 @@ func Inject(template map[string]any, injection claim.Injection) {
 	r := record{}
 	r.ServiceAccountName, r.ServiceAccount = p.setServiceAccount(injection.ServiceAccountName)
 
-	meta := ensure(template, "metadata")
+	meta := decoded.Ensure(template, "metadata")
 	r.Labels = setMissing(meta, "labels", injection.Labels)
 	r.Annotations = setMissing(meta, "annotations", annotations(injection))
 
 	for _, v := range injection.Volumes {
-		if find(list(p.spec, "volumes"), "name", v.Name) == nil {
-			appendTo(p.spec, "volumes", decoded(v))
+		if decoded.Find(decoded.Objects(p.spec, "volumes"), "name", v.Name) == nil {
+			decoded.Append(p.spec, "volumes", decoded.Of(v))
 			r.Volumes = append(r.Volumes, v.Name)
 		}
 	}
 	for _, c := range p.targets {
-		r.container(text(c, "name"), addEnv(c, injection.Env), addMounts(c, injection.VolumeMounts))
+		r.container(decoded.Text(c, "name"), addEnv(c, injection.Env), addMounts(c, injection.VolumeMounts))
 	}
 	var sidecars []any
 	for _, s := range injection.InitContainers {
-		if find(list(p.spec, "initContainers"), "name", s.Name) == nil {
-			sidecars = append(sidecars, decoded(s))
+		if decoded.Find(decoded.Objects(p.spec, "initContainers"), "name", s.Name) == nil {
+			sidecars = append(sidecars, decoded.Of(s))
 			r.InitContainers = append(r.InitContainers, s.Name)
 		}
 	}
-	prependTo(p.spec, "initContainers", sidecars...)
+	decoded.Prepend(p.spec, "initContainers", sidecars...)
 
-	if g := injection.FSGroup; g != nil && at(p.spec, "securityContext", "fsGroup") == nil {
-		ensure(p.spec, "securityContext")["fsGroup"] = *g
+	if g := injection.FSGroup; g != nil && decoded.At(p.spec, "securityContext", "fsGroup") == nil {
+		decoded.Ensure(p.spec, "securityContext")["fsGroup"] = *g
 		r.FSGroup = true
 	}
 	r.write(template)
@@ -111,7 +112,7 @@ func (p pod) setServiceAccount(name string) (serviceAccountName, serviceAccount 
 // replace the text at a field. It returns what it said before, empty where it
 // said nothing, and nil where it said this.
 func replace(obj map[string]any, field, value string) *string {
-	old := text(obj, field)
+	old := decoded.Text(obj, field)
 	if old == value {
 		return nil
 	}
@@ -123,7 +124,7 @@ func replace(obj map[string]any, field, value string) *string {
 func setMissing(obj map[string]any, field string, values map[string]string) []string {
 	var set []string
 	for k, v := range values {
-		m := ensure(obj, field)
+		m := decoded.Ensure(obj, field)
 		if _, ok := m[k]; !ok {
 			m[k] = v
 			set = append(set, k)
@@ -136,14 +137,14 @@ func setMissing(obj map[string]any, field string, values map[string]string) []st
 // addEnv adds the variables that the container doesn't set. It returns their
 // names.
 func addEnv(container map[string]any, env []claim.EnvVar) []string {
-	own := list(container, "env")
-	from := len(list(container, "envFrom")) > 0
+	own := decoded.Objects(container, "env")
+	from := len(decoded.Objects(container, "envFrom")) > 0
 	var added []string
 	for _, e := range env {
-		if find(own, "name", e.Name) != nil || from && slices.Contains(variablesOfConfiguration, e.Name) {
+		if decoded.Find(own, "name", e.Name) != nil || from && slices.Contains(variablesOfConfiguration, e.Name) {
 			continue
 		}
-		appendTo(container, "env", map[string]any{"name": e.Name, "value": e.Value})
+		decoded.Append(container, "env", map[string]any{"name": e.Name, "value": e.Value})
 		added = append(added, e.Name)
 	}
 	return added
@@ -152,13 +153,13 @@ func addEnv(container map[string]any, env []claim.EnvVar) []string {
 // addMounts adds the mounts that the container doesn't have. It returns their
 // paths.
 func addMounts(container map[string]any, mounts []claim.VolumeMount) []string {
-	own := list(container, "volumeMounts")
+	own := decoded.Objects(container, "volumeMounts")
 	var added []string
 	for _, m := range mounts {
-		if slices.ContainsFunc(own, func(o map[string]any) bool { return samePath(text(o, "mountPath"), m.MountPath) }) {
+		if slices.ContainsFunc(own, func(o map[string]any) bool { return samePath(decoded.Text(o, "mountPath"), m.MountPath) }) {
 			continue
 		}
-		appendTo(container, "volumeMounts", decoded(m))
+		decoded.Append(container, "volumeMounts", decoded.Of(m))
 		added = append(added, m.MountPath)
 	}
 	return added

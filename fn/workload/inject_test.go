@@ -7,6 +7,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 )
 
 // read decoded JSON from YAML.
@@ -159,7 +160,7 @@ func TestInjectWithoutServiceAccount(t *testing.T) {
 	t.Parallel()
 	template := read(t, `spec: {serviceAccountName: own, containers: [{name: api}]}`)
 	Inject(template, claim.Injection{Hash: "0123"})
-	if got := object(template, "spec")["serviceAccountName"]; got != "own" {
+	if got := decoded.Object(template, "spec")["serviceAccountName"]; got != "own" {
 		t.Errorf("an injection that names no service account changes it to %v", got)
 	}
 }
@@ -176,7 +177,7 @@ func TestInjectSharesNothing(t *testing.T) {
 	if got := env[:2][1]; got != nil {
 		t.Errorf("a list that two containers shared has got %v", got)
 	}
-	if got := object(object(template, "metadata"), "annotations")["a"]; got != "b" {
+	if got := decoded.Object(decoded.Object(template, "metadata"), "annotations")["a"]; got != "b" {
 		t.Errorf("the injection's annotation is %v, want b", got)
 	}
 }

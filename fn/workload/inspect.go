@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 )
 
 // A Conflict is why the pods of a template get nothing: a pod that has only half
@@ -71,9 +72,9 @@ func (i *inspection) conflictf(reason, format string, a ...any) {
 // serviceAccount that the workload runs as stays: another one would take away
 // its RBAC and its pull secrets.
 func (i *inspection) serviceAccount() {
-	sa := text(i.spec, "serviceAccountName")
+	sa := decoded.Text(i.spec, "serviceAccountName")
 	if sa == "" {
-		sa = text(i.spec, "serviceAccount")
+		sa = decoded.Text(i.spec, "serviceAccount")
 	}
 	want := i.injection.ServiceAccountName
 	if want == "" || sa == "" || sa == defaultServiceAccount || sa == want {
@@ -88,7 +89,7 @@ func (i *inspection) serviceAccount() {
 
 func (i *inspection) containerNames() {
 	for _, name := range i.injection.Containers {
-		if find(i.containers, "name", name) == nil {
+		if decoded.Find(i.containers, "name", name) == nil {
 			i.conflictf(ReasonContainerNotFound, "has no container %q, only %s; correct services[%s].containers", name, names(i.containers), i.service.Name)
 		}
 	}
@@ -96,7 +97,7 @@ func (i *inspection) containerNames() {
 
 // metadata of ours that says something else already.
 func (i *inspection) metadata() {
-	meta := object(i.template, "metadata")
+	meta := decoded.Object(i.template, "metadata")
 	for _, m := range []struct {
 		field, what string
 		want        map[string]string
@@ -105,7 +106,7 @@ func (i *inspection) metadata() {
 		{"annotations", "annotation", annotations(i.injection)},
 	} {
 		for _, k := range slices.Sorted(maps.Keys(m.want)) {
-			if v, ok := object(meta, m.field)[k]; ok && v != any(m.want[k]) {
+			if v, ok := decoded.Object(meta, m.field)[k]; ok && v != any(m.want[k]) {
 				i.conflictf(ReasonNameConflict, "has the pod %s %s: %v, which must be %s; remove it from the pod template", m.what, k, v, m.want[k])
 			}
 		}
@@ -113,9 +114,9 @@ func (i *inspection) metadata() {
 }
 
 func (i *inspection) volumes() {
-	volumes := list(i.spec, "volumes")
+	volumes := decoded.Objects(i.spec, "volumes")
 	for _, v := range i.injection.Volumes {
-		if got := find(volumes, "name", v.Name); got != nil && !covers(got, decoded(v)) {
+		if got := decoded.Find(volumes, "name", v.Name); got != nil && !decoded.Covers(got, decoded.Of(v)) {
 			i.conflictf(ReasonNameConflict, "has a volume %q of its own, a name that the injection uses; rename it", v.Name)
 		}
 	}
@@ -124,13 +125,13 @@ func (i *inspection) volumes() {
 func (i *inspection) mounts() {
 	for _, c := range i.targets {
 		for _, m := range i.injection.VolumeMounts {
-			for _, got := range list(c, "volumeMounts") {
-				if samePath(text(got, "mountPath"), m.MountPath) && !covers(got, mount(m, got)) {
-					i.conflictf(ReasonNameConflict, "mounts volume %q at %s in container %q, where the injection mounts %q; mount one of them elsewhere", text(got, "name"), m.MountPath, text(c, "name"), m.Name)
+			for _, got := range decoded.Objects(c, "volumeMounts") {
+				if samePath(decoded.Text(got, "mountPath"), m.MountPath) && !decoded.Covers(got, mount(m, got)) {
+					i.conflictf(ReasonNameConflict, "mounts volume %q at %s in container %q, where the injection mounts %q; mount one of them elsewhere", decoded.Text(got, "name"), m.MountPath, decoded.Text(c, "name"), m.Name)
 				}
 			}
-			if find(list(c, "volumeDevices"), "devicePath", m.MountPath) != nil {
-				i.conflictf(ReasonNameConflict, "has a block device at %s in container %q, where the injection mounts %q; put it elsewhere", m.MountPath, text(c, "name"), m.Name)
+			if decoded.Find(decoded.Objects(c, "volumeDevices"), "devicePath", m.MountPath) != nil {
+				i.conflictf(ReasonNameConflict, "has a block device at %s in container %q, where the injection mounts %q; put it elsewhere", m.MountPath, decoded.Text(c, "name"), m.Name)
 			}
 		}
 	}
@@ -138,8 +139,8 @@ func (i *inspection) mounts() {
 
 // mount as decoded JSON, with its path written as the template does.
 func mount(m claim.VolumeMount, got map[string]any) map[string]any {
-	m.MountPath = text(got, "mountPath")
-	return decoded(m)
+	m.MountPath = decoded.Text(got, "mountPath")
+	return decoded.Of(m)
 }
 
 // samePath but for a trailing slash.
@@ -149,8 +150,8 @@ func samePath(a, b string) bool {
 
 func (i *inspection) sidecars() {
 	for _, s := range i.injection.InitContainers {
-		got := find(list(i.spec, "initContainers"), "name", s.Name)
-		if find(list(i.spec, "containers"), "name", s.Name) != nil || got != nil && !isSidecar(got, s) {
+		got := decoded.Find(decoded.Objects(i.spec, "initContainers"), "name", s.Name)
+		if decoded.Find(decoded.Objects(i.spec, "containers"), "name", s.Name) != nil || got != nil && !isSidecar(got, s) {
 			i.conflictf(ReasonNameConflict, "has a container %q of its own, a name that the injection uses; rename it", s.Name)
 		}
 	}
@@ -163,7 +164,7 @@ func isSidecar(got map[string]any, s claim.Sidecar) bool {
 	for i, a := range s.Args {
 		args[i] = a
 	}
-	return covers(got, map[string]any{"image": s.Image, "args": args, "restartPolicy": s.RestartPolicy})
+	return decoded.Covers(got, map[string]any{"image": s.Image, "args": args, "restartPolicy": s.RestartPolicy})
 }
 
 // ports of the workload's containers that a sidecar listens on too: all of a
@@ -172,10 +173,10 @@ func (i *inspection) ports() {
 	for _, s := range i.injection.InitContainers {
 		for _, listens := range sidecarPorts(s) {
 			for _, c := range i.containers {
-				for _, p := range list(c, "ports") {
-					number, _ := integer(p["containerPort"])
-					if protocol := text(p, "protocol"); number == listens && (protocol == "" || protocol == "TCP") {
-						i.conflictf(ReasonPortConflict, "listens on port %d in container %q, where %s listens too; change one of the ports", listens, text(c, "name"), s.Name)
+				for _, p := range decoded.Objects(c, "ports") {
+					number, _ := decoded.Integer(p["containerPort"])
+					if protocol := decoded.Text(p, "protocol"); number == listens && (protocol == "" || protocol == "TCP") {
+						i.conflictf(ReasonPortConflict, "listens on port %d in container %q, where %s listens too; change one of the ports", listens, decoded.Text(c, "name"), s.Name)
 					}
 				}
 			}
@@ -208,7 +209,7 @@ func names(containers []map[string]any) string {
 	told := containers[:min(len(containers), maxNames)]
 	quoted := make([]string, 0, len(told)+1)
 	for _, c := range told {
-		quoted = append(quoted, fmt.Sprintf("%q", text(c, "name")))
+		quoted = append(quoted, fmt.Sprintf("%q", decoded.Text(c, "name")))
 	}
 	if more := len(containers) - len(told); more > 0 {
 		quoted = append(quoted, fmt.Sprintf("and %d more", more))

@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 )
 
 // pod template with a container api and what the case adds.
@@ -92,7 +93,7 @@ func TestInspect(t *testing.T) {
 		"ProxyIsOurs": {
 			reason: "A copy of a pod that was injected has the proxy.",
 			change: func(_, spec, _ map[string]any) {
-				spec["initContainers"] = []any{decoded(proxyInjection(5432).InitContainers[0])}
+				spec["initContainers"] = []any{decoded.Of(proxyInjection(5432).InitContainers[0])}
 			},
 			injection: proxyInjection(5432),
 			service:   service,
@@ -109,8 +110,8 @@ func TestInspect(t *testing.T) {
 		"VolumeWithDefaults": {
 			reason: "What the API server or EKS's webhook adds is no difference.",
 			change: func(_, spec, _ map[string]any) {
-				v := decoded(token.Volumes[0])
-				object(v, "projected")["defaultMode"] = float64(420)
+				v := decoded.Of(token.Volumes[0])
+				decoded.Object(v, "projected")["defaultMode"] = float64(420)
 				spec["volumes"] = []any{v}
 			},
 			injection: token,
@@ -206,7 +207,7 @@ func TestCovers(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := covers(tc.got, want); got != tc.want {
+			if got := decoded.Covers(tc.got, want); got != tc.want {
 				t.Errorf("%s\ncovers: %t, want %t", tc.reason, got, tc.want)
 			}
 		})

@@ -14,6 +14,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 )
 
 // A Kind is a kind of workload that a service may name.
@@ -92,8 +94,8 @@ func KindOf(apiVersion, kind string) (Kind, bool) {
 // object, not a copy, or the object itself for a Pod. It is false where there is
 // none, or where it has no spec.
 func (k Kind) Template(obj map[string]any) (map[string]any, bool) {
-	template, ok := at(obj, k.template...).(map[string]any)
-	if !ok || object(template, "spec") == nil {
+	template, ok := decoded.At(obj, k.template...).(map[string]any)
+	if !ok || decoded.Object(template, "spec") == nil {
 		return nil, false
 	}
 	return template, true
@@ -108,7 +110,7 @@ func (k Kind) SetTemplate(obj, template map[string]any) {
 			at[field] = template
 			return
 		}
-		at = ensure(at, field)
+		at = decoded.Ensure(at, field)
 	}
 	maps.Copy(obj, template)
 }
@@ -131,7 +133,7 @@ func (k Kind) Runs() bool { return k.Kind == "CronJob" }
 // onDelete says whether somebody must delete a StatefulSet's or DaemonSet's pods
 // to have them made anew.
 func onDelete(obj map[string]any) bool {
-	return at(obj, "spec", "updateStrategy", "type") == "OnDelete"
+	return decoded.At(obj, "spec", "updateStrategy", "type") == "OnDelete"
 }
 
 // Restart is the command, or where there is none the advice, that replaces the
@@ -158,7 +160,7 @@ func (k Kind) TemplateHash(obj map[string]any) string {
 	if !ok {
 		return ""
 	}
-	hashed := map[string]any{"uid": at(obj, "metadata", "uid")}
+	hashed := map[string]any{"uid": decoded.At(obj, "metadata", "uid")}
 	switch {
 	case k.Rolls(obj):
 		hashed["template"] = template
@@ -166,10 +168,10 @@ func (k Kind) TemplateHash(obj map[string]any) string {
 			hashed["template"] = withoutNulls(template)
 		}
 	case onDelete(obj):
-		hashed["revision"] = at(obj, "status", "currentRevision")
+		hashed["revision"] = decoded.At(obj, "status", "currentRevision")
 	}
 	if len(k.restartedAt) > 0 {
-		hashed["restartedAt"] = at(obj, k.restartedAt...)
+		hashed["restartedAt"] = decoded.At(obj, k.restartedAt...)
 	}
 	return hash(hashed)
 }

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 )
 
 func TestKindOf(t *testing.T) {
@@ -90,22 +92,22 @@ func TestTemplateHash(t *testing.T) {
 	}{
 		"Nothing": {"Equal templates have one hash.", "apps/v1", "Deployment", func(_, _ map[string]any) {}, true},
 		"Scaled": {"Scaling replaces no pod.", "apps/v1", "Deployment", func(obj, _ map[string]any) {
-			object(obj, "spec")["replicas"] = int64(3)
+			decoded.Object(obj, "spec")["replicas"] = int64(3)
 		}, true},
 		"DecodedOtherwise": {"Whether a number is int64 or float64 depends on who decoded it.", "apps/v1", "Deployment", func(_, template map[string]any) {
-			list(list(object(template, "spec"), "containers")[0], "ports")[0]["containerPort"] = float64(80)
+			decoded.Objects(decoded.Objects(decoded.Object(template, "spec"), "containers")[0], "ports")[0]["containerPort"] = float64(80)
 		}, true},
 		"NullTimestamp": {"An upgrade of the API server replaces no pod.", "apps/v1", "Deployment", func(_, template map[string]any) {
-			object(template, "metadata")["creationTimestamp"] = nil
+			decoded.Object(template, "metadata")["creationTimestamp"] = nil
 		}, true},
 		"Restarted": {"kubectl rollout restart annotates the template.", "apps/v1", "Deployment", func(_, template map[string]any) {
-			object(template, "metadata")["annotations"] = map[string]any{"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}
+			decoded.Object(template, "metadata")["annotations"] = map[string]any{"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}
 		}, false},
 		"Recreated": {"A workload that was made again has new pods.", "batch/v1", "Job", func(obj, _ map[string]any) {
-			object(obj, "metadata")["uid"] = "2"
+			decoded.Object(obj, "metadata")["uid"] = "2"
 		}, false},
 		"RolloutRestarted": {"Argo restarts without touching the template.", "argoproj.io/v1alpha1", "Rollout", func(obj, _ map[string]any) {
-			object(obj, "spec")["restartAt"] = "2026-01-01T00:00:00Z"
+			decoded.Object(obj, "spec")["restartAt"] = "2026-01-01T00:00:00Z"
 		}, false},
 	}
 	for name, tc := range cases {

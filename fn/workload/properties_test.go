@@ -7,13 +7,14 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 )
 
 var service = claim.Service{Name: "api", Workload: &claim.Workload{APIVersion: "apps/v1", Kind: "Deployment", Name: "api"}}
 
 // copyOf a template.
 func copyOf(template map[string]any) map[string]any {
-	return clone(template).(map[string]any)
+	return decoded.Clone(template)
 }
 
 // injectedInto a copy of the template.
@@ -97,9 +98,9 @@ func TestTheirsStays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		template, in := drawInjectable(t)
 		got := injectedInto(template, in)
-		if sa := text(object(template, "spec"), "serviceAccountName"); sa == "" || sa == "default" {
-			delete(object(template, "spec"), "serviceAccountName")
-			delete(object(template, "spec"), "serviceAccount")
+		if sa := decoded.Text(decoded.Object(template, "spec"), "serviceAccountName"); sa == "" || sa == "default" {
+			delete(decoded.Object(template, "spec"), "serviceAccountName")
+			delete(decoded.Object(template, "spec"), "serviceAccount")
 		}
 		if why := lost("", template, got); why != "" {
 			t.Fatalf("%s\ntemplate %v\ninjected %v", why, template, got)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 )
 
 // A record of what Inject put into a template. Names and values alone don't say
@@ -53,14 +54,14 @@ func (r *record) write(template map[string]any) {
 		// Strings and their lists always marshal.
 		panic(err)
 	}
-	ensure(ensure(template, "metadata"), "annotations")[annotationInjected] = string(b)
+	decoded.Ensure(decoded.Ensure(template, "metadata"), "annotations")[annotationInjected] = string(b)
 }
 
 // recorded is the record in a template. It is false where there is none, as in a
 // template that was copied from a pod which the admission policy injected: then
 // nobody knows any more whose is what, and it counts as the template's own.
 func recorded(template map[string]any) (record, bool) {
-	s := text(object(object(template, "metadata"), "annotations"), annotationInjected)
+	s := decoded.Text(decoded.Object(decoded.Object(template, "metadata"), "annotations"), annotationInjected)
 	var r record
 	return r, s != "" && json.Unmarshal([]byte(s), &r) == nil
 }
@@ -87,23 +88,23 @@ func Remove(template map[string]any) {
 	if !ok {
 		return
 	}
-	spec := object(template, "spec")
+	spec := decoded.Object(template, "spec")
 	putBack(spec, "serviceAccountName", r.ServiceAccountName)
 	putBack(spec, "serviceAccount", r.ServiceAccount)
 	takeKeys(template, "metadata", "labels", r.Labels)
 	takeKeys(template, "metadata", "annotations", append(r.Annotations, annotationInjected))
-	if len(object(template, "metadata")) == 0 {
+	if len(decoded.Object(template, "metadata")) == 0 {
 		delete(template, "metadata")
 	}
 	takeEntries(spec, "volumes", "name", r.Volumes)
 	takeEntries(spec, "initContainers", "name", r.InitContainers)
-	for _, c := range slices.Concat(list(spec, "initContainers"), list(spec, "containers")) {
-		takeEntries(c, "env", "name", r.Env[text(c, "name")])
-		takeEntries(c, "volumeMounts", "mountPath", r.VolumeMounts[text(c, "name")])
+	for _, c := range slices.Concat(decoded.Objects(spec, "initContainers"), decoded.Objects(spec, "containers")) {
+		takeEntries(c, "env", "name", r.Env[decoded.Text(c, "name")])
+		takeEntries(c, "volumeMounts", "mountPath", r.VolumeMounts[decoded.Text(c, "name")])
 	}
 	if r.FSGroup {
-		delete(object(spec, "securityContext"), "fsGroup")
-		if len(object(spec, "securityContext")) == 0 {
+		delete(decoded.Object(spec, "securityContext"), "fsGroup")
+		if len(decoded.Object(spec, "securityContext")) == 0 {
 			delete(spec, "securityContext")
 		}
 	}
@@ -115,29 +116,9 @@ func removed(template map[string]any) map[string]any {
 	if _, ok := recorded(template); !ok {
 		return template
 	}
-	c, _ := clone(template).(map[string]any)
+	c := decoded.Clone(template)
 	Remove(c)
 	return c
-}
-
-// clone decoded JSON.
-func clone(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		m := maps.Clone(v)
-		for k, e := range m {
-			m[k] = clone(e)
-		}
-		return m
-	case []any:
-		l := slices.Clone(v)
-		for i, e := range l {
-			l[i] = clone(e)
-		}
-		return l
-	default:
-		return v
-	}
 }
 
 func putBack(obj map[string]any, field string, was *string) {
@@ -152,8 +133,8 @@ func putBack(obj map[string]any, field string, was *string) {
 
 // takeKeys out of a map within an object. A map that this empties goes too.
 func takeKeys(obj map[string]any, parent, field string, keys []string) {
-	p := object(obj, parent)
-	m := object(p, field)
+	p := decoded.Object(obj, parent)
+	m := decoded.Object(p, field)
 	if len(keys) == 0 || m == nil {
 		return
 	}
@@ -178,7 +159,7 @@ func takeEntries(obj map[string]any, field, key string, values []string) {
 	}
 	kept := slices.DeleteFunc(slices.Clone(items), func(v any) bool {
 		m, _ := v.(map[string]any)
-		return taken[text(m, key)]
+		return taken[decoded.Text(m, key)]
 	})
 	if len(kept) == 0 {
 		delete(obj, field)
