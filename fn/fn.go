@@ -62,7 +62,7 @@ func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) 
 		require(rsp, r)
 	}
 	xr, observed := object(req.GetObserved().GetComposite().GetResource()), observe(req)
-	owned := plan.Owns(observed)
+	owned := plan.HasOurs(observed)
 	c, err := readClaim(in, xr, f.types.Schema(), owned)
 	switch {
 	case errors.Is(err, errNotClaimed) && owned:

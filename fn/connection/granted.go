@@ -1,10 +1,12 @@
 package connection
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 	"github.com/serviceconnections/function-service-connections/fn/settings"
 )
 
@@ -146,8 +148,9 @@ func Needs(object map[string]any) []Need {
 	return needs
 }
 
-// SetNeeds on an object that is composed.
-func SetNeeds(object map[string]any, needs []Need) {
+// WithNeeds is an object that is composed, with who needs it. The object itself
+// stays as it is.
+func WithNeeds(object map[string]any, needs []Need) map[string]any {
 	words := make([]string, len(needs))
 	for i, n := range needs {
 		words[i] = n.Service
@@ -156,11 +159,14 @@ func SetNeeds(object map[string]any, needs []Need) {
 		}
 	}
 	slices.Sort(words)
-	metadata, _ := object["metadata"].(map[string]any)
-	annotations, _ := metadata["annotations"].(map[string]any)
+	object = maps.Clone(object)
+	metadata := maps.Clone(decoded.Object(object, "metadata"))
+	annotations := maps.Clone(decoded.Object(metadata, "annotations"))
 	if annotations == nil {
-		annotations = map[string]any{}
-		metadata["annotations"] = annotations
+		annotations = make(map[string]any, 1)
 	}
 	annotations[NeededBy] = strings.Join(slices.Compact(words), ",")
+	metadata["annotations"] = annotations
+	object["metadata"] = metadata
+	return object
 }

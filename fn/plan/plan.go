@@ -50,7 +50,7 @@ type Plan struct {
 	Requires []connection.Requirement
 
 	// Services in the order of the claim.
-	Services []*Service
+	Services []Service
 
 	// Workloads of earlier steps that this run changes, by composed resource
 	// key. A nil one must not be created yet.
@@ -71,114 +71,76 @@ type Service struct {
 	ServiceAccount string
 
 	// Connections in the order of the claim.
-	Connections []*Connection
+	Connections []Connection
 
 	// Injection to publish, nil where there is none.
 	Injection *claim.Injection
 
-	// Rendered is the workload, where an earlier step renders it.
-	Rendered *Rendered
-
-	// Refused says why the service's pods would get nothing.
-	Refused connection.Verdict
+	// Rendered says that an earlier step renders the workload.
+	Rendered bool
 
 	// Rollout and Restart say whether pods may pre-date the injection.
 	Rollout *claim.Rollout
 	Restart string
 
 	Notes []connection.Verdict
-
-	composed bool
-	observed map[string]any
-	account  connection.Verdict
-	workload workloadState
-
-	// kept objects of earlier states that the service is told of, and the key of
-	// the last.
-	kept     int
-	keptLast string
 }
 
 // A Connection and what was decided for it.
 type Connection struct {
-	claim.ConnectionEntry
-	connection.Expansion
+	Type claim.ConnectionType
 
 	// Verdict is the last word on the connection.
 	Verdict connection.Verdict
 
-	service *Service
+	// Warnings beside the verdict.
+	Warnings []connection.Verdict
 
-	// active connections compose their grants, and injected ones are in the
-	// injection.
-	active, injected bool
+	// Identity and Zone to show in the status.
+	Identity, Zone string
 }
 
 // Ready says whether pods with the injection can use the connection.
-func (c *Connection) Ready() bool { return !c.Verdict.Blocks() }
+func (c Connection) Ready() bool { return !c.Verdict.Blocks() }
 
-func (c *Connection) need() connection.Need {
-	return connection.Need{Service: c.service.Name, Type: c.Type}
-}
-
-// refuse a connection: it grants nothing, and adds nothing to the injection.
-func (c *Connection) refuse(v connection.Verdict) {
-	c.active = false
-	c.Verdict = connection.First(c.Verdict, v)
-}
-
-// Make a plan.
+// Make a plan, stage by stage. Each stage is a function of the one before, whose
+// value it holds and doesn't change; so the compiler keeps their order.
 func Make(in Input) *Plan {
-	p := &planner{
-		Input: in,
-		index: indexed(&in),
-		plan:  &Plan{Composed: map[string]Composed{}, Workloads: map[string]map[string]any{}},
-	}
-	p.expand()
-	p.judge()
-	p.settleConflicts()
-	p.findServiceAccounts()
-	p.compose()
-	p.composeServiceAccounts()
-	p.inject()
-	p.conclude()
-	p.deliver()
-	p.keepFixed()
-	p.rollOut()
-	p.keep()
-	return p.plan
+	facts := gather(in)
+	wishes := wishFor(facts)
+	grants := grantWishes(wishes)
+	accounts := composeAccounts(grants)
+	injections := inject(accounts)
+	verdicts := conclude(injections)
+	deliveries := deliver(verdicts)
+	rollouts := rollOut(deliveries)
+	return report(retain(rollouts))
 }
 
-// A planner makes one plan.
-type planner struct {
-	Input
-	index
-
-	plan *Plan
-
-	// could need an object of some types; the same for each of them.
-	could []could
-}
-
-type could struct {
-	types []claim.ConnectionType
-	needs []connection.Need
-}
-
-// connections of all services, in the order of the claim.
-func (p *planner) connections(yield func(*Connection) bool) {
-	for _, s := range p.plan.Services {
-		for _, c := range s.Connections {
-			if !yield(c) {
-				return
-			}
+// KeepAll observed composed resources of ours, for a run that can't tell what
+// is needed.
+func KeepAll(observed connection.Observed) map[string]Composed {
+	kept := map[string]Composed{}
+	for key, o := range observed.Composed {
+		if isOurs(key, o) {
+			kept[key] = Composed{Object: asApplied(o), Ready: true}
 		}
 	}
+	return kept
 }
 
-// require an object, and look it up. It is nil where it doesn't exist; known is
-// false until Crossplane has answered.
-func (p *planner) require(r connection.Requirement) (object map[string]any, known bool) {
-	p.plan.Requires = append(p.plan.Requires, r)
-	return p.Observed.Lookup(r)
+// HasOurs says whether any observed composed resource is ours.
+func HasOurs(observed connection.Observed) bool {
+	for key, o := range observed.Composed {
+		if isOurs(key, o) {
+			return true
+		}
+	}
+	return false
+}
+
+func isOurs(key string, o connection.Composed) bool {
+	// Whose it is doesn't depend on the settings.
+	_, ok := connection.GrantedBy(&settings.Settings{}, "", key, o.Object)
+	return ok
 }

@@ -63,9 +63,9 @@ func Of(p *plan.Plan) claim.Status {
 	return s
 }
 
-func service(svc *plan.Service) claim.ServiceStatus {
+func service(svc plan.Service) claim.ServiceStatus {
 	delivery := claim.DeliveryAdmission
-	if svc.Rendered != nil {
+	if svc.Rendered {
 		delivery = claim.DeliveryDesired
 	}
 	s := claim.ServiceStatus{

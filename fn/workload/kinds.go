@@ -101,18 +101,23 @@ func (k Kind) Template(obj map[string]any) (map[string]any, bool) {
 	return template, true
 }
 
-// SetTemplate replaces the pod template of a workload of this kind. Of a Pod,
-// which is its own template, that is its metadata and spec.
-func (k Kind) SetTemplate(obj, template map[string]any) {
-	at := obj
-	for i, field := range k.template {
-		if i == len(k.template)-1 {
-			at[field] = template
-			return
-		}
-		at = decoded.Ensure(at, field)
+// WithTemplate is a workload of this kind with another pod template. Of a Pod,
+// which is its own template, that is its metadata and spec. The object itself
+// stays as it is.
+func (k Kind) WithTemplate(obj, template map[string]any) map[string]any {
+	out := maps.Clone(obj)
+	if len(k.template) == 0 {
+		maps.Copy(out, template)
+		return out
 	}
-	maps.Copy(obj, template)
+	within := out
+	for _, field := range k.template[:len(k.template)-1] {
+		child := maps.Clone(decoded.Object(within, field))
+		within[field] = child
+		within = child
+	}
+	within[k.template[len(k.template)-1]] = template
+	return out
 }
 
 // Rolls says whether a change of the pod template replaces the workload's pods

@@ -9,9 +9,9 @@ import (
 	"github.com/serviceconnections/function-service-connections/fn/connection"
 )
 
-// TestAsOwned holds that a kept object is put back with exactly the fields that
+// TestAsApplied holds that a kept object is put back with exactly the fields that
 // Crossplane's field manager owns.
-func TestAsOwned(t *testing.T) {
+func TestAsApplied(t *testing.T) {
 	t.Parallel()
 
 	const object = `
@@ -135,7 +135,7 @@ spec:
 					t.Fatal(err)
 				}
 			}
-			got := asOwned(connection.Composed{Object: o, ManagedFields: func() []any { return fields }})
+			got := asApplied(connection.Composed{Object: o, ManagedFields: func() []any { return fields }})
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("%s: -want, +got:\n%s", tc.reason, diff)
 			}

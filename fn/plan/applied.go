@@ -16,12 +16,12 @@ import (
 // FieldOwnerComposedPrefix).
 const fieldManager = "apiextensions.crossplane.io/composed"
 
-// asOwned puts an observed composed resource back into desired with exactly the
+// asApplied puts an observed composed resource back into desired with exactly the
 // fields that Crossplane's field manager owns. With fewer, server-side apply
 // would remove the rest; with more, we would take over the provider's, and no
 // longer let it change them.
-func asOwned(o connection.Composed) map[string]any {
-	set := ownedSet(o.ManagedFields())
+func asApplied(o connection.Composed) map[string]any {
+	set := appliedFields(o.ManagedFields())
 	var kept map[string]any
 	if set == nil {
 		// Only a rendering without an API server has none.
@@ -49,8 +49,8 @@ func asOwned(o connection.Composed) map[string]any {
 	return kept
 }
 
-// ownedSet of fields, nil where there are no managed fields at all.
-func ownedSet(managedFields []any) *fieldpath.Set {
+// appliedFields of fields, nil where there are no managed fields at all.
+func appliedFields(managedFields []any) *fieldpath.Set {
 	if len(managedFields) == 0 {
 		return nil
 	}

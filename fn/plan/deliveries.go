@@ -1,0 +1,124 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/connection"
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
+	"github.com/serviceconnections/function-service-connections/fn/workload"
+)
+
+// deliveries are what becomes of the workloads that earlier steps render.
+type deliveries struct {
+	*verdicts
+
+	// workloads that change, by composed resource key. A nil one must not be
+	// created yet.
+	workloads map[string]map[string]any
+}
+
+// withholds says whether the workload of a service isn't created yet.
+func (ds *deliveries) withholds(s *service) bool {
+	if s.rendered == nil {
+		return false
+	}
+	w, changed := ds.workloads[s.rendered.Key]
+	return changed && w == nil
+}
+
+// deliver the injections to the workloads that earlier steps render.
+func deliver(vs *verdicts) *deliveries {
+	ds := &deliveries{verdicts: vs, workloads: map[string]map[string]any{}}
+	named := make(map[claim.Workload]bool, len(vs.services))
+	for i := range vs.services {
+		s := &vs.services[i]
+		named[*s.Workload] = true
+		if s.rendered == nil || vs.injected[i].refused.Reason == connection.WorkloadConflict {
+			continue
+		}
+		if w, changed := delivered(vs, s); changed {
+			ds.workloads[s.rendered.Key] = w
+		}
+	}
+	for w, r := range vs.Rendered {
+		kind, _ := workload.KindOf(w.APIVersion, w.Kind)
+		running, runs := kind.Template(r.Observed.Object)
+		if kind.Fixed && runs && !named[w] && workload.Injected(running) {
+			// No service names it any more. Its pods can't be changed, so they
+			// have their injection until they are made anew.
+			ds.workloads[r.Key] = asItRuns(&r, kind)
+		}
+	}
+	return ds
+}
+
+// delivered workload of a service, nil where it must not be created yet, and
+// whether it differs from what was rendered.
+func delivered(vs *verdicts, s *service) (rendered map[string]any, changed bool) {
+	kind, in := s.workload.kind, vs.injected[s.index]
+	running, runs := kind.Template(s.workload.object)
+	switch {
+	case kind.Fixed && !runs && awaitsInjection(vs, s):
+		return nil, true
+	case kind.Fixed && runs && connection.Annotation(running, workload.AnnotationInjection) != in.hash(),
+		runs && wouldLose(vs, s, running):
+		return asItRuns(s.rendered, kind), true
+	case in.injection != nil && !in.refused.Blocks():
+		template := decoded.Clone(s.workload.template)
+		workload.Inject(template, *in.injection)
+		return kind.WithTemplate(s.rendered.Object, template), true
+	default:
+		return nil, false
+	}
+}
+
+// asItRuns is a rendered workload with the pod template that it runs with, of
+// which Crossplane owns exactly what it has applied.
+func asItRuns(r *Rendered, kind workload.Kind) map[string]any {
+	template, _ := kind.Template(asApplied(r.Observed))
+	return kind.WithTemplate(r.Object, template)
+}
+
+// awaitsInjection says whether something will yet come into the injection by
+// itself.
+func awaitsInjection(vs *verdicts, s *service) bool {
+	if vs.injected[s.index].refused.Blocks() {
+		return false
+	}
+	for i, c := range vs.of(s) {
+		if c.granted && !vs.included[vs.first[s.index]+i] {
+			return true
+		}
+	}
+	return false
+}
+
+// wouldLose says whether a workload that runs would lose access, although nobody
+// took it away: a connection can't be worked out now, or the pods can't take the
+// injection any more. A new template would replace the pods that have it.
+func wouldLose(vs *verdicts, s *service, running map[string]any) bool {
+	in := vs.injected[s.index]
+	switch {
+	case !workload.Injected(running):
+		return false
+	case in.refused.Blocks():
+		return true
+	}
+	unsettled := false
+	for i, c := range vs.of(s) {
+		unsettled = unsettled || !vs.included[vs.first[s.index]+i] && !withdrawn(vs, c.wish)
+	}
+	return unsettled && (in.injection == nil || workload.Loses(running, *in.injection))
+}
+
+// withdrawn says whether a list takes away what a connection's pods have, and not
+// only what an edit newly asks for.
+func withdrawn(vs *verdicts, w wish) bool {
+	s := w.service
+	if w.typ == claim.TypeDisk {
+		entry := s.Entries[slices.IndexFunc(s.Entries, func(e claim.ConnectionEntry) bool { return e.Type == w.typ })]
+		return w.Decision.Revokes() && vs.mounted(s.Name, entry.Config.DiskName)
+	}
+	return vs.revoked(claimant{s.account.name, connection.FamilyOf(w.typ)}, s.account.object)
+}

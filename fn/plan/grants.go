@@ -1,0 +1,135 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/serviceconnections/function-service-connections/fn/connection"
+)
+
+// grants are what is composed for the wishes, each object once, whoever needs
+// it. Crossplane can apply all of them: it stops at the first object that it
+// can't apply, and writes no status then.
+type grants struct {
+	*wishes
+
+	// connections of all wishes: which of them have their grants, and what is
+	// the matter with the others.
+	connections []granted
+
+	// composed grants by key.
+	composed map[string]grant
+
+	requires requirements
+}
+
+// A granted connection is a wish after it was asked whether its objects can be
+// applied.
+type granted struct {
+	wish
+
+	// blocked says what is the matter with an object of the connection, which
+	// it has its other grants in spite of.
+	blocked connection.Verdict
+}
+
+// A grant that is composed, and who needs it.
+type grant struct {
+	object map[string]any
+	needs  []connection.Need
+	ready  bool
+}
+
+// of a service are its connections.
+func (gs *grants) of(s *service) []granted {
+	return gs.connections[gs.first[s.index]:gs.first[s.index+1]]
+}
+
+// grantWishes that may be granted, as far as their objects can be applied.
+func grantWishes(ws *wishes) *grants {
+	gs := &grants{wishes: ws, connections: make([]granted, len(ws.all)), composed: map[string]grant{}}
+	for i, w := range ws.all {
+		c := granted{wish: w}
+		for _, r := range w.Requires {
+			if _, known := gs.requires.require(ws.Observed, r); !known {
+				c.blocked = unanswered
+			}
+		}
+		var composable []connection.Grant
+		if w.granted {
+			c, composable = gs.composable(c)
+		}
+		for _, g := range composable {
+			as, ok := gs.composed[g.Key]
+			if !ok {
+				as = grant{object: g.Object, ready: connection.Ready(ws.Observed.Object(g.Key))}
+			}
+			as.needs = append(as.needs, w.need())
+			gs.composed[g.Key] = as
+		}
+		gs.connections[i] = c
+	}
+	return gs
+}
+
+// composable grants of a connection. One whose object somebody else has refuses
+// the whole connection: that claim or step has what it asks for, and the pods get
+// nothing of it.
+func (gs *grants) composable(c granted) (granted, []connection.Grant) {
+	grants := make([]connection.Grant, 0, len(c.Grants))
+	var taken connection.Verdict
+	for _, g := range c.Grants {
+		v, isTaken := gs.mayCompose(g)
+		switch {
+		case v.Reason == "":
+			grants = append(grants, g)
+		case isTaken && !g.Data:
+			taken = connection.First(taken, v)
+		default:
+			c.blocked = connection.First(c.blocked, v)
+		}
+	}
+	if taken.Reason != "" {
+		c.wish = c.refused(connection.First(c.blocked, taken))
+		return c, nil
+	}
+	return c, grants
+}
+
+// mayCompose says why a grant can't be applied, and whether because somebody
+// else has the object: is the kind installed, and is the name free?
+func (gs *grants) mayCompose(g connection.Grant) (v connection.Verdict, taken bool) {
+	switch {
+	case gs.Desired[g.Key]:
+		return keyTaken(g), true
+	case gs.Observed.Object(g.Key) != nil:
+		return connection.Verdict{}, false
+	}
+	if g.Kind.CRD != "" && !gs.installed[kind{g.Kind.APIVersion, g.Kind.Kind}] {
+		crd, known := gs.requires.require(gs.Observed, connection.CRDRequirement(g.Kind.CRD))
+		if !known {
+			return unanswered, false
+		}
+		if v := connection.Served(crd, g.Kind); v.Reason != "" {
+			return v, false
+		}
+	}
+	name, namespace := connection.Name(g.Object)
+	there, known := gs.requires.require(gs.Observed, connection.Requirement{APIVersion: g.Kind.APIVersion, Kind: g.Kind.Kind, Namespace: namespace, Name: name})
+	switch {
+	case !known:
+		return unanswered, false
+	case there == nil || connection.ComposedAs(there, gs.Claim.UID, g.Key):
+		return connection.Verdict{}, false
+	case g.Data:
+		return connection.Verdictf(connection.Creating, "%s %q exists and %s; the disk is used as soon as its volume claim is there", g.Kind.Kind, name, owner(there)), true
+	default:
+		return connection.Verdictf(connection.ServiceAccountConflict, "%s %q exists and %s; one claim only can grant this to a ServiceAccount, so use another serviceAccountName, or remove the connection there", g.Kind.Kind, name, owner(there)), true
+	}
+}
+
+// ready says whether all grants of a connection are.
+func (gs *grants) ready(w wish) bool {
+	return !slices.ContainsFunc(w.Grants, func(g connection.Grant) bool {
+		return !connection.Ready(gs.Observed.Object(g.Key))
+	})
+}

@@ -1,0 +1,277 @@
+package plan
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/connection"
+)
+
+// retained is every observed composed resource of ours that isn't composed anew
+// and that nothing lets go. Crossplane deletes what is left out, so leaving out
+// is what needs a reason: the access is revoked, the connection left the claim,
+// or a successor took over.
+type retained struct {
+	*rollouts
+
+	// kept objects by key. They count as ready: where one should hold the whole
+	// back, its connection does.
+	kept map[string]map[string]any
+
+	// needs of what is composed anew beside those that are asked for, by key.
+	needs map[string][]connection.Need
+
+	// notes of the services about what is kept for them, in the order of the
+	// claim.
+	notes [][]connection.Verdict
+}
+
+// retain what is observed.
+func retain(rs *rollouts) *retained {
+	r := &retained{
+		rollouts: rs,
+		kept:     map[string]map[string]any{},
+		needs:    map[string][]connection.Need{},
+		notes:    make([][]connection.Verdict, len(rs.services)),
+	}
+	could := couldNeed(rs.wishes)
+	kept := make([]keptFor, len(rs.services))
+	for _, key := range rs.keys {
+		g, o := rs.ours[key], rs.Observed.Composed[key]
+		if as, ok := rs.composes(key); ok {
+			r.needs[key] = remembered(rs, g, o.Object, as.needs)
+			continue
+		}
+		// Other clusters have come to use the binding, so it must not be
+		// deleted, now or when it is let go.
+		unshare := g.Family == connection.FamilyGoogle && rs.Settings.GCP != nil && rs.Settings.GCP.SharedWorkloadPool && connection.Deletes(o.Object)
+		needs, letGo := needed(rs, g, o.Object, could)
+		if !letGo {
+			noteKept(rs, kept, g, o.Object, needs)
+		}
+		if letGo && !unshare {
+			continue
+		}
+		r.kept[key] = keep(rs, g, o, unshare)
+	}
+	for i := range kept {
+		r.notes[i] = kept[i].told(rs.services[i].Name)
+	}
+	return r
+}
+
+// composes says what this run composes under a key.
+func (rs *rollouts) composes(key string) (grant, bool) {
+	if g, ok := rs.composed[key]; ok {
+		return g, true
+	}
+	g, ok := rs.serviceAccounts[key]
+	return g, ok
+}
+
+// keep an observed object as it was applied, without what is revoked.
+func keep(rs *rollouts, g connection.Granted, o connection.Composed, unshare bool) map[string]any {
+	kept := asApplied(o)
+	if unshare {
+		connection.NeverDelete(kept)
+	}
+	if connection.IsServiceAccount(kept) {
+		withdrawAnnotations(rs, g.ServiceAccount, kept)
+	}
+	// Users that have come to it need it when the others leave.
+	said := connection.Needs(kept)
+	if us := users(rs.wishes, g); len(said) > 0 && slices.ContainsFunc(us, func(n connection.Need) bool { return !slices.Contains(said, n) }) {
+		kept = connection.WithNeeds(kept, append(said, us...))
+	}
+	return kept
+}
+
+// users of a disk or a ServiceAccount, as the claim says, whatever composes it.
+func users(ws *wishes, g connection.Granted) []connection.Need {
+	var us []connection.Need
+	for i := range ws.services {
+		s := &ws.services[i]
+		if len(g.Types) == 0 && s.account.name == g.ServiceAccount {
+			us = append(us, connection.Need{Service: s.Name})
+		}
+		for _, e := range s.Entries {
+			if g.Data && e.Type == claim.TypeDisk && connection.DiskPrefix+e.Config.DiskName == g.Key {
+				us = append(us, connection.Need{Service: s.Name, Type: e.Type})
+			}
+		}
+	}
+	return us
+}
+
+// remembered needs of an object that is composed anew: a connection that needed
+// it, and is still in the claim, needs it until it works without it. Otherwise the
+// object would go with its other users, although that connection's pods use it.
+func remembered(rs *rollouts, g connection.Granted, object map[string]any, needs []connection.Need) []connection.Need {
+	all := slices.Clip(needs)
+	for _, n := range connection.Needs(object) {
+		if rs.has(n) && !slices.Contains(needs, n) && !worksWithout(rs, g, n) {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// withdrawAnnotations of identities that are revoked from a ServiceAccount that
+// is kept.
+func withdrawAnnotations(rs *rollouts, name string, serviceAccount map[string]any) {
+	metadata, _ := serviceAccount["metadata"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	revoked := map[*connection.Family]bool{}
+	for _, f := range []*connection.Family{connection.FamilyAWS, connection.FamilyAzure, connection.FamilyGoogle} {
+		revoked[f] = rs.revoked(claimant{name, f}, serviceAccount)
+	}
+	maps.DeleteFunc(annotations, func(k string, _ any) bool { return revoked[connection.AnnotationFamily(k)] })
+}
+
+// needed says which connections in the claim still need an observed object, valid
+// or not, and whether it may be left out: its access is revoked, its connection
+// left the claim, or a successor took over.
+func needed(rs *rollouts, g connection.Granted, object map[string]any, could func(connection.Granted) []connection.Need) (needs []connection.Need, letGo bool) {
+	if g.Identity && g.Decision.Revokes() {
+		return nil, true
+	}
+	if rs.Claim.Incomplete || g.ServiceAccount != "" && runsAs(rs.facts, g.ServiceAccount) {
+		return nil, false
+	}
+	if said := connection.Needs(object); len(said) > 0 {
+		needs = slices.DeleteFunc(append(said, users(rs.wishes, g)...), func(n connection.Need) bool { return !rs.has(n) })
+	} else {
+		needs = could(g)
+	}
+	return needs, !slices.ContainsFunc(needs, func(n connection.Need) bool { return !worksWithout(rs, g, n) })
+}
+
+// couldNeed answers who could need an object that doesn't say it: connections of
+// its types, or else the services. Objects of some types are needed by the same,
+// which is worked out once.
+func couldNeed(ws *wishes) func(connection.Granted) []connection.Need {
+	type answer struct {
+		types []claim.ConnectionType
+		needs []connection.Need
+	}
+	var answers []answer
+	return func(g connection.Granted) []connection.Need {
+		for _, a := range answers {
+			if slices.Equal(a.types, g.Types) {
+				return a.needs
+			}
+		}
+		a := answer{types: g.Types}
+		for i := range ws.services {
+			s := &ws.services[i]
+			if len(g.Types) == 0 {
+				a.needs = append(a.needs, connection.Need{Service: s.Name})
+			}
+			for _, w := range ws.of(s) {
+				if slices.Contains(g.Types, w.typ) {
+					a.needs = append(a.needs, w.need())
+				}
+			}
+		}
+		answers = append(answers, a)
+		return a.needs
+	}
+}
+
+// worksWithout says whether a connection works without an object that it once
+// needed: it is ready by its own grants, and no pod can pre-date its injection.
+// What holds data goes only with its connection, and a ServiceAccount only with
+// its service, since running pods refresh their tokens through it. A policy that
+// has left its role's list is no pod's to hold on to.
+func worksWithout(rs *rollouts, g connection.Granted, n connection.Need) bool {
+	if g.Data || len(g.Types) == 0 {
+		return false
+	}
+	i, ok := rs.needing[n]
+	if !ok || i < 0 {
+		return false
+	}
+	c := &rs.connections[i]
+	if !c.granted || rs.on[i].Blocks() {
+		return false
+	}
+	if g.PartOf != "" && c.CreatesRole(g.PartOf) {
+		// The role stays, and loses what the claim no longer gives it.
+		return true
+	}
+	rollout := rs.progress[c.service.index].rollout
+	return c.service.workload.readable && rollout != nil && rollout.Current
+}
+
+// runsAs says whether a workload that was read still names a ServiceAccount
+// that its service has left.
+func runsAs(f *facts, serviceAccount string) bool {
+	named := false
+	for i := range f.services {
+		s := &f.services[i]
+		if s.account.name == serviceAccount {
+			return false
+		}
+		named = named || s.workload.serviceAccount == serviceAccount
+	}
+	return named
+}
+
+// maxNotes of one service are about what is kept for it. More would fill the
+// status, and tell nothing else.
+const maxNotes = 20
+
+// keptFor a service are objects of earlier states.
+type keptFor struct {
+	notes []connection.Verdict
+
+	// more objects than there are notes, and the key of the last of all.
+	more int
+	last string
+}
+
+// told of what is kept for a service.
+func (k keptFor) told(name string) []connection.Verdict {
+	if k.more == 0 {
+		return k.notes
+	}
+	return append(k.notes, connection.Verdictf(connection.Superseded, "%d more objects of earlier states stay for service %q", k.more, name))
+}
+
+// noteKept adds a kept object to what is told of the services that need it.
+func noteKept(rs *rollouts, kept []keptFor, g connection.Granted, object map[string]any, needs []connection.Need) {
+	metadata, _ := object["metadata"].(map[string]any)
+	kind, _ := object["kind"].(string)
+	name, _ := metadata["name"].(string)
+	for _, n := range needs {
+		i := rs.indices[n.Service]
+		k := &kept[i]
+		if k.last == g.Key {
+			continue // It needs the object for more than one connection.
+		}
+		k.last = g.Key
+		if len(k.notes) == maxNotes {
+			k.more++
+			continue
+		}
+		k.notes = append(k.notes, superseded(rs, g, kind, name, &rs.services[i], needs))
+	}
+}
+
+func superseded(rs *rollouts, g connection.Granted, kind, name string, s *service, needs []connection.Need) connection.Verdict {
+	cs := rs.of(s)
+	refused := slices.IndexFunc(cs, func(c granted) bool { return !c.granted && slices.Contains(needs, c.need()) })
+	switch {
+	case g.Data:
+		return connection.Verdictf(connection.Superseded, "%s %q holds data, and stays until the disk connection of service %q leaves the claim", kind, name, s.Name)
+	case len(g.Types) == 0:
+		return connection.Verdictf(connection.Superseded, "ServiceAccount %q stays while service %q is in the claim, because running pods may use it", name, s.Name)
+	case refused >= 0:
+		return connection.Verdictf(connection.Superseded, "%s %q stays as it is until %s of service %q is right again, or leaves the claim", kind, name, cs[refused].typ, s.Name)
+	case !s.workload.readable:
+		return connection.Verdictf(connection.Superseded, "%s %q stays until its connection leaves the claim, because the workload of service %q isn't read and its pods may use it", kind, name, s.Name)
+	default:
+		return connection.Verdictf(connection.Superseded, "%s %q stays until its successor is ready and the pods of service %q have restarted", kind, name, s.Name)
+	}
+}

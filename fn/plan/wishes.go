@@ -1,0 +1,249 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/connection"
+	"github.com/serviceconnections/function-service-connections/fn/settings"
+)
+
+// wishes are what the claim asks for, connection by connection, and which of
+// them may be granted: they are valid, the allow-lists let them, no other
+// connection of the claim stands against them, and their ServiceAccount is
+// their own.
+type wishes struct {
+	*facts
+
+	// all connections in the order of the claim, service by service. Where a
+	// later stage has a value for each, it has them in this order.
+	all []wish
+
+	// first connection of each service, and as the last the number of all.
+	first []int
+
+	// needing is where a connection stands by what an object says that it is
+	// needed by. A service is there as a need without a type, and has none.
+	needing map[connection.Need]int
+}
+
+// A wish is one connection that the claim asks for.
+type wish struct {
+	// Expansion of the connection, of nothing where it is invalid.
+	*connection.Expansion
+
+	service *service
+	typ     claim.ConnectionType
+
+	// granted says that the connection may have its grants. It is refused
+	// otherwise, for now or for good.
+	granted bool
+
+	// verdict says why not.
+	verdict connection.Verdict
+
+	// warnings beside those of the expansion.
+	warnings []connection.Verdict
+}
+
+// refused wish: it is granted nothing, and adds nothing to the injection. What
+// was said first is said still.
+func (w wish) refused(v connection.Verdict) wish {
+	w.granted = false
+	w.verdict = connection.First(w.verdict, v)
+	return w
+}
+
+func (w wish) need() connection.Need { return connection.Need{Service: w.service.Name, Type: w.typ} }
+
+// claimant that the connection's target is for.
+func (w wish) claimant() claimant { return claimant{w.service.account.name, w.Family} }
+
+// of a service are its wishes.
+func (ws *wishes) of(s *service) []wish { return ws.all[ws.first[s.index]:ws.first[s.index+1]] }
+
+// has the claim a connection, valid or not? A need without a type is the service.
+func (ws *wishes) has(n connection.Need) bool {
+	_, ok := ws.needing[n]
+	return ok
+}
+
+// wish for every connection of the claim.
+func wishFor(f *facts) *wishes {
+	entries := 0
+	for i := range f.services {
+		entries += len(f.services[i].Entries)
+	}
+	ws := &wishes{
+		facts:   f,
+		all:     make([]wish, 0, entries),
+		first:   make([]int, 1, len(f.services)+1),
+		needing: make(map[connection.Need]int, len(f.services)+entries),
+	}
+	for i := range f.services {
+		s := &f.services[i]
+		ws.needing[connection.Need{Service: s.Name}] = -1
+		for _, e := range s.Entries {
+			w := judged(f, expanded(f, s, e))
+			ws.needing[w.need()] = len(ws.all)
+			ws.all = append(ws.all, w)
+		}
+		ws.first = append(ws.first, len(ws.all))
+	}
+	ws.all = settled(f, ws.all)
+	for i, w := range ws.all {
+		if w.service.account.taken() {
+			ws.all[i] = w.refused(w.service.account.verdict)
+		}
+	}
+	return ws
+}
+
+// nothing is what an invalid connection expands into.
+var nothing connection.Expansion
+
+// expanded connection, where it is valid.
+func expanded(f *facts, s *service, e claim.ConnectionEntry) wish {
+	w := wish{service: s, typ: e.Type, Expansion: &nothing}
+	if len(e.Errors) > 0 {
+		return w.refused(connection.Verdict{Reason: connection.InvalidField, Message: e.Errors.ToAggregate().Error()})
+	}
+	x := connection.Expand(connection.Context{
+		Claim:          f.Claim,
+		Service:        s.ServiceEntry,
+		Connection:     e.Connection,
+		ServiceAccount: s.account.name,
+		Settings:       f.Settings,
+		Observed:       f.Observed,
+		Workload:       s.workload.object,
+		Mounted:        e.Type == claim.TypeDisk && f.mounted(s.Name, e.Config.DiskName),
+	})
+	w.Expansion = &x
+	w.granted = len(x.Grants) > 0 || !x.Verdict.Blocks() || x.Published
+	if !w.granted {
+		return w.refused(x.Verdict)
+	}
+	return w
+}
+
+// judged by the cluster's allow-lists.
+func judged(f *facts, w wish) wish {
+	if !w.granted {
+		return w
+	}
+	ns, what := f.Claim.Namespace, w.Identity
+	if what == "" {
+		what = w.Target
+	}
+	switch w.Decision {
+	case settings.Allowed:
+	case settings.Unregistered:
+		w = w.refused(connection.Verdictf(connection.ServiceAccountNotRegistered, "Google service account %q is not registered in the cluster settings; ask the platform team to register it for namespace %q", what, ns))
+	case settings.Excluded:
+		w = w.refused(connection.Verdictf(connection.NotAllowed, "namespace %q may not use %q by the cluster settings; ask the platform team to allow it", ns, what))
+	case settings.Absent:
+		if grantedAlready(f, w) {
+			w.warnings = append(w.warnings, connection.Verdictf(connection.AllowListAbsent, "the cluster settings have no list that allows %q; it stays because it is in use, and nothing new is granted", what))
+			return w
+		}
+		w = w.refused(connection.Verdictf(connection.NotAllowed, "the cluster settings have no list that allows %q for namespace %q; ask the platform team to add one", what, ns))
+	}
+	if w.Decision.Revokes() && w.Family == connection.FamilyGoogle && f.Settings.GCP.SharedWorkloadPool {
+		w.warnings = append(w.warnings, connection.Verdictf(connection.BindingRetained, "ServiceAccount %q can still act as %q, because other clusters use the workload pool %q; ask whoever administers Google Cloud to remove the binding if none needs it", w.service.account.name, what, f.Settings.GCP.WorkloadPool))
+	}
+	return w
+}
+
+// grantedAlready says whether the very target of a connection is granted already,
+// by the same object with the same target. An annotation, which a team can write,
+// counts only where it is all there is: in mode IRSA, where the role's own trust
+// policy decides and nothing is composed because of it.
+func grantedAlready(f *facts, w wish) bool {
+	for _, g := range w.Grants {
+		if o, ok := f.ours[g.Key]; ok && o.Identity && o.Target == w.Target {
+			return true
+		}
+	}
+	return w.Family == connection.FamilyAWS && f.annotated(w.service.account.name, w.Annotations)
+}
+
+// settled conflicts between connections that want different targets for one
+// ServiceAccount. The one that is observed wins, whatever the order of the
+// list, or an edit elsewhere in the claim would switch a running service's
+// identity. With none observed, the first wins.
+func settled(f *facts, all []wish) []wish {
+	groups := map[claimant][]int{}
+	for i, w := range all {
+		if w.granted && w.Target != "" {
+			groups[w.claimant()] = append(groups[w.claimant()], i)
+		}
+	}
+	var out []wish
+	for by, is := range groups {
+		first := all[is[0]]
+		if !slices.ContainsFunc(is, func(i int) bool { return all[i].Target != first.Target }) {
+			continue
+		}
+		winner := first
+		best := standingOf(f, by, winner)
+		for _, i := range is[1:] {
+			if s := standingOf(f, by, all[i]); s > best {
+				winner, best = all[i], s
+			}
+		}
+		if out == nil {
+			out = slices.Clone(all)
+		}
+		for _, i := range is {
+			if w := all[i]; w.Target != winner.Target {
+				out[i] = w.refused(conflict(by, w, winner))
+			}
+		}
+	}
+	if out == nil {
+		return all
+	}
+	return out
+}
+
+// conflict that a connection has lost.
+func conflict(by claimant, loser, winner wish) connection.Verdict {
+	if by.family == connection.FamilyGoogle {
+		return connection.Verdictf(connection.TwoGoogleAccounts, "ServiceAccount %q acts as %q for %s of service %q, and can't act as %q too; grant the roles to one Google service account and use it for both", by.serviceAccount, winner.Target, winner.typ, winner.service.Name, loser.Target)
+	}
+	return connection.Verdictf(connection.ServiceAccountConflict, "ServiceAccount %q has %q for service %q, and can't have %q too; use another serviceAccountName for service %q", by.serviceAccount, winner.Identity, winner.service.Name, loser.Identity, loser.service.Name)
+}
+
+// A standing in a conflict; the highest wins.
+type standing int
+
+const (
+	// asks only: nothing that is observed is of this target.
+	asks standing = iota
+	// observed target, whoever it was granted for.
+	observed
+	// own target, granted for this very connection.
+	own
+	// current target: the ServiceAccount acts as it now.
+	current
+)
+
+// standingOf a connection in a conflict.
+func standingOf(f *facts, by claimant, w wish) standing {
+	s, annotated := asks, f.annotated(by.serviceAccount, w.Annotations)
+	if annotated {
+		s = observed
+	}
+	for _, g := range f.identities[by] {
+		switch {
+		case g.Target != w.Target:
+		case annotated:
+			return current
+		case slices.Contains(connection.Needs(f.Observed.Object(g.Key)), w.need()):
+			s = max(s, own)
+		default:
+			s = max(s, observed)
+		}
+	}
+	return s
+}
