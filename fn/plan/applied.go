@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/structured-merge-diff/v6/value"
 
 	"github.com/serviceconnections/function-service-connections/fn/connection"
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 )
 
 // fieldManager is the prefix of the managers with which Crossplane applies
@@ -87,6 +88,7 @@ func union(sets []*fieldpath.Set) *fieldpath.Set {
 }
 
 func withoutServerFields(object map[string]any) map[string]any {
+	object = decoded.Clone(object)
 	kept := map[string]any{}
 	for k, v := range object {
 		if k != "status" && k != "metadata" {

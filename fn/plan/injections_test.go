@@ -1,0 +1,132 @@
+package plan
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/serviceconnections/function-service-connections/fn/connection"
+)
+
+// injectedWorld goes through the stages up to the injections.
+func injectedWorld(t *testing.T, w world) *injections {
+	t.Helper()
+	return inject(composeAccounts(grantWishes(wishFor(gather(w.input(t))))))
+}
+
+// TestInject holds when a service has an injection, and what is in it.
+func TestInject(t *testing.T) {
+	t.Parallel()
+	account := map[string]string{"shop-api.serviceaccount": serviceAccount}
+	disk := `{type: disk, config: {diskName: scratch}}`
+	aws := `{type: awsRole, role: my-app-s3}`
+	published := `services: [{name: api, workload: {apiVersion: apps/v1, kind: Deployment, name: api}, connections: [{type: awsRole}],
+		injection: {hash: h, complete: true, serviceAccountName: shop-api, volumes: [{name: eks-pod-identity-token}]}}]`
+	cases := map[string]struct {
+		reason   string
+		world    world
+		volumes  []string
+		complete bool
+		refused  connection.Reason
+	}{
+		"NoServiceAccountYet": {
+			reason: "pods would be refused that name one which isn't there",
+			world:  world{services: api},
+		},
+		"First": {
+			reason:   "pods may come early: they heal as soon as their grants are there",
+			world:    world{services: api, composed: account},
+			volumes:  []string{"eks-pod-identity-token"},
+			complete: true,
+		},
+		"ServiceAccountIsAwayForAMoment": {
+			reason:   "what is published isn't withdrawn for that",
+			world:    world{services: api, previous: published},
+			volumes:  []string{"eks-pod-identity-token"},
+			complete: true,
+		},
+		"OneIsRefused": {
+			reason:  "the others go on, and the injection says that it isn't all",
+			world:   world{services: `[{name: api, connections: [` + disk + `, {type: awsRole, role: admin}]}]`, composed: account},
+			volumes: []string{"sc-disk"},
+		},
+		"Both": {
+			reason:   "all connections of a service are in one injection",
+			world:    world{services: `[{name: api, connections: [` + disk + `, ` + aws + `]}]`, composed: account},
+			volumes:  []string{"eks-pod-identity-token", "sc-disk"},
+			complete: true,
+		},
+		"TemplateHasTheNameAlready": {
+			reason: "a pod with half an injection is worse than one without",
+			world: world{
+				services: api, composed: account,
+				objects: []string{`{apiVersion: apps/v1, kind: Deployment, metadata: {name: api, namespace: team-a}, spec: {template: {spec: {containers: [{name: app}], volumes: [{name: eks-pod-identity-token, emptyDir: {}}]}}}}`},
+			},
+			volumes:  []string{"eks-pod-identity-token"},
+			complete: true,
+			refused:  connection.NameConflict,
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := injectedWorld(t, tc.world).injected[0]
+			want(t, tc.refused, got.refused.Reason, "refused, "+tc.reason)
+			want(t, tc.volumes != nil, got.injection != nil, "published, "+tc.reason)
+			if got.injection == nil {
+				return
+			}
+			var volumes []string
+			for _, v := range got.injection.Volumes {
+				volumes = append(volumes, v.Name)
+			}
+			if diff := cmp.Diff(tc.volumes, volumes); diff != "" {
+				t.Errorf("%s: volumes, -want, +got:\n%s", tc.reason, diff)
+			}
+			want(t, tc.complete, got.injection.Complete, "complete, "+tc.reason)
+		})
+	}
+}
+
+// TestWorkloadConflict holds which of two services has a workload.
+func TestWorkloadConflict(t *testing.T) {
+	t.Parallel()
+	services := `[{name: api, connections: []}, {name: web, workload: {name: api}, connections: []}]`
+	for name, tc := range map[string]struct {
+		reason, previous string
+		want             []connection.Reason
+	}{
+		"First":     {"none has it yet", "", []connection.Reason{"", connection.WorkloadConflict}},
+		"Published": {"its pods keep what they have", `services: [{name: web, workload: {apiVersion: apps/v1, kind: Deployment, name: api}, injection: {hash: h, serviceAccountName: shop-web}}]`, []connection.Reason{connection.WorkloadConflict, ""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			is := injectedWorld(t, world{services: services, previous: tc.previous})
+			if diff := cmp.Diff(tc.want, []connection.Reason{is.injected[0].refused.Reason, is.injected[1].refused.Reason}); diff != "" {
+				t.Errorf("%s: -want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// TestConclude holds which of several findings is the verdict.
+func TestConclude(t *testing.T) {
+	t.Parallel()
+	invalid := `[{name: api, connections: [{type: awsRole, role: "not valid"}]}]`
+	for name, tc := range map[string]struct {
+		reason string
+		world  world
+		want   connection.Reason
+	}{
+		"ClaimFirst":       {"the mistake in the claim is what the team can mend", world{services: invalid, objects: []string{theirs}}, connection.InvalidField},
+		"ThenTheAccount":   {"nothing is granted for its sake", world{services: api, objects: []string{theirs}}, connection.ServiceAccountTaken},
+		"ThenTheCluster":   {"Crossplane must look first whether the kind is installed", world{services: api, composed: map[string]string{"shop-api.serviceaccount": serviceAccount}}, connection.CrossplaneTooOld},
+		"ConnectedAtLast":  {"nothing is the matter", world{services: `[{name: api, connections: [{type: disk, config: {diskName: d}}]}]`, composed: map[string]string{"shop-api.serviceaccount": serviceAccount}, objects: []string{`{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: d, namespace: team-a}, status: {phase: Bound}}`}}, connection.Connected},
+		"AccountIsDeleted": {"its pods lose their access with it", world{services: `[{name: api, connections: [{type: disk, config: {diskName: d}}]}]`, composed: map[string]string{"shop-api.serviceaccount": `{apiVersion: v1, kind: ServiceAccount, metadata: {name: shop-api, namespace: team-a, deletionTimestamp: "2026-01-02T03:04:05Z"}}`}, objects: []string{`{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: d, namespace: team-a}, status: {phase: Bound}}`}}, connection.Creating},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			want(t, tc.want, conclude(injectedWorld(t, tc.world)).on[0].Reason, "verdict, "+tc.reason)
+		})
+	}
+}
