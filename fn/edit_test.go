@@ -101,7 +101,10 @@ func TestEdits(t *testing.T) {
 					want(t, 0, len(c.keys(kind)), kind)
 				}
 				as := c.only("ServiceAccount")["metadata"].(map[string]any)["annotations"].(map[string]any)
-				if diff := cmp.Diff(map[string]any{"serviceconnections.io/needed-by": "api"}, as); diff != "" {
+				if diff := cmp.Diff(map[string]any{
+					"serviceconnections.io/needed-by":         "api",
+					"crossplane.io/composition-resource-name": "shop-api.serviceaccount",
+				}, as); diff != "" {
 					t.Errorf("annotations: -want, +got:\n%s", diff)
 				}
 				if i, ok := c.service("api")["injection"]; ok {

@@ -455,7 +455,7 @@ func TestOwnedRole(t *testing.T) {
 				}
 				for _, k := range c.keys("PodIdentityAssociation") {
 					if strings.HasPrefix(k, "shop-web.") {
-						set(t, c.composed[k], arn, []string{"spec", "forProvider", "roleArn"})
+						fieldAt(c.composed[k], []string{"spec", "forProvider"}).(map[string]any)["roleArn"] = arn
 					}
 				}
 				c.settle()

@@ -224,6 +224,13 @@ func splitTemplate(r *fnv1.Resource) (template, rest map[string]any) {
 	switch o["kind"] {
 	case "Pod":
 		metadata, _ := o["metadata"].(map[string]any)
+		if as, _ := metadata["annotations"].(map[string]any); as != nil {
+			// Crossplane's own, on whatever it composes.
+			delete(as, "crossplane.io/composition-resource-name")
+			if len(as) == 0 {
+				delete(metadata, "annotations")
+			}
+		}
 		template = map[string]any{
 			"metadata": map[string]any{"labels": take(metadata, "labels"), "annotations": take(metadata, "annotations")},
 			"spec":     take(o, "spec"),

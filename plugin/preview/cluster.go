@@ -1,21 +1,22 @@
 package preview
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/crossplane/function-sdk-go/logging"
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
-	"google.golang.org/protobuf/types/known/structpb"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
+	"github.com/serviceconnections/function-service-connections/composer"
 	"github.com/serviceconnections/function-service-connections/fn"
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/connection"
@@ -24,9 +25,6 @@ import (
 )
 
 const (
-	// maxCalls of the function in one reconcile, as Crossplane has it.
-	maxCalls = 5
-
 	// maxReconciles until nothing changes. A created role with its policies takes
 	// the most, which are four.
 	maxReconciles = 10
@@ -35,7 +33,6 @@ const (
 	labelComposite         = "crossplane.io/composite"
 	labelClaimName         = "crossplane.io/claim-name"
 	labelClaimNamespace    = "crossplane.io/claim-namespace"
-	annotationExternalName = "crossplane.io/external-name"
 
 	// uid of a composite resource that isn't there yet.
 	uid = "00000000-0000-0000-0000-000000000000"
@@ -45,14 +42,11 @@ const (
 type cluster struct {
 	name, namespace string
 
-	composite map[string]any
-	step      map[string]any
+	crossplane *composer.Composer
+	cloud      composer.Cloud
 
-	// composed resources by key, and other objects.
-	observed map[string]map[string]any
-	objects  []map[string]any
-
-	settings *settings.Settings
+	// objects that aren't composed.
+	objects []map[string]any
 
 	assumed               []string
 	assumedServiceAccount bool
@@ -60,23 +54,19 @@ type cluster struct {
 
 // A reconcile is what the function answered in the end.
 type reconcile struct {
-	status   claim.Status
-	mistakes []string
-	desired  map[string]map[string]any
-}
+	status claim.Status
 
-// composed resources, in the order of their keys.
-func (r *reconcile) composed() []map[string]any {
-	objects := make([]map[string]any, 0, len(r.desired))
-	for _, key := range slices.Sorted(maps.Keys(r.desired)) {
-		objects = append(objects, r.desired[key])
-	}
-	return objects
+	// composed resources as they are applied, in the order of their keys.
+	composed []map[string]any
 }
 
 func newCluster(in Input) (*cluster, error) {
 	u := &unstructured.Unstructured{Object: runtime.DeepCopyJSON(in.Claim)}
-	c := &cluster{name: u.GetName(), step: in.Step, observed: map[string]map[string]any{}, objects: slices.Concat(in.Objects, in.Workloads)}
+	c := &cluster{name: u.GetName(), objects: slices.Concat(in.Objects, in.Workloads)}
+	c.crossplane = &composer.Composer{
+		Function: fn.New(logging.NewNopLogger()), Input: in.Step,
+		Composed: map[string]map[string]any{}, Fixed: map[string]bool{}, Lookup: c.lookup,
+	}
 	if c.name == "" {
 		return nil, fmt.Errorf("the %s has no metadata.name", u.GetKind())
 	}
@@ -99,7 +89,7 @@ func newCluster(in Input) (*cluster, error) {
 	if u.GetUID() == "" {
 		u.SetUID(uid)
 	}
-	c.composite = u.Object
+	c.crossplane.Composite = u.Object
 	return c, nil
 }
 
@@ -127,7 +117,8 @@ func (c *cluster) observe(xr, o *unstructured.Unstructured) {
 	if key == "" || of != "" && of != xr.GetName() && !claimed || o.GetNamespace() != "" && o.GetNamespace() != c.namespace {
 		return
 	}
-	c.observed[key] = o.Object
+	// A file says how it is.
+	c.crossplane.Composed[key], c.crossplane.Fixed[key] = o.Object, true
 	for _, ref := range o.GetOwnerReferences() {
 		if ref.Controller != nil && *ref.Controller && xr.GetUID() == "" {
 			xr.SetUID(ref.UID)
@@ -135,79 +126,22 @@ func (c *cluster) observe(xr, o *unstructured.Unstructured) {
 	}
 }
 
-// reconcile once: the function is called until it asks for nothing new.
+// reconcile once, and read what the function answered.
 func (c *cluster) reconcile(ctx context.Context) (*reconcile, error) {
-	req, err := c.request()
+	rsp, _, err := c.crossplane.Reconcile(ctx)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot play Crossplane: %w; this is a bug, please report it", err)
 	}
-	f := fn.New(logging.NewNopLogger())
-	for range maxCalls {
-		rsp, err := f.RunFunction(ctx, req)
-		if err != nil {
-			return nil, fmt.Errorf("the function failed: %w", err)
-		}
-		for _, r := range rsp.GetResults() {
-			if r.GetSeverity() == fnv1.Severity_SEVERITY_FATAL {
-				return nil, errors.New(r.GetMessage())
-			}
-		}
-		asked, err := c.answer(req, rsp.GetRequirements().GetResources())
-		if err != nil {
-			return nil, err
-		}
-		if !asked {
-			return read(rsp)
-		}
+	if message := composer.Fatal(rsp); message != "" {
+		return nil, errors.New(message)
 	}
-	return nil, fmt.Errorf("the function still asks for more after %d calls; this is a bug, please report it", maxCalls)
-}
-
-func (c *cluster) request() (*fnv1.RunFunctionRequest, error) {
-	req := &fnv1.RunFunctionRequest{
-		Observed:          &fnv1.State{Composite: &fnv1.Resource{}, Resources: map[string]*fnv1.Resource{}},
-		RequiredResources: map[string]*fnv1.Resources{},
-	}
-	var errs [2]error
-	req.Input, errs[0] = structpb.NewStruct(c.step)
-	req.Observed.Composite.Resource, errs[1] = structpb.NewStruct(c.composite)
-	if err := errors.Join(errs[:]...); err != nil {
-		return nil, fmt.Errorf("cannot encode the request to the function: %w", err)
-	}
-	for key, o := range c.observed {
-		s, err := structpb.NewStruct(o)
-		if err != nil {
-			return nil, fmt.Errorf("cannot encode observed resource %q: %w", key, err)
-		}
-		req.Observed.Resources[key] = &fnv1.Resource{Resource: s}
-	}
-	return req, nil
-}
-
-// answer what the function requires, and say whether anything was new.
-func (c *cluster) answer(req *fnv1.RunFunctionRequest, requirements map[string]*fnv1.ResourceSelector) (asked bool, err error) {
-	for name, selector := range requirements {
-		if _, ok := req.GetRequiredResources()[name]; ok {
-			continue
-		}
-		asked = true
-		resources := &fnv1.Resources{}
-		if o := c.lookup(selector); o != nil {
-			s, err := structpb.NewStruct(o)
-			if err != nil {
-				return false, fmt.Errorf("cannot encode %s %q: %w", selector.GetKind(), selector.GetMatchName(), err)
-			}
-			resources.Items = []*fnv1.Resource{{Resource: s}}
-		}
-		req.RequiredResources[name] = resources
-	}
-	return asked, nil
+	return read(rsp)
 }
 
 // lookup an object. Providers are taken to be installed, unless a file says
 // otherwise.
 func (c *cluster) lookup(s *fnv1.ResourceSelector) map[string]any {
-	for _, o := range slices.Concat(c.objects, slices.Collect(maps.Values(c.observed))) {
+	for _, o := range c.objects {
 		u := unstructured.Unstructured{Object: o}
 		if u.GetAPIVersion() != s.GetApiVersion() || u.GetKind() != s.GetKind() || u.GetName() != s.GetMatchName() {
 			continue
@@ -229,10 +163,10 @@ func (c *cluster) lookup(s *fnv1.ResourceSelector) map[string]any {
 
 // read a response.
 func read(rsp *fnv1.RunFunctionResponse) (*reconcile, error) {
-	r := &reconcile{desired: map[string]map[string]any{}}
-	for key, d := range rsp.GetDesired().GetResources() {
-		o := d.GetResource().AsMap()
-		r.desired[key] = o
+	r := &reconcile{}
+	desired := rsp.GetDesired().GetResources()
+	for _, key := range slices.Sorted(maps.Keys(desired)) {
+		r.composed = append(r.composed, desired[key].GetResource().AsMap())
 	}
 	xr := rsp.GetDesired().GetComposite().GetResource().AsMap()
 	if status, ok := xr["status"].(map[string]any); ok {
@@ -241,9 +175,6 @@ func read(rsp *fnv1.RunFunctionResponse) (*reconcile, error) {
 		}
 	}
 	for _, cond := range rsp.GetConditions() {
-		if cond.GetType() == "Valid" && cond.GetStatus() == fnv1.Status_STATUS_CONDITION_FALSE {
-			r.mistakes = split(cond.GetMessage())
-		}
 		if cond.GetType() == "SettingsResolved" && cond.GetStatus() != fnv1.Status_STATUS_CONDITION_TRUE {
 			return nil, errors.New(cond.GetMessage())
 		}
@@ -251,13 +182,25 @@ func read(rsp *fnv1.RunFunctionResponse) (*reconcile, error) {
 	return r, nil
 }
 
-// split a message that holds several mistakes, each with its field first.
-func split(message string) []string {
-	mistakes := strings.Split(message, "; spec.")
-	for i := range mistakes[1:] {
-		mistakes[i+1] = "spec." + mistakes[i+1]
+// mistakes in the claim, as the function reads it, or else by its schema: the
+// function may be given what pre-dates that, and is more lenient.
+func (c *cluster) mistakes(ctx context.Context) ([]string, error) {
+	services, _, err := unstructured.NestedFieldNoCopy(c.crossplane.Composite, "spec", "services")
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the claim: %w", err)
 	}
-	return mistakes
+	read := &claim.Claim{}
+	if services != nil {
+		read.Read(connection.Builtin().Schema(), services, field.NewPath("spec", "services"))
+	}
+	var mistakes []string
+	for _, err := range read.Errors {
+		mistakes = append(mistakes, err.Error())
+	}
+	if len(mistakes) > 0 {
+		return mistakes, nil
+	}
+	return c.refusals(ctx)
 }
 
 // fieldsOfCrossplane are those of a spec that Crossplane adds to the schema
@@ -275,7 +218,7 @@ func (c *cluster) refusals(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	o := map[string]any{"apiVersion": apiVersion, "kind": kindClaim, "metadata": map[string]any{"name": c.name, "namespace": c.namespace}}
-	if spec, ok := c.composite["spec"].(map[string]any); ok {
+	if spec, ok := c.crossplane.Composite["spec"].(map[string]any); ok {
 		spec = runtime.DeepCopyJSON(spec)
 		for _, f := range fieldsOfCrossplane {
 			delete(spec, f)
@@ -294,51 +237,61 @@ func (c *cluster) settle(ctx context.Context, r *reconcile) (*reconcile, error) 
 	if err := c.readSettings(); err != nil {
 		return nil, err
 	}
-	made := map[string]bool{}
 	for range maxReconciles {
-		changed := c.assume(r)
-		for key, o := range r.desired {
-			if _, ok := c.observed[key]; ok && !made[key] {
-				continue // A file says how it is.
-			}
-			c.create(o)
-			o := c.make(key, o)
-			changed = changed || !reflect.DeepEqual(o, c.observed[key])
-			c.observed[key], made[key] = o, true
-		}
-		if !changed {
-			break
-		}
-		status, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&r.status)
+		before, err := c.snapshot()
 		if err != nil {
-			return nil, fmt.Errorf("cannot encode status: %w", err)
+			return nil, err
 		}
-		c.composite["status"] = status
+		c.assume(r)
+		if err := c.provide(); err != nil {
+			return nil, err
+		}
 		if r, err = c.reconcile(ctx); err != nil {
 			return nil, err
+		}
+		after, err := c.snapshot()
+		if err != nil || bytes.Equal(before, after) {
+			return r, err
 		}
 	}
 	return r, nil
 }
 
-// create what an Object of provider-kubernetes holds: a volume claim, which counts
-// as bound.
-func (c *cluster) create(object map[string]any) {
-	manifest, ok, _ := unstructured.NestedMap(object, "spec", "forProvider", "manifest")
-	u := unstructured.Unstructured{Object: manifest}
-	if !ok || c.lookup(&fnv1.ResourceSelector{
-		ApiVersion: u.GetAPIVersion(), Kind: u.GetKind(), Namespace: new(u.GetNamespace()),
-		Match: &fnv1.ResourceSelector_MatchName{MatchName: u.GetName()},
-	}) != nil {
-		return
+// snapshot of all that a reconcile depends on.
+func (c *cluster) snapshot() ([]byte, error) {
+	b, err := json.Marshal([]any{c.crossplane.Composite, c.crossplane.Composed, c.objects})
+	if err != nil {
+		return nil, fmt.Errorf("cannot encode the cluster: %w", err)
 	}
-	manifest["status"] = map[string]any{"phase": "Bound"}
-	c.objects = append(c.objects, manifest)
+	return b, nil
+}
+
+// provide what is composed, but for that of which a file says how it is. Where only
+// the cloud knows a value, words stand in its place.
+func (c *cluster) provide() error {
+	for _, key := range slices.Sorted(maps.Keys(c.crossplane.Composed)) {
+		if c.crossplane.Fixed[key] {
+			continue
+		}
+		made, err := c.cloud.Provide(c.crossplane.Composed[key])
+		if err != nil {
+			return fmt.Errorf("cannot provide %q: %w", key, err)
+		}
+		if made != nil && !slices.ContainsFunc(c.objects, func(o map[string]any) bool { return same(o, made) }) {
+			c.objects = append(c.objects, made)
+		}
+	}
+	return nil
+}
+
+// same says whether two manifests are of one object.
+func same(a, b map[string]any) bool {
+	x, y := unstructured.Unstructured{Object: a}, unstructured.Unstructured{Object: b}
+	return x.GroupVersionKind() == y.GroupVersionKind() && x.GetName() == y.GetName() && (x.GetNamespace() == y.GetNamespace() || x.GetNamespace() == "")
 }
 
 // assume that there is what a claim refers to and no file holds.
-func (c *cluster) assume(r *reconcile) bool {
-	before := len(c.objects)
+func (c *cluster) assume(r *reconcile) {
 	for _, s := range r.status.Services {
 		for _, conn := range s.Connections {
 			switch connection.Reason(conn.Reason) {
@@ -360,7 +313,6 @@ func (c *cluster) assume(r *reconcile) bool {
 			}
 		}
 	}
-	return len(c.objects) > before
 }
 
 // assumeStorageClass of a volume claim that a file holds and that is Pending.
@@ -386,48 +338,10 @@ func (c *cluster) assumeObject(o map[string]any) {
 	}
 }
 
-// make a composed resource: as it stands in the cluster once the provider is done.
-// Where only the cloud knows a value, words stand in its place.
-func (c *cluster) make(key string, desired map[string]any) map[string]any {
-	u := &unstructured.Unstructured{Object: runtime.DeepCopyJSON(desired)}
-	annotations := u.GetAnnotations()
-	if annotations == nil {
-		annotations = map[string]string{}
-	}
-	annotations[annotationResourceName] = key
-	u.SetAnnotations(annotations)
-	if u.GetKind() == "PersistentVolumeClaim" {
-		u.Object["status"] = map[string]any{"phase": "Bound"}
-	}
-	if u.GroupVersionKind().Group == "" {
-		return u.Object
-	}
-	status := map[string]any{"conditions": []any{
-		map[string]any{"type": "Synced", "status": "True", "reason": "ReconcileSuccess"},
-		map[string]any{"type": "Ready", "status": "True", "reason": "Available"},
-	}}
-	external := annotations[annotationExternalName]
-	switch u.GetKind() {
-	case "Role":
-		path, _, _ := unstructured.NestedString(u.Object, "spec", "forProvider", "path")
-		status["atProvider"] = map[string]any{"arn": c.roleARN(cmp.Or(path, "/") + external)}
-	case "UserAssignedIdentity":
-		status["atProvider"] = map[string]any{"clientId": "(client id of " + external[strings.LastIndex(external, "/")+1:] + ")"}
-	}
-	u.Object["status"] = status
-	return u.Object
-}
-
-// roleARN of a role of the cluster's account, by its path and name.
-func (c *cluster) roleARN(name string) string {
-	aws := c.settings.AWS
-	return "arn:" + aws.Partition + ":iam::" + aws.AccountID + ":role" + name
-}
-
 // readSettings as the function reads them, which it did before without an error.
 func (c *cluster) readSettings() error {
 	var layers []map[string]any
-	if name, ok, _ := unstructured.NestedString(c.step, "settingsFrom", "environmentConfig", "name"); ok {
+	if name, ok, _ := unstructured.NestedString(c.crossplane.Input, "settingsFrom", "environmentConfig", "name"); ok {
 		config := c.lookup(&fnv1.ResourceSelector{
 			ApiVersion: "apiextensions.crossplane.io/v1beta1", Kind: "EnvironmentConfig",
 			Match: &fnv1.ResourceSelector_MatchName{MatchName: name},
@@ -435,8 +349,14 @@ func (c *cluster) readSettings() error {
 		data, _, _ := unstructured.NestedMap(config, "data")
 		layers = append(layers, data)
 	}
-	inline, _, _ := unstructured.NestedMap(c.step, "settings")
-	var err error
-	c.settings, err = settings.Decode(append(layers, inline)...)
-	return err
+	inline, _, _ := unstructured.NestedMap(c.crossplane.Input, "settings")
+	read, err := settings.Decode(append(layers, inline)...)
+	if err != nil {
+		return fmt.Errorf("cannot read settings: %w", err)
+	}
+	c.cloud.ClientID = func(identity string) string { return "(client id of " + identity + ")" }
+	if read.AWS != nil {
+		c.cloud.Partition, c.cloud.AccountID = read.AWS.Partition, read.AWS.AccountID
+	}
+	return nil
 }

@@ -113,13 +113,11 @@ func Run(ctx context.Context, in Input) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Namespace: c.namespace, Name: c.name, Outcome: Connected, Mistakes: last.mistakes, Assumed: c.assumed}
-	if len(r.Mistakes) == 0 {
-		// The function is more lenient: it may be given what pre-dates the schema.
-		if r.Mistakes, err = c.refusals(ctx); err != nil {
-			return nil, err
-		}
+	mistakes, err := c.mistakes(ctx)
+	if err != nil {
+		return nil, err
 	}
+	r := &Result{Namespace: c.namespace, Name: c.name, Outcome: Connected, Mistakes: mistakes, Assumed: c.assumed}
 	for i, s := range last.status.Services {
 		out := Service{Name: s.Name, ServiceAccountName: s.ServiceAccountName, Workload: s.Workload, Injection: s.Injection, Notes: notesOf(in, s)}
 		for j, l := range s.Connections {
@@ -132,7 +130,7 @@ func Run(ctx context.Context, in Input) (*Result, error) {
 	if len(r.Mistakes) > 0 {
 		r.Outcome = Failed
 	}
-	r.Composed = first.composed()
+	r.Composed = first.composed
 	r.Workloads, err = showWorkloads(in.Workloads, c.namespace, c.name, last.status.Services)
 	return r, err
 }
