@@ -15,6 +15,7 @@ import (
 	"github.com/serviceconnections/function-service-connections/test/e2e/cloud"
 	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
 	"github.com/serviceconnections/function-service-connections/test/modules"
+	"github.com/serviceconnections/function-service-connections/test/process"
 )
 
 // A cluster that the tests of one mode share.
@@ -106,7 +107,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	flag.Parse()
-	if err := flag.Set("test.parallel", "1000"); err != nil {
+	if err := errors.Join(flag.Set("test.parallel", "1000"), buildBinaries()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -118,6 +119,16 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(code)
+}
+
+// buildBinaries that the tests start, also where somebody runs one of them by hand and
+// has forgotten that the function was changed since.
+func buildBinaries() error {
+	root, err := modules.Root()
+	if err != nil {
+		return err
+	}
+	return process.Build(context.Background(), root, "build", "plugin")
 }
 
 // startCluster with everything installed, and the cloud that it runs in.

@@ -24,6 +24,7 @@ import (
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
 	"github.com/serviceconnections/function-service-connections/test/modules"
+	"github.com/serviceconnections/function-service-connections/test/process"
 )
 
 // Objects that the packages' manifests name.
@@ -49,6 +50,9 @@ func newPlatform(t *testing.T, mode controlplane.Mode) *platform {
 	t.Helper()
 	root, err := modules.Root()
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Build(t.Context(), root, "package-tool"); err != nil {
 		t.Fatal(err)
 	}
 	cp, err := controlplane.Start(t.Context(), controlplane.Options{Root: root, Dir: t.TempDir(), Packages: true})

@@ -280,16 +280,10 @@ func (e *Engine) function(ctx context.Context, name string) (string, error) {
 	return p.Address, nil
 }
 
-// build our function as make build does, so that what is rendered is what the
-// working tree says.
+// build our function by make build, so that what is rendered is what the working tree
+// says.
 func (e *Engine) build(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w -X main.version=dev", "-o", e.tool(functionBinary), ".")
-	cmd.Dir = e.root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("cannot build function: %w: %s", err, out)
-	}
-	return nil
+	return process.Build(ctx, e.root, "build")
 }
 
 // tool is the path of a binary that the Makefile builds.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/serviceconnections/function-service-connections/test/modules"
+	"github.com/serviceconnections/function-service-connections/test/process"
 )
 
 // TestRun runs the demo as make demo does without a terminal. Nothing else would
@@ -15,6 +16,9 @@ func TestRun(t *testing.T) {
 	t.Parallel()
 	root, err := modules.Root()
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Build(t.Context(), root, "build"); err != nil {
 		t.Fatal(err)
 	}
 	out := &bytes.Buffer{}
