@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/serviceconnections/function-service-connections/test/inputs"
 )
 
 // krewTool that tools/krew pins.
@@ -15,6 +17,9 @@ func krewTool(t *testing.T, name string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", "tool", "-n", name)
 	cmd.Dir = filepath.Join("..", "..", "tools", "krew")
+	if err := inputs.Read(cmd.Dir); err != nil {
+		t.Fatal(err)
+	}
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 	cmd.Stderr = t.Output()
 	path, err := cmd.Output()
@@ -28,6 +33,10 @@ func krewTool(t *testing.T, name string) string {
 func TestRelease(t *testing.T) {
 	t.Parallel()
 
+	// The plugin is built of all of it.
+	if err := inputs.Read("../.."); err != nil {
+		t.Fatal(err)
+	}
 	out := t.TempDir()
 	here := runtime.GOOS + "/" + runtime.GOARCH
 	if err := release(t.Context(), "../..", out, "v1.2.3", []string{here}); err != nil {

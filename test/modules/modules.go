@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/serviceconnections/function-service-connections/test/inputs"
 )
 
 // Dirs returns the folders in the module cache of modules that the module
@@ -51,6 +53,9 @@ func Go(ctx context.Context, tool string, args ...string) ([]byte, error) {
 
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = filepath.Join(root, "tools", tool)
+	if err := inputs.Read(cmd.Dir); err != nil {
+		return nil, err
+	}
 	// A go.work of whoever runs the tests has no say in what they mean.
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 

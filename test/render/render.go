@@ -18,6 +18,7 @@ import (
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 
+	"github.com/serviceconnections/function-service-connections/test/inputs"
 	"github.com/serviceconnections/function-service-connections/test/process"
 )
 
@@ -128,6 +129,9 @@ func (e *Engine) Stop() {
 // cluster: required.yaml, deployment.yaml, besides example/cluster.yaml. A fatal
 // result of a function is an error that holds its message.
 func (e *Engine) Render(ctx context.Context, dir string) (*Output, error) {
+	if err := inputs.Read(e.root, e.tool("")); err != nil {
+		return nil, err
+	}
 	functions, err := e.functionsFile(ctx, dir)
 	if err != nil {
 		return nil, err
@@ -283,6 +287,9 @@ func (e *Engine) function(ctx context.Context, name string) (string, error) {
 // build our function by make build, so that what is rendered is what the working tree
 // says.
 func (e *Engine) build(ctx context.Context) error {
+	if err := inputs.Read(e.root); err != nil {
+		return err
+	}
 	return process.Build(ctx, e.root, "build")
 }
 

@@ -12,6 +12,7 @@ import (
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 
+	"github.com/serviceconnections/function-service-connections/test/inputs"
 	"github.com/serviceconnections/function-service-connections/test/modules"
 )
 
@@ -94,6 +95,10 @@ func Defined(tb testing.TB, file string) []*apiextensionsv1.CustomResourceDefini
 var derived sync.Map
 
 func derive(path string) ([]*apiextensionsv1.CustomResourceDefinition, error) {
+	if err := inputs.Read(path); err != nil {
+		return nil, err
+	}
+
 	out, err := modules.Go(context.Background(), "xcrd", "run", ".", path)
 	if err != nil {
 		return nil, err
