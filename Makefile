@@ -37,14 +37,18 @@ REGISTRY ?= ghcr.io/serviceconnections
 
 .PHONY: help
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
 
 
 # The demo is the process that Ctrl-C reaches, so make hands over to it.
 .PHONY: demo
-demo: build controlplane-tools ## Run the examples on a real control plane on this machine, until Ctrl-C.
-	@go build -C test/e2e -o $(BIN)/demo ./demo
+demo: ## Run the examples on a real control plane on this machine, until Ctrl-C.
+	@tools/steps "$(MAKE)" build controlplane-tools demo-binary
 	@exec $(BIN)/demo
+
+.PHONY: demo-binary
+demo-binary:
+	@go build -C test/e2e -o $(BIN)/demo ./demo
 
 .PHONY: demo-down
 demo-down: ## Stop the demo that runs.
@@ -60,8 +64,8 @@ render-yaml: build render-tools ## Print the YAML of each example, or of EXAMPLE
 
 
 .PHONY: test
-test: lint vet check-generate test-race cover fuzz ## Run everything that continuous integration runs.
-	@echo "make test: all passed"
+test: ## Run everything that continuous integration runs.
+	@tools/steps "$(MAKE)" lint vet check-generate test-race cover fuzz
 
 .PHONY: test-race
 test-race: build plugin render-tools controlplane-tools package-tool ## Run the tests of every module with the race detector.
@@ -97,9 +101,9 @@ scale: build controlplane-tools ## Fill a control plane with claims, measure wha
 
 .PHONY: lint
 lint: ## Lint every module.
-	@tools/install golangci-lint golangci-lint golangci-lint
+	@tools/install golangci-lint/golangci-lint
 	@set -e; for m in $(MODULES); do \
-		(cd $$m && GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/golangci-lint $(BIN)/golangci-lint run --allow-parallel-runners --config $(CURDIR)/.golangci.yml ./...); \
+		echo "linting $$m"; (cd $$m && GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/golangci-lint $(BIN)/golangci-lint run --allow-parallel-runners --config $(CURDIR)/.golangci.yml ./...); \
 	done
 
 .PHONY: vet
@@ -141,8 +145,7 @@ build: ## Build the function into .cache/bin.
 # depends on the time takes the commit's.
 .PHONY: package-tool
 package-tool:
-	@tools/install crossplane-cli crossplane "Crossplane CLI"
-	@tools/install kubernetes kubectl kubectl
+	@tools/install crossplane-cli/crossplane kubernetes/kubectl
 	@go build -C tools/package -o $(BIN)/package .
 
 .PHONY: package
@@ -182,18 +185,12 @@ check-generate: ## Fail when a generated file isn't what generate would write.
 
 .PHONY: render-tools
 render-tools: ## Build Crossplane's engine and CLI, and function-patch-and-transform.
-	@tools/install crossplane crossplane-core "Crossplane core"
-	@tools/install crossplane-cli crossplane "Crossplane CLI"
-	@tools/install function-patch-and-transform function-patch-and-transform function-patch-and-transform
+	@tools/install crossplane/crossplane-core crossplane-cli/crossplane function-patch-and-transform/function-patch-and-transform
 
 .PHONY: controlplane-tools
 controlplane-tools: ## Build etcd, Kubernetes and Crossplane, for a real control plane.
-	@tools/install etcd etcd etcd
-	@tools/install kubernetes kube-apiserver kube-apiserver
-	@tools/install kubernetes kube-controller-manager kube-controller-manager
-	@tools/install kubernetes kubectl kubectl
-	@tools/install crossplane crossplane-core "Crossplane core"
-	@tools/install function-patch-and-transform function-patch-and-transform function-patch-and-transform
+	@tools/install etcd/etcd kubernetes/kube-apiserver kubernetes/kube-controller-manager kubernetes/kubectl \
+		crossplane/crossplane-core function-patch-and-transform/function-patch-and-transform
 
 .PHONY: clean
 clean: ## Remove everything that was built.
