@@ -64,7 +64,7 @@ func TestGeneratedFilesAreUpToDate(t *testing.T) {
 	}
 
 	commands := plugin.New("", genericiooptions.NewTestIOStreamsDiscard()).Commands()
-	if want := 5 + 1 + len(commands); files != want {
+	if want := 5 + 2 + 2 + 1 + len(commands); files != want {
 		t.Errorf("generate(...): want %d files, got %d", want, files)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/settings"
 	"github.com/serviceconnections/function-service-connections/fn/trust"
+	"github.com/serviceconnections/function-service-connections/fn/workload"
 )
 
 // awsRole connects to an IAM role, by EKS Pod Identity or by IAM roles for service
@@ -31,6 +32,22 @@ var awsRole = Type{
 	},
 	Family: &awsFamily,
 	Grants: []*GrantKind{&roleGrant, &associationGrant, &ownedRoleGrant, &policyGrant, &attachmentGrant, &policyAttachmentGrant},
+	Injects: workload.Forms{
+		Env: map[string]string{
+			"AWS_REGION":                             `^[a-z0-9-]+$`,
+			"AWS_DEFAULT_REGION":                     `^[a-z0-9-]+$`,
+			"AWS_STS_REGIONAL_ENDPOINTS":             `^regional$`,
+			"AWS_CONTAINER_CREDENTIALS_FULL_URI":     `^http://(169[.]254[.]170[.]23|[[]fd00:ec2::23[]])/v1/credentials$`,
+			"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": `^/var/run/secrets/pods[.]eks[.]amazonaws[.]com/serviceaccount/eks-pod-identity-token$`,
+			// A path may hold a dollar, but none that begins a reference.
+			"AWS_ROLE_ARN":                `^arn:aws[a-z-]*:iam::[0-9]{12}:role/(([!-#%-~]|[$][!-')-~]){1,512}/)?[A-Za-z0-9_+=,.@-]{1,64}$`,
+			"AWS_WEB_IDENTITY_TOKEN_FILE": `^/var/run/secrets/eks[.]amazonaws[.]com/serviceaccount/token$`,
+		},
+		Tokens: map[string]workload.Token{
+			podIdentityVolume: {Audience: podIdentityAudience, Path: podIdentityVolume, MountPath: podIdentityMount},
+			irsaVolume:        {Audience: irsaAudience, Path: irsaPath, MountPath: irsaMount},
+		},
+	},
 	Expand: expandAWSRole,
 	Route:  routeOfRole,
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/settings"
+	"github.com/serviceconnections/function-service-connections/fn/workload"
 )
 
 // azureManagedIdentity connects to a user-assigned managed identity, by a federated
@@ -34,9 +35,10 @@ var azureManagedIdentity = Type{
 			},
 		},
 	},
-	Family: &azureFamily,
-	Grants: []*GrantKind{&identityGrant, &credentialGrant},
-	Expand: expandAzureManagedIdentity,
+	Family:  &azureFamily,
+	Grants:  []*GrantKind{&identityGrant, &credentialGrant},
+	Injects: workload.Forms{Labels: map[string]string{labelUseWorkloadIdentity: "true"}},
+	Expand:  expandAzureManagedIdentity,
 	Route: func(d Drawn) Route {
 		return Route{Credential: credentialKind.namespaced.Kind, Steps: []Step{
 			{Kind: "managed identity", Name: d.ResourceGroup + "/" + d.IdentityName, Object: identityKind.namespaced.Kind},

@@ -1,10 +1,13 @@
 package connection
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/settings"
+	"github.com/serviceconnections/function-service-connections/fn/workload"
 )
 
 // A Type of connection. It is all that there is to know of one: everything that
@@ -23,6 +26,10 @@ type Type struct {
 	// Data is the key of the composed resource that holds a connection's data,
 	// whoever composes it. Nil for connections that have none.
 	Data func(claim.Connection) string
+
+	// Injects says what a connection of the type may inject. What it doesn't name
+	// reaches no pod that takes its injection as it is created.
+	Injects workload.Forms
 
 	// Expand a connection of the type, which is valid.
 	Expand func(Context) Expansion
@@ -55,6 +62,21 @@ type catalogued struct {
 // builtin are the connection types. A new one is a file beside this, and its name
 // here.
 var builtin = NewCatalog(&awsRole, &azureManagedIdentity, &cloudSQL, &disk, &gcpServiceAccount)
+
+// Forms of all that connections inject.
+func (c *Catalog) Forms() workload.Forms {
+	f := workload.Forms{Env: map[string]string{}, Labels: map[string]string{}, Tokens: map[string]workload.Token{}}
+	for _, t := range c.types {
+		maps.Copy(f.Env, t.Injects.Env)
+		maps.Copy(f.Labels, t.Injects.Labels)
+		maps.Copy(f.Tokens, t.Injects.Tokens)
+		f.Disk = cmp.Or(f.Disk, t.Injects.Disk)
+		if t.Injects.Sidecar.Name != "" {
+			f.Sidecar = t.Injects.Sidecar
+		}
+	}
+	return f
+}
 
 // Builtin connection types.
 func Builtin() *Catalog { return builtin }

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/workload"
 )
 
 // cloudSQL connects to a Cloud SQL instance through the Cloud SQL Auth Proxy, as a
@@ -13,11 +14,8 @@ var cloudSQL = Type{
 		Name: claim.TypeCloudSQL,
 		Fields: []claim.Field{
 			{
-				// It becomes an argument of the proxy, which takes options after a
-				// question mark and flags after a dash. So the pattern is anchored,
-				// and narrow.
 				Name: "config.cloudSqlConnectionName", Required: true, In: func(c *claim.Connection) any { return &c.Config.CloudSQLConnectionName }, MaxLength: 256,
-				Forms: []claim.Form{claim.Matching(`^([a-z0-9][a-z0-9.-]*:)?[a-z][a-z0-9-]{4,28}[a-z0-9]:[a-z0-9-]+:[a-z][a-z0-9-]{0,97}$`, "must be project:region:instance, as Cloud SQL shows it")},
+				Forms: []claim.Form{claim.Matching(`^`+instanceForm+`$`, "must be project:region:instance, as Cloud SQL shows it")},
 			},
 			{
 				Name: "config.cloudSqlDatabasePort", Required: true, In: func(c *claim.Connection) any { return &c.Config.CloudSQLDatabasePort },
@@ -34,6 +32,14 @@ var cloudSQL = Type{
 	},
 	Family: &googleFamily,
 	Grants: []*GrantKind{&memberGrant},
+	Injects: workload.Forms{
+		Env: map[string]string{
+			"DB_HOST":                     `^127[.]0[.]0[.]1$`,
+			"DB_PORT":                     `^[0-9]{1,5}$`,
+			"DB_INSTANCE_CONNECTION_NAME": `^` + instanceForm + `$`,
+		},
+		Sidecar: proxyForm,
+	},
 	Expand: expandCloudSQL,
 	Route: func(d Drawn) Route {
 		return Route{Credential: memberKind.namespaced.Kind, Steps: []Step{
@@ -46,12 +52,37 @@ var cloudSQL = Type{
 // ProxyContainer is the name of the Cloud SQL Auth Proxy's container.
 const ProxyContainer = "sc-cloud-sql-proxy"
 
+// instanceForm is that of a Cloud SQL connection name. It becomes an argument of the
+// proxy, which takes options after a question mark and flags after a dash, so it is
+// narrow.
+const instanceForm = `([a-z0-9][a-z0-9.-]*:)?[a-z][a-z0-9-]{4,28}[a-z0-9]:[a-z0-9-]+:[a-z][a-z0-9-]{0,97}`
+
 // proxyHTTPPort is where the proxy answers its probes.
 const proxyHTTPPort = 9801
 
 // proxyUser is the nonroot user of the proxy's image
 // (github.com/GoogleCloudPlatform/cloud-sql-proxy, Dockerfile).
 const proxyUser = 65532
+
+// proxyForm is what the proxy may be and do. Its image is free, since a platform may
+// mirror it.
+var proxyForm = workload.SidecarForm{
+	Name:     ProxyContainer,
+	Instance: `^` + instanceForm + `[?]port=[1-9][0-9]{0,4}$`,
+	Flags: []string{
+		"--structured-logs", "--exit-zero-on-sigterm", "--health-check", "--http-address=0.0.0.0",
+		"--http-port=" + strconv.Itoa(proxyHTTPPort), "--private-ip", "--psc", "--auto-iam-authn",
+	},
+	Port:   claim.ContainerPort{Name: "sc-proxy", ContainerPort: proxyHTTPPort, Protocol: "TCP"},
+	Probes: []string{"/startup", "/liveness"},
+	SecurityContext: claim.SecurityContext{
+		RunAsNonRoot:           true,
+		RunAsUser:              proxyUser,
+		ReadOnlyRootFilesystem: true,
+		Capabilities:           claim.Capabilities{Drop: []string{"ALL"}},
+		SeccompProfile:         claim.SeccompProfile{Type: "RuntimeDefault"},
+	},
+}
 
 // expandCloudSQL: the platform has given the account roles/cloudsql.client. The
 // function grants no role on a project.
@@ -75,7 +106,7 @@ func expandCloudSQL(c Context) Expansion {
 // proxy is a native sidecar, placed before the pod's own init containers, so
 // that a migration in one of them reaches the database.
 func (c Context) proxy() claim.Sidecar {
-	cfg, p := c.Connection.Config, c.Settings.GCP.Proxy
+	cfg, p, form := c.Connection.Config, c.Settings.GCP.Proxy, proxyForm
 	args := []string{
 		cfg.CloudSQLConnectionName + "?port=" + strconv.Itoa(int(cfg.CloudSQLDatabasePort)),
 		"--structured-logs",
@@ -94,24 +125,18 @@ func (c Context) proxy() claim.Sidecar {
 		args = append(args, "--auto-iam-authn")
 	}
 	return claim.Sidecar{
-		Name:          ProxyContainer,
+		Name:          form.Name,
 		Image:         p.Image,
 		Args:          args,
 		RestartPolicy: "Always",
-		Ports:         []claim.ContainerPort{{Name: "sc-proxy", ContainerPort: proxyHTTPPort, Protocol: "TCP"}},
+		Ports:         []claim.ContainerPort{form.Port},
 		// The pod's own init containers wait for the startup probe. There is no
 		// readiness probe: a database that is down must not take the pod out of
 		// its Services (cloud-sql-proxy, examples/k8s-health-check).
-		StartupProbe:  probe("/startup", 1, 60),
-		LivenessProbe: probe("/liveness", 30, 3),
-		Resources:     claim.Resources{Requests: p.Resources.Requests, Limits: p.Resources.Limits},
-		SecurityContext: claim.SecurityContext{
-			RunAsNonRoot:           true,
-			RunAsUser:              proxyUser,
-			ReadOnlyRootFilesystem: true,
-			Capabilities:           claim.Capabilities{Drop: []string{"ALL"}},
-			SeccompProfile:         claim.SeccompProfile{Type: "RuntimeDefault"},
-		},
+		StartupProbe:    probe("/startup", 1, 60),
+		LivenessProbe:   probe("/liveness", 30, 3),
+		Resources:       claim.Resources{Requests: p.Resources.Requests, Limits: p.Resources.Limits},
+		SecurityContext: form.SecurityContext,
 	}
 }
 

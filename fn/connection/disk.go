@@ -9,6 +9,7 @@ import (
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/settings"
+	"github.com/serviceconnections/function-service-connections/fn/workload"
 	"github.com/serviceconnections/function-service-connections/input/v1beta1"
 )
 
@@ -35,9 +36,10 @@ var disk = Type{
 			{Name: "config.fsGroup", In: func(c *claim.Connection) any { return &c.Config.FSGroup }, Range: &claim.Range{Min: 0, Max: 1<<31 - 1}},
 		},
 	},
-	Grants: []*GrantKind{&diskGrant},
-	Data:   func(c claim.Connection) string { return diskKey(c.Config.DiskName) },
-	Expand: expandDisk,
+	Grants:  []*GrantKind{&diskGrant},
+	Injects: workload.Forms{Disk: diskVolume},
+	Data:    func(c claim.Connection) string { return diskKey(c.Config.DiskName) },
+	Expand:  expandDisk,
 	Route: func(d Drawn) Route {
 		return Route{Steps: []Step{{Kind: "disk", Name: d.Config.DiskName}}}
 	},

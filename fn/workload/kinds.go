@@ -36,6 +36,10 @@ type Kind struct {
 	// is the pod.
 	template []string
 
+	// Makes is what the workload makes that controls its pods. Empty where the
+	// workload controls them itself.
+	Makes Maker
+
 	// Fixed says that the template can't change once the workload exists.
 	Fixed bool
 
@@ -49,6 +53,18 @@ type Kind struct {
 	restart string
 }
 
+// A Maker is an object that stands between a workload and its pods. Its name is
+// the workload's, a hyphen, and what tells it from its siblings.
+type Maker struct {
+	// APIVersion and Kind as the pods' owner reference says them.
+	APIVersion string
+	Kind       string
+
+	// Label of the pods that holds the end of the name. Where there is none, the
+	// name ends in a number.
+	Label string
+}
+
 // The API groups' versions of the kinds.
 const (
 	apps  = "apps/v1"
@@ -56,6 +72,9 @@ const (
 	core  = "v1"
 	argo  = "argoproj.io/v1alpha1"
 )
+
+// podKind is the kind of a workload that is a pod.
+const podKind = "Pod"
 
 // recreate is for kinds whose template can't change, or whose controller leaves
 // running pods alone.
@@ -67,17 +86,24 @@ const deletePods = `delete the pods of <kind> "<name>" in namespace "<namespace>
 var podTemplate = []string{"spec", "template"}
 
 var kinds = []Kind{
-	{APIVersion: apps, Kind: "Deployment", Inspected: true, template: podTemplate, restart: "kubectl -n <namespace> rollout restart deployment/<name>"},
+	// A Deployment's ReplicaSets are named by the hash of their pods' template
+	// (kubernetes/kubernetes, pkg/controller/deployment/sync.go, getNewReplicaSet).
+	{APIVersion: apps, Kind: "Deployment", Inspected: true, template: podTemplate, Makes: Maker{apps, "ReplicaSet", "pod-template-hash"}, restart: "kubectl -n <namespace> rollout restart deployment/<name>"},
 	{APIVersion: apps, Kind: "StatefulSet", Inspected: true, template: podTemplate, restart: "kubectl -n <namespace> rollout restart statefulset/<name>"},
 	{APIVersion: apps, Kind: "DaemonSet", Inspected: true, template: podTemplate, restart: "kubectl -n <namespace> rollout restart daemonset/<name>"},
 	{APIVersion: apps, Kind: "ReplicaSet", Inspected: true, template: podTemplate, restart: recreate},
 	{APIVersion: batch, Kind: "Job", Inspected: true, Fixed: true, template: podTemplate, restart: recreate},
-	{APIVersion: batch, Kind: "CronJob", Inspected: true, template: []string{"spec", "jobTemplate", "spec", "template"}},
-	{APIVersion: core, Kind: "Pod", Fixed: true, restart: recreate},
+	// A CronJob's Jobs are named by the minute (kubernetes/kubernetes,
+	// pkg/controller/cronjob/cronjob_controllerv2.go, getJobName).
+	{APIVersion: batch, Kind: "CronJob", Inspected: true, template: []string{"spec", "jobTemplate", "spec", "template"}, Makes: Maker{batch, "Job", ""}},
+	{APIVersion: core, Kind: podKind, Fixed: true, restart: recreate},
 	// Argo Rollouts documentation, "kubectl argo rollouts restart": it sets
 	// spec.restartAt and leaves the template alone.
-	{APIVersion: argo, Kind: "Rollout", Inspected: true, CRD: "rollouts.argoproj.io", template: podTemplate, restartedAt: []string{"spec", "restartAt"}, restart: "kubectl argo rollouts restart <name> -n <namespace>"},
+	{APIVersion: argo, Kind: "Rollout", Inspected: true, CRD: "rollouts.argoproj.io", template: podTemplate, Makes: Maker{apps, "ReplicaSet", "rollouts-pod-template-hash"}, restartedAt: []string{"spec", "restartAt"}, restart: "kubectl argo rollouts restart <name> -n <namespace>"},
 }
+
+// Kinds of workloads, each that there is.
+func Kinds() []Kind { return slices.Clone(kinds) }
 
 // KindOf is the kind of an object, and whether it is one that a service may
 // name.
@@ -124,7 +150,7 @@ func (k Kind) WithTemplate(obj, template map[string]any) map[string]any {
 // without anybody's help.
 func (k Kind) Rolls(obj map[string]any) bool {
 	switch k.Kind {
-	case "ReplicaSet", "Job", "Pod":
+	case "ReplicaSet", "Job", podKind:
 		return false
 	default:
 		return !onDelete(obj)

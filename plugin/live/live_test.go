@@ -5,12 +5,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/yaml"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/workload"
 )
 
 func object(t *testing.T, y string) *unstructured.Unstructured {
@@ -114,86 +114,6 @@ status:
 	}
 }
 
-// TestIsPodOf tells a service's pods from others, as the admission policy does.
-func TestIsPodOf(t *testing.T) {
-	t.Parallel()
-	owned := func(apiVersion, kind, name string) []metav1.OwnerReference {
-		yes := true
-		return []metav1.OwnerReference{{APIVersion: apiVersion, Kind: kind, Name: name, Controller: &yes}}
-	}
-	deployment := claim.Workload{APIVersion: "apps/v1", Kind: "Deployment", Name: "api"}
-	cronJob := claim.Workload{APIVersion: "batch/v1", Kind: "CronJob", Name: "api.daily"}
-	for name, tc := range map[string]struct {
-		reason   string
-		workload claim.Workload
-		owner    []metav1.OwnerReference
-		labels   map[string]string
-		want     bool
-	}{
-		"Deployment": {
-			reason:   "Its ReplicaSet's name ends in the hash that the pod has as a label.",
-			workload: deployment, owner: owned("apps/v1", "ReplicaSet", "api-5d4f"), labels: map[string]string{"pod-template-hash": "5d4f"}, want: true,
-		},
-		"DeploymentOfLongerName": {
-			reason:   "Deployment api-web makes ReplicaSets that begin with api- too.",
-			workload: deployment, owner: owned("apps/v1", "ReplicaSet", "api-web-5d4f"), labels: map[string]string{"pod-template-hash": "5d4f"},
-		},
-		"DeploymentWithoutHash": {
-			reason:   "A ReplicaSet that nobody's Deployment made.",
-			workload: deployment, owner: owned("apps/v1", "ReplicaSet", "api-5d4f"),
-		},
-		"Rollout": {
-			reason:   "Argo's ReplicaSets have a label of their own.",
-			workload: claim.Workload{APIVersion: "argoproj.io/v1alpha1", Kind: "Rollout", Name: "api"},
-			owner:    owned("apps/v1", "ReplicaSet", "api-5d4f"), labels: map[string]string{"rollouts-pod-template-hash": "5d4f"}, want: true,
-		},
-		"StatefulSet": {
-			reason:   "The controller is the workload.",
-			workload: claim.Workload{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "api"}, owner: owned("apps/v1", "StatefulSet", "api"), want: true,
-		},
-		"SameNameOfAnotherKind": {
-			reason:   "A DaemonSet may have a StatefulSet's name.",
-			workload: claim.Workload{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "api"}, owner: owned("apps/v1", "DaemonSet", "api"),
-		},
-		"CronJob": {
-			reason:   "Its Jobs are named by the time.",
-			workload: cronJob, owner: owned("batch/v1", "Job", "api.daily-29384756"), want: true,
-		},
-		"JobByHand": {
-			reason:   "kubectl create job --from makes one of any name, and the policy doesn't know it.",
-			workload: cronJob, owner: owned("batch/v1", "Job", "api.daily-now"),
-		},
-		"Pod": {
-			reason:   "A bare Pod is its own workload.",
-			workload: claim.Workload{APIVersion: "v1", Kind: "Pod", Name: "pod"}, want: true,
-		},
-		"BarePodOfAnotherName": {
-			reason:   "It is somebody else's.",
-			workload: deployment,
-		},
-		"Labelled": {
-			reason:   "Labels that name the service come first.",
-			workload: deployment, labels: map[string]string{labelClaim: "shop", labelService: "api"}, want: true,
-		},
-		"LabelledForAnother": {
-			reason:   "Also where the controller says otherwise.",
-			workload: deployment, owner: owned("apps/v1", "ReplicaSet", "api-5d4f"),
-			labels: map[string]string{"pod-template-hash": "5d4f", labelClaim: "other", labelService: "api"},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			pod := &unstructured.Unstructured{Object: map[string]any{}}
-			pod.SetName("pod")
-			pod.SetLabels(tc.labels)
-			pod.SetOwnerReferences(tc.owner)
-			if got := isPodOf(pod, "shop", &Service{Name: "api", Workload: tc.workload}); got != tc.want {
-				t.Errorf("%s\ngot %t", tc.reason, got)
-			}
-		})
-	}
-}
-
 // TestPodState compares a pod's injection with what is published.
 func TestPodState(t *testing.T) {
 	t.Parallel()
@@ -204,11 +124,11 @@ func TestPodState(t *testing.T) {
 		annotations map[string]string
 		want        PodState
 	}{
-		"Current":     {"It has what is published.", published, map[string]string{annotationInjectedBy: "shop", annotationInjection: "now"}, PodCurrent},
-		"Desired":     {"A pipeline's template doesn't say by whom.", published, map[string]string{annotationInjection: "now"}, PodCurrent},
-		"Outdated":    {"What is published has changed since.", published, map[string]string{annotationInjectedBy: "shop", annotationInjection: "then"}, PodOutdated},
+		"Current":     {"It has what is published.", published, map[string]string{annotationInjectedBy: "shop", workload.AnnotationInjection: "now"}, PodCurrent},
+		"Desired":     {"A pipeline's template doesn't say by whom.", published, map[string]string{workload.AnnotationInjection: "now"}, PodCurrent},
+		"Outdated":    {"What is published has changed since.", published, map[string]string{annotationInjectedBy: "shop", workload.AnnotationInjection: "then"}, PodOutdated},
 		"Without":     {"It is older than the claim, or nobody injects.", published, nil, PodWithout},
-		"OfAnother":   {"One pod takes the injection of one claim.", published, map[string]string{annotationInjectedBy: "other", annotationInjection: "now"}, PodOfAnother},
+		"OfAnother":   {"One pod takes the injection of one claim.", published, map[string]string{annotationInjectedBy: "other", workload.AnnotationInjection: "now"}, PodOfAnother},
 		"Unpublished": {"There is nothing that it could lack yet.", nil, nil, PodUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,24 +1,16 @@
 package live
 
 import (
-	"regexp"
-	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/workload"
 )
 
-// What the admission policy writes on a pod (package/cluster,
-// mutatingadmissionpolicy.yaml), and the labels by which a pod names its service.
-const (
-	annotationInjectedBy = "serviceconnections.io/injected-by"
-	annotationInjection  = "serviceconnections.io/injection"
-	labelClaim           = "serviceconnections.io/claim"
-	labelService         = "serviceconnections.io/service"
-)
+// annotationInjectedBy is what the admission policy writes on a pod, beside the
+// injection's hash (package/cluster, mutatingadmissionpolicy.yaml).
+const annotationInjectedBy = "serviceconnections.io/injected-by"
 
 // A Pod that runs or is about to.
 type Pod struct {
@@ -52,7 +44,7 @@ const (
 // podOf a service, as the cluster has it.
 func podOf(u *unstructured.Unstructured, serviceConnection string, s *Service) Pod {
 	p := Pod{Name: u.GetName(), Created: u.GetCreationTimestamp().Time, InjectedBy: u.GetAnnotations()[annotationInjectedBy]}
-	injection, injected := u.GetAnnotations()[annotationInjection]
+	injection, injected := u.GetAnnotations()[workload.AnnotationInjection]
 	switch {
 	case p.InjectedBy != "" && p.InjectedBy != serviceConnection:
 		p.State = PodOfAnother
@@ -74,38 +66,3 @@ func ended(u *unstructured.Unstructured) bool {
 	phase, _, _ := unstructured.NestedString(u.Object, "status", "phase")
 	return phase == "Succeeded" || phase == "Failed" || u.GetDeletionTimestamp() != nil
 }
-
-// isPodOf says whether a pod is of a service, by the rules of the admission policy
-// (its variable matches): labels on the pod come first, then its controller, and a
-// pod without one is told by its name.
-func isPodOf(u *unstructured.Unstructured, serviceConnection string, s *Service) bool {
-	if named, ok := u.GetLabels()[labelClaim]; ok {
-		return named == serviceConnection && u.GetLabels()[labelService] == s.Name
-	}
-	owner := metav1.GetControllerOf(u)
-	if owner == nil {
-		return s.Workload == claim.Workload{APIVersion: "v1", Kind: "Pod", Name: u.GetName()}
-	}
-	return owns(owner, s.Workload, u.GetLabels())
-}
-
-// owns says whether a pod's controller is the workload, or was made by it.
-func owns(owner *metav1.OwnerReference, w claim.Workload, labels map[string]string) bool {
-	controller := claim.Workload{APIVersion: owner.APIVersion, Kind: owner.Kind, Name: owner.Name}
-	replicaSet := func(hash string) bool {
-		return controller == claim.Workload{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: w.Name + "-" + labels[hash]}
-	}
-	switch w.Kind {
-	case "Deployment":
-		return replicaSet("pod-template-hash")
-	case "Rollout":
-		return replicaSet("rollouts-pod-template-hash")
-	case "CronJob":
-		number, ok := strings.CutPrefix(owner.Name, w.Name+"-")
-		return ok && owner.APIVersion == "batch/v1" && owner.Kind == "Job" && digits.MatchString(number)
-	default:
-		return controller == w
-	}
-}
-
-var digits = regexp.MustCompile(`^[0-9]+$`)

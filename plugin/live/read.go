@@ -19,6 +19,7 @@ import (
 	"k8s.io/client-go/tools/pager"
 
 	"github.com/serviceconnections/function-service-connections/fn/connection"
+	"github.com/serviceconnections/function-service-connections/fn/workload"
 	"github.com/serviceconnections/function-service-connections/plugin/cluster"
 )
 
@@ -206,12 +207,17 @@ func (r *reading) pods(ctx context.Context, namespace string, scs []*ServiceConn
 	if err != nil {
 		return r.skip(err, "pods", namespace, "it is not known whether they have their connections")
 	}
+	running := slices.DeleteFunc(all, ended)
+	named := make([]workload.Naming, len(running))
+	for i, u := range running {
+		named[i] = workload.NamingOf(u)
+	}
 	for _, s := range scs {
 		for i := range s.Services {
 			svc := &s.Services[i]
 			svc.PodsRead = true
-			for _, u := range all {
-				if !ended(u) && isPodOf(u, s.Name, svc) {
+			for j, u := range running {
+				if named[j].Names(s.Name, svc.Name, svc.Workload) {
 					svc.Pods = append(svc.Pods, podOf(u, s.Name, svc))
 				}
 			}

@@ -14,6 +14,7 @@ import (
 func TestStatusIsNotTrusted(t *testing.T) {
 	t.Parallel()
 	p := compile(t)
+	forms := readForms(t)
 	connections := []string{"podIdentity", "azure", "cloudSql", "disk"}
 	cases := map[string]struct {
 		reason string
@@ -384,6 +385,9 @@ func TestStatusIsNotTrusted(t *testing.T) {
 			got, _ := p.admit(pod, tampered)
 			if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(corev1.Pod{}, "TypeMeta")); diff != "" {
 				t.Errorf("%s\n-want +got:\n%s", tc.reason, diff)
+			}
+			if _, ok := fitting(t, forms, statusOf(tampered)["injection"].(map[string]any)); ok != tc.harmless {
+				t.Errorf("%s\npackage workload takes it: %t, want %t", tc.reason, ok, tc.harmless)
 			}
 		})
 	}

@@ -7,6 +7,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/serviceconnections/function-service-connections/fn/workload"
 )
 
 func controlledBy(apiVersion, kind, name string) []metav1.OwnerReference {
@@ -15,8 +17,8 @@ func controlledBy(apiVersion, kind, name string) []metav1.OwnerReference {
 }
 
 const (
-	claimLabel   = "serviceconnections.io/claim"
-	serviceLabel = "serviceconnections.io/service"
+	claimLabel   = workload.LabelClaim
+	serviceLabel = workload.LabelService
 )
 
 func TestMatching(t *testing.T) {
@@ -136,6 +138,11 @@ func TestMatching(t *testing.T) {
 			reason:   "Only the controller made the pod.",
 			workload: "apps/v1/StatefulSet/db",
 			pod:      metav1.ObjectMeta{Name: "x", OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "db"}}},
+		},
+		"TooManyOwners": {
+			reason:   "To read thousands of owners for each claim costs more than the pod.",
+			workload: "apps/v1/StatefulSet/db",
+			pod:      metav1.ObjectMeta{OwnerReferences: append(make([]metav1.OwnerReference, workload.MaxOwners), controlledBy("apps/v1", "StatefulSet", "db")...)},
 		},
 		"Labels": {
 			reason:   "Where the controller doesn't tell, labels do.",

@@ -36,6 +36,35 @@ func readInjections(t testing.TB) map[string]claim.Injection {
 	return injections
 }
 
+// readForms of what an injection holds.
+func readForms(t testing.TB) workload.Forms {
+	t.Helper()
+	b, err := os.ReadFile("testdata/forms.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var forms workload.Forms
+	if err := yaml.UnmarshalStrict(b, &forms); err != nil {
+		t.Fatal(err)
+	}
+	return forms
+}
+
+// fitting is the published injection as package workload takes it from a status,
+// false where a pod gets nothing of it.
+func fitting(t testing.TB, forms workload.Forms, published map[string]any) (claim.Injection, bool) {
+	t.Helper()
+	b, err := json.Marshal(published)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var in claim.Injection
+	if err := json.Unmarshal(b, &in); err != nil {
+		return claim.Injection{}, false
+	}
+	return forms.Fit(in)
+}
+
 // service's injection, from the named connections.
 func injection(t testing.TB, connections ...string) claim.Injection {
 	t.Helper()
