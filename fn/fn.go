@@ -17,11 +17,13 @@ import (
 	"github.com/serviceconnections/function-service-connections/fn/status"
 )
 
-// How soon Crossplane asks again without a change. What the function reads is
-// watched, so this is for what no watch tells.
+// How soon Crossplane asks again without a change, give or take a tenth. Since 2.4
+// it watches what the function reads, so this is for what no watch tells. An older one
+// watches none of it (unwatched.go), and sees a list that takes a grant back no sooner.
 const (
-	ttlPending = time.Minute
-	ttlReady   = 10 * time.Minute
+	ttlPending   = time.Minute
+	ttlUnwatched = time.Minute
+	ttlReady     = 10 * time.Minute
 )
 
 // A Function expands service connections.
@@ -47,13 +49,22 @@ func New(log logging.Logger, options ...Option) *Function {
 	return f
 }
 
-// RunFunction expands the service connections of one composite resource. A
-// fatal result stops Crossplane before it applies or deletes anything, so it
-// answers only what can't be read at all; all else is told in the status.
+// RunFunction expands the service connections of one composite resource.
 func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse, error) {
 	f.log.Debug("Running function", "tag", req.GetMeta().GetTag())
-	rsp := response.To(req, ttlPending)
+	rsp, err := f.run(req)
+	if err != nil {
+		return nil, err
+	}
+	hurryUnwatched(req, rsp)
+	return rsp, nil
+}
 
+// run the function's steps. A fatal result stops Crossplane before it applies or
+// deletes anything, so it answers only what can't be read at all; all else is told in
+// the status.
+func (f *Function) run(req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse, error) {
+	rsp := response.To(req, ttlPending)
 	in, err := readInput(req)
 	if err != nil {
 		return fatal(rsp, status.Unresolved(err), err), nil
