@@ -1,0 +1,116 @@
+package package_test
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+)
+
+// A workflow of GitHub, as far as its rights go.
+type workflow struct {
+	Permissions map[string]string `json:"permissions"`
+	Jobs        map[string]struct {
+		Needs       any               `json:"needs"`
+		Permissions map[string]string `json:"permissions"`
+		Steps       []struct {
+			Uses string `json:"uses"`
+			Run  string `json:"run"`
+		} `json:"steps"`
+	} `json:"jobs"`
+}
+
+func workflows(t *testing.T) map[string]string {
+	t.Helper()
+
+	files, err := filepath.Glob("../.github/workflows/*.yaml")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("found workflows %v: %v", files, err)
+	}
+	texts := map[string]string{}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[filepath.Base(f)] = string(text)
+	}
+	return texts
+}
+
+// TestReleaseRights holds what each job of a release may do. One that runs the code of
+// hundreds of modules, as tests do, must not hold the identity that signs, nor the right
+// to publish: what is signed would then be whatever that code makes of it.
+func TestReleaseRights(t *testing.T) {
+	t.Parallel()
+
+	var w workflow
+	if err := yaml.Unmarshal([]byte(workflows(t)["release.yaml"]), &w); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.Permissions) > 0 {
+		t.Errorf("every job of a release has %v; give each its own", w.Permissions)
+	}
+	got := map[string]map[string]string{}
+	for name, job := range w.Jobs {
+		got[name] = job.Permissions
+	}
+	want := map[string]map[string]string{
+		"test":    {"contents": "read"},
+		"build":   {"contents": "read"},
+		"push":    {"contents": "read", "packages": "write"},
+		"sign":    {"packages": "write", "id-token": "write", "attestations": "write"},
+		"release": {"contents": "write"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("rights of jobs: -want, +got:\n%s", diff)
+	}
+	for name, job := range w.Jobs {
+		trusted := job.Permissions["id-token"] == "write" || job.Permissions["contents"] == "write"
+		for _, s := range job.Steps {
+			if trusted && (strings.HasPrefix(s.Uses, "actions/checkout@") || regexp.MustCompile(`\b(make|go|sh) `).MatchString(s.Run)) {
+				t.Errorf("job %s can sign or release, and runs code of the repository: %s%s", name, s.Uses, s.Run)
+			}
+		}
+	}
+	if diff := cmp.Diff([]any{"test", "build"}, w.Jobs["push"].Needs); diff != "" {
+		t.Errorf("what is published must have been tested: -want, +got:\n%s", diff)
+	}
+}
+
+// TestActionsArePinned to a commit: whoever may move a tag of an action could otherwise
+// run what they like with the rights of our jobs. The comment has the version for
+// readers, and for the update bot.
+func TestActionsArePinned(t *testing.T) {
+	t.Parallel()
+
+	pinned := regexp.MustCompile(`^[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$`)
+	for name, text := range workflows(t) {
+		seen := map[string]bool{}
+		for _, m := range regexp.MustCompile(`(?m)uses: (.+)$`).FindAllStringSubmatch(text, -1) {
+			seen[m[1]] = true
+			if !pinned.MatchString(m[1]) {
+				t.Errorf("%s: %q names no commit with its version", name, m[1])
+			}
+		}
+		if len(seen) == 0 {
+			t.Errorf("%s uses no action", name)
+		}
+		versions := map[string][]string{}
+		for _, action := range slices.Sorted(maps.Keys(seen)) {
+			repository, _, _ := strings.Cut(action, "@")
+			versions[repository] = append(versions[repository], action)
+		}
+		for repository, pins := range versions {
+			if len(pins) > 1 {
+				t.Errorf("%s has %s in several versions: %v", name, repository, pins)
+			}
+		}
+	}
+}
