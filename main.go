@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -14,8 +15,6 @@ import (
 	"github.com/crossplane/function-sdk-go"
 	"github.com/crossplane/function-sdk-go/errors"
 	"github.com/crossplane/function-sdk-go/logging"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/serviceconnections/function-service-connections/buildinfo"
 	"github.com/serviceconnections/function-service-connections/fn"
@@ -35,6 +34,12 @@ const (
 	// size decodes to most of it, and would take twice that before it is collected.
 	// GOMEMLIMIT overrides it.
 	memoryLimit = 160 * mebibyte
+
+	// patience of a call that waits for memory. Crossplane has a hundred workers for
+	// each kind of composite resource (--max-reconcile-rate), and each that waits here
+	// serves nobody: better it takes up another claim, and comes back to this one after
+	// the delay that it gives to claims that fail.
+	patience = 5 * time.Second
 
 	// drainTimeout is well within the 30 seconds that Kubernetes gives a pod to
 	// stop, and longer than any call takes.
@@ -76,7 +81,7 @@ func (f *Flags) Run() error {
 	if err != nil {
 		return errors.Wrap(err, "cannot create logger")
 	}
-	creds, err := f.credentials(log)
+	config, err := f.tls(log)
 	if err != nil {
 		return err
 	}
@@ -89,8 +94,10 @@ func (f *Flags) Run() error {
 	s, err := server.Listen(ctx, fn.New(log), server.Options{
 		Network:         f.Network,
 		Address:         f.Address,
-		Credentials:     creds,
+		TLS:             config,
 		MaxReceiveBytes: f.MaxRecvMessageSize * mebibyte,
+		MemoryBytes:     debug.SetMemoryLimit(-1),
+		Patience:        patience,
 		MetricsAddress:  f.MetricsAddress,
 		DrainTimeout:    drainTimeout,
 	}, log)
@@ -100,10 +107,10 @@ func (f *Flags) Run() error {
 	return s.Serve(ctx)
 }
 
-// credentials that clients of the function must meet.
-func (f *Flags) credentials(log logging.Logger) (credentials.TransportCredentials, error) {
+// tls configuration that clients of the function must meet, nil for none.
+func (f *Flags) tls(log logging.Logger) (*tls.Config, error) {
 	if f.Insecure {
-		return insecure.NewCredentials(), nil
+		return nil, nil //nolint:nilnil // No configuration is what was asked for.
 	}
 	return server.MutualTLS(f.TLSCertsDir, log)
 }

@@ -9,10 +9,9 @@ import (
 
 	"github.com/crossplane/function-sdk-go/errors"
 	"github.com/crossplane/function-sdk-go/logging"
-	"google.golang.org/grpc/credentials"
 )
 
-// MutualTLS returns credentials that demand a client certificate of the CA in
+// MutualTLS returns a configuration that demands a client certificate of the CA in
 // the supplied directory. It holds tls.crt, tls.key and ca.crt, the keys of the
 // secret that Crossplane mounts into a function's pod.
 //
@@ -20,7 +19,7 @@ import (
 // is used without a restart. Crossplane keeps its connections, hence new ones
 // are rare. While the files can't be read, because they are just being
 // replaced, the last ones that could are used.
-func MutualTLS(dir string, log logging.Logger) (credentials.TransportCredentials, error) {
+func MutualTLS(dir string, log logging.Logger) (*tls.Config, error) {
 	first, err := load(dir)
 	if err != nil {
 		return nil, err
@@ -28,7 +27,7 @@ func MutualTLS(dir string, log logging.Logger) (credentials.TransportCredentials
 	latest := &atomic.Pointer[tls.Config]{}
 	latest.Store(first)
 
-	return credentials.NewTLS(&tls.Config{
+	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			c, err := load(dir)
@@ -39,7 +38,7 @@ func MutualTLS(dir string, log logging.Logger) (credentials.TransportCredentials
 			latest.Store(c)
 			return c, nil
 		},
-	}), nil
+	}, nil
 }
 
 // load the TLS configuration from the files in the supplied directory.
@@ -59,6 +58,7 @@ func load(dir string) (*tls.Config, error) {
 	}
 	return &tls.Config{
 		MinVersion:   tls.VersionTLS12,
+		NextProtos:   []string{"h2"}, // It is gRPC that is spoken.
 		Certificates: []tls.Certificate{certificate},
 		ClientCAs:    pool,
 		ClientAuth:   tls.RequireAndVerifyClientCert,

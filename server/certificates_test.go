@@ -140,11 +140,11 @@ func TestMutualTLS(t *testing.T) {
 	crossplane := issue(t, "crossplane", ca)
 	dir := t.TempDir()
 	write(t, dir, ca, issue(t, "function", ca))
-	creds, err := MutualTLS(dir, logging.NewNopLogger())
+	config, err := MutualTLS(dir, logging.NewNopLogger())
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, echo, func(o *Options) { o.Credentials = creds })
+	s := serve(t, echo, func(o *Options) { o.TLS = config })
 
 	with := func(shown *certificate) credentials.TransportCredentials {
 		return client(t, ca, shown, make(chan string, 100))
@@ -209,11 +209,11 @@ func TestMutualTLSReload(t *testing.T) {
 	crossplane := issue(t, "crossplane", ca)
 	dir := t.TempDir()
 	write(t, dir, ca, issue(t, "before", ca))
-	creds, err := MutualTLS(dir, logging.NewNopLogger())
+	config, err := MutualTLS(dir, logging.NewNopLogger())
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := serve(t, echo, func(o *Options) { o.Credentials = creds })
+	s := serve(t, echo, func(o *Options) { o.TLS = config })
 
 	// Each step changes the files and makes a new connection.
 	steps := []struct {

@@ -5,8 +5,11 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
+	stdlog "log"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/crossplane/function-sdk-go"
@@ -19,15 +22,41 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
 )
 
-// readHeaderTimeout keeps a slow client from holding a connection to the
-// metrics endpoint open for ever.
-const readHeaderTimeout = 30 * time.Second
+// What a connection may take. Crossplane keeps one to each replica and calls by it for
+// as long as both live; the kubelet and Prometheus make one for each request.
+const (
+	// headerTimeout is how long a TLS handshake and the header of a request of the
+	// metrics may take.
+	headerTimeout = 5 * time.Second
+
+	// metricsTimeout is how long a request of the metrics may take in all.
+	metricsTimeout = 30 * time.Second
+
+	// maxHeaderBytes of a request.
+	maxHeaderBytes = 8 << 10
+
+	// idleTimeout closes a connection without calls. gRPC's clients open another when
+	// they need it.
+	idleTimeout = 10 * time.Minute
+
+	// pingAfter so long without a frame the other side is asked whether it is
+	// still there, and has so long again to answer or to take a byte.
+	pingAfter = 30 * time.Second
+
+	// maxStreams of a connection. Crossplane makes a hundred calls at once for each
+	// kind of composite resource (--max-reconcile-rate).
+	maxStreams = 250
+
+	// What a call may send before it is let in, and all of a connection: as much as
+	// net/http allows, so that the calls that wait don't hold up the others.
+	maxStreamBuffer     = maxConnectionBuffer / maxStreams
+	maxConnectionBuffer = 4<<20 - 1
+)
 
 // Options of a Server. All are required unless they say otherwise.
 type Options struct {
@@ -35,11 +64,18 @@ type Options struct {
 	Network string
 	Address string
 
-	// Credentials that clients must meet.
-	Credentials credentials.TransportCredentials
+	// TLS demands of clients what they must show. Nil: anybody is answered.
+	TLS *tls.Config
 
 	// MaxReceiveBytes is the size of the largest request that is accepted.
 	MaxReceiveBytes int
+
+	// MemoryBytes is how much memory the process should take at most. Calls that would
+	// take more together wait for each other.
+	MemoryBytes int64
+
+	// Patience is how long a call waits for memory before it is refused.
+	Patience time.Duration
 
 	// MetricsAddress is the TCP address that serves /metrics and /readyz over
 	// plain HTTP. Empty: neither is served.
@@ -56,6 +92,7 @@ type Server struct {
 	grpc         *grpc.Server
 	health       *health.Server
 	drainTimeout time.Duration
+	calls        *http.Server
 	listener     net.Listener
 
 	// metrics and metricsListener are nil where no metrics are served.
@@ -73,32 +110,22 @@ func Listen(ctx context.Context, fn fnv1.FunctionRunnerServiceServer, o Options,
 	}
 
 	registry := prometheus.NewRegistry()
-	calls := grpcprometheus.NewServerMetrics(grpcprometheus.WithServerHandlingTimeHistogram())
-	panics := prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "function_panics_total",
-		Help: "RunFunction calls that panicked and were answered with a fatal result.",
-	})
-	registry.MustRegister(calls, panics, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-
+	m := newMetrics(registry)
 	s := &Server{
 		log:          log,
 		health:       health.NewServer(),
 		drainTimeout: o.DrainTimeout,
 		listener:     listener,
-		grpc: grpc.NewServer(
-			grpc.Creds(o.Credentials),
-			grpc.MaxRecvMsgSize(o.MaxReceiveBytes),
-			grpc.ForceServerCodecV2(newBoundedCodec(o.MaxReceiveBytes)),
-			grpc.ChainUnaryInterceptor(calls.UnaryServerInterceptor()),
-		),
+		grpc:         grpc.NewServer(grpc.MaxRecvMsgSize(o.MaxReceiveBytes), grpc.ChainUnaryInterceptor(m.calls.UnaryServerInterceptor(), answerRefusals)),
 	}
 	// Crossplane before 1.17 calls v1beta1.
-	fn = &recoverer{fn: &limiter{fn: fn}, log: log, panics: panics}
+	fn = &recoverer{fn: &limiter{fn: fn}, log: log, panics: m.panics}
 	fnv1.RegisterFunctionRunnerServiceServer(s.grpc, fn)
 	fnv1beta1.RegisterFunctionRunnerServiceServer(s.grpc, function.ServeBeta(fn))
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
-	calls.InitializeMetrics(s.grpc)
+	m.calls.InitializeMetrics(s.grpc)
+	s.calls = s.callServer(newCalls(s.grpc, o, m), o.TLS)
 
 	if o.MetricsAddress == "" {
 		return s, nil
@@ -108,8 +135,57 @@ func Listen(ctx context.Context, fn fnv1.FunctionRunnerServiceServer, o Options,
 		_ = listener.Close() // Nothing was served yet, so nothing can be lost.
 		return nil, errors.Wrapf(err, "cannot listen for metrics at address %q", o.MetricsAddress)
 	}
-	s.metrics = &http.Server{Handler: s.metricsHandler(registry), ReadHeaderTimeout: readHeaderTimeout}
+	s.metrics = s.metricsServer(registry)
 	return s, nil
+}
+
+// callServer takes calls over HTTP/2, and nothing else.
+func (s *Server) callServer(h http.Handler, config *tls.Config) *http.Server {
+	protocols := &http.Protocols{}
+	protocols.SetHTTP2(config != nil)
+	protocols.SetUnencryptedHTTP2(config == nil)
+	return &http.Server{
+		Handler:           h,
+		TLSConfig:         config,
+		Protocols:         protocols,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ConnState:         (&strangers{}).track,
+		ErrorLog:          stdlog.New(debugLog{s.log}, "", 0),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          maxStreams,
+			MaxReceiveBufferPerStream:     maxStreamBuffer,
+			MaxReceiveBufferPerConnection: maxConnectionBuffer,
+			SendPingTimeout:               pingAfter,
+			PingTimeout:                   pingAfter,
+			WriteByteTimeout:              pingAfter,
+		},
+	}
+}
+
+// metricsServer answers one request a connection: who asks twice is far between.
+func (s *Server) metricsServer(registry *prometheus.Registry) *http.Server {
+	m := &http.Server{
+		Handler:           s.metricsHandler(registry),
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       headerTimeout,
+		WriteTimeout:      metricsTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ConnState:         (&strangers{}).track,
+		ErrorLog:          stdlog.New(debugLog{s.log}, "", 0),
+	}
+	m.SetKeepAlivesEnabled(false)
+	return m
+}
+
+// debugLog takes what net/http has to say of connections that fail: whoever reaches a
+// port could fill the log.
+type debugLog struct{ log logging.Logger }
+
+func (l debugLog) Write(b []byte) (int, error) {
+	l.log.Debug("HTTP server", "message", strings.TrimSpace(string(b)))
+	return len(b), nil
 }
 
 // Serve until the context is done, then lets calls finish for as long as the
@@ -117,8 +193,9 @@ func Listen(ctx context.Context, fn fnv1.FunctionRunnerServiceServer, o Options,
 // fails or when calls had to be cut off. A Server serves once.
 func (s *Server) Serve(ctx context.Context) error {
 	failed := make(chan error, 2)
+	defer s.grpc.Stop()
 	go func() {
-		failed <- errors.Wrap(s.grpc.Serve(s.listener), "cannot serve gRPC connections")
+		failed <- errors.Wrap(ignoreClosed(s.serveCalls()), "cannot serve gRPC connections")
 	}()
 	if s.metrics != nil {
 		go func() {
@@ -130,34 +207,33 @@ func (s *Server) Serve(ctx context.Context) error {
 
 	select {
 	case err := <-failed:
-		s.grpc.Stop()
+		_ = s.calls.Close() // The error that ended it matters more.
 		return err
 	case <-ctx.Done():
 		s.log.Info("Stopping", "drainTimeout", s.drainTimeout.String())
-		return s.stop()
+		return s.stop(context.WithoutCancel(ctx))
 	}
+}
+
+// serveCalls until the server is told to stop.
+func (s *Server) serveCalls() error {
+	if s.calls.TLSConfig == nil {
+		return s.calls.Serve(s.listener) //nolint:wrapcheck // The caller does.
+	}
+	return s.calls.ServeTLS(s.listener, "", "") //nolint:wrapcheck // The caller does.
 }
 
 // stop takes no new calls and waits for those under way, at most the drain
 // timeout.
-func (s *Server) stop() error {
+func (s *Server) stop(ctx context.Context) error {
 	s.health.Shutdown()
-
-	drained := make(chan struct{})
-	go func() {
-		s.grpc.GracefulStop()
-		close(drained)
-	}()
-
-	timeout := time.NewTimer(s.drainTimeout)
-	defer timeout.Stop()
-	select {
-	case <-drained:
-		return nil
-	case <-timeout.C:
-		s.grpc.Stop()
+	ctx, cancel := context.WithTimeout(ctx, s.drainTimeout)
+	defer cancel()
+	if err := s.calls.Shutdown(ctx); err != nil {
+		_ = s.calls.Close() // That is what cuts them off.
 		return errors.Errorf("cannot finish the calls under way within %s", s.drainTimeout)
 	}
+	return nil
 }
 
 // metricsHandler also tells over plain HTTP whether the server is ready, since
@@ -174,6 +250,37 @@ func (s *Server) metricsHandler(registry *prometheus.Registry) http.Handler {
 		_, _ = w.Write([]byte("ok\n")) // A probe that hangs up needs no answer.
 	})
 	return mux
+}
+
+// metrics of a server.
+type metrics struct {
+	calls   *grpcprometheus.ServerMetrics
+	panics  prometheus.Counter
+	refused *prometheus.CounterVec
+	waiting prometheus.Gauge
+}
+
+func newMetrics(r *prometheus.Registry) *metrics {
+	m := &metrics{
+		calls: grpcprometheus.NewServerMetrics(grpcprometheus.WithServerHandlingTimeHistogram()),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "function_panics_total",
+			Help: "RunFunction calls that panicked and were answered with a fatal result.",
+		}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "function_requests_refused_total",
+			Help: "RunFunction requests that were refused unread: for their size, for how many values they hold, because large ones were being worked on (busy), or because they didn't arrive whole (broken).",
+		}, []string{"reason"}),
+		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "function_requests_waiting",
+			Help: "RunFunction requests that wait for memory.",
+		}),
+	}
+	for _, reason := range []string{refusedSize, refusedValues, refusedBusy, refusedBroken} {
+		m.refused.WithLabelValues(reason)
+	}
+	r.MustRegister(m.calls, m.panics, m.refused, m.waiting, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
 }
 
 // ignoreClosed drops the error that every http.Server returns when it is

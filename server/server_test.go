@@ -57,13 +57,14 @@ type running struct {
 }
 
 // serve the supplied function on loopback until the test ends.
-func serve(t *testing.T, fn functionFunc, change func(*Options)) *running {
+func serve(t testing.TB, fn functionFunc, change func(*Options)) *running {
 	t.Helper()
 	o := Options{
 		Network:         "tcp",
 		Address:         "127.0.0.1:0",
-		Credentials:     insecure.NewCredentials(),
 		MaxReceiveBytes: 4 << 20,
+		MemoryBytes:     160 << 20,
+		Patience:        deadline,
 		MetricsAddress:  "127.0.0.1:0",
 		DrainTimeout:    deadline,
 	}

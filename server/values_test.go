@@ -46,8 +46,8 @@ func TestRequestValues(t *testing.T) {
 		"TooMany": {
 			reason: "One more is told to the caller, who learns how many there may be.",
 			values: most + 1,
-			want: status.New(codes.Internal, "grpc: error unmarshalling request: cannot read a request of 932083 bytes: its maps and lists hold more than 233016 values, "+
-				"and so would take too much memory; split the composite resource into several, or start the function with a larger --max-recv-message-size"),
+			want: status.New(codes.ResourceExhausted, "cannot read a request of 932083 bytes: its maps and lists hold more than 233016 values, "+
+				"and so would take too much memory; nothing was changed; split the composite resource into several, or start the function with a larger --max-recv-message-size"),
 		},
 	}
 	for name, tc := range cases {
@@ -75,9 +75,10 @@ func FuzzValues(f *testing.F) {
 		}
 		f.Add(b)
 	}
+	layout := layoutOf((&fnv1.RunFunctionRequest{}).ProtoReflect().Descriptor())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		req := &fnv1.RunFunctionRequest{}
-		got := values(b, req.ProtoReflect().Descriptor(), len(b), maxDepth)
+		got := layout.values(b, len(b), maxDepth)
 		if got > len(b)/leastPerValue {
 			t.Errorf("values(%x): want %d at most, got %d", b, len(b)/leastPerValue, got)
 		}

@@ -1,0 +1,180 @@
+package server
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/crossplane/function-sdk-go/errors"
+	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
+	fnv1beta1 "github.com/crossplane/function-sdk-go/proto/v1beta1"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	// prefixBytes before a message: whether it is compressed, and its length (grpc,
+	// PROTOCOL-HTTP2.md, Length-Prefixed-Message).
+	prefixBytes = 5
+
+	// otherBytes are enough for a message of any method but RunFunction.
+	otherBytes = 64 << 10
+
+	// readTimeout is how long the sender of a message may take, once there is room
+	// for it. In a cluster the largest takes a fraction of a second.
+	readTimeout = 10 * time.Second
+)
+
+// Why requests are refused, as the metrics have it.
+const (
+	refusedSize   = "size"
+	refusedValues = "values"
+	refusedBusy   = "busy"
+	refusedBroken = "broken"
+)
+
+// calls of the function are let in by their size, before they take memory. Until
+// then a call takes no more than what its stream may send unasked.
+//
+// It is an http.Handler in front of gRPC, since gRPC's own server reads a message whole
+// before it asks anybody.
+type calls struct {
+	grpc       http.Handler
+	wire, heap gate
+	maxBytes   int
+	maxValues  int
+	request    *layout
+	patience   time.Duration
+	refused    *prometheus.CounterVec
+	waiting    prometheus.Gauge
+}
+
+func newCalls(next http.Handler, o Options, m *metrics) *calls {
+	wire, heap := gates(o.MemoryBytes, o.MaxReceiveBytes)
+	return &calls{
+		grpc:      next,
+		wire:      wire,
+		heap:      heap,
+		maxBytes:  o.MaxReceiveBytes,
+		maxValues: o.MaxReceiveBytes / bytesPerValue,
+		request:   layoutOf((&fnv1.RunFunctionRequest{}).ProtoReflect().Descriptor()),
+		patience:  o.Patience,
+		refused:   m.refused,
+		waiting:   m.waiting,
+	}
+}
+
+// ServeHTTP of gRPC, of one call.
+func (c *calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case fnv1.FunctionRunnerService_RunFunction_FullMethodName, fnv1beta1.FunctionRunnerService_RunFunction_FullMethodName:
+	default:
+		r.Body = http.MaxBytesReader(w, r.Body, otherBytes)
+		c.grpc.ServeHTTP(w, r)
+		return
+	}
+	message, leave, err := c.admit(w, r)
+	defer leave()
+	ctx := r.Context()
+	if err != nil {
+		// gRPC answers, so that it is counted and told as all errors are.
+		message, ctx = make([]byte, prefixBytes), context.WithValue(ctx, refusal{}, err)
+	}
+	r = r.WithContext(ctx)
+	r.Body = &body{message}
+	c.grpc.ServeHTTP(w, r)
+}
+
+// admit a call: its message with the prefix, once there is memory for it, which is
+// given back by leaving.
+func (c *calls) admit(w http.ResponseWriter, r *http.Request) (message []byte, leave func(), err error) {
+	var left []func()
+	leave = func() {
+		for _, f := range left {
+			f()
+		}
+	}
+	var prefix [prefixBytes]byte
+	if _, err := io.ReadFull(r.Body, prefix[:]); err != nil {
+		return nil, leave, c.broken(r, err)
+	}
+	size := int(binary.BigEndian.Uint32(prefix[1:]))
+	if size > c.maxBytes {
+		return nil, leave, c.refuse(refusedSize, "cannot read a request of %d bytes: it may have %d; nothing was changed. Much of it may be workloads that the claim names, or objects that it composes; put large values of workloads into ConfigMaps, split the composite resource into several, or start the function with a larger --max-recv-message-size", size, c.maxBytes)
+	}
+
+	ctx, cancel := context.WithTimeout(r.Context(), c.patience)
+	defer cancel()
+	enter := func(g gate, bytes int64) error {
+		c.waiting.Inc()
+		defer c.waiting.Dec()
+		f, err := g.enter(ctx, bytes)
+		if err == nil {
+			left = append(left, f)
+			return nil
+		}
+		if r.Context().Err() != nil {
+			return status.FromContextError(r.Context().Err()).Err()
+		}
+		return c.refuse(refusedBusy, "cannot take a request of %d bytes: the memory for large requests was in use for %s; nothing was changed, and it will be tried again", size, c.patience)
+	}
+	if err := enter(c.wire, int64(size)); err != nil {
+		return nil, leave, err
+	}
+	// A stream that has ended can't have a deadline, and needs none.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout))
+	message = make([]byte, prefixBytes+size)
+	copy(message, prefix[:])
+	if _, err := io.ReadFull(r.Body, message[prefixBytes:]); err != nil {
+		return nil, leave, c.broken(r, err)
+	}
+	n := c.request.values(message[prefixBytes:], c.maxValues, maxDepth)
+	if n > c.maxValues {
+		return nil, leave, c.refuse(refusedValues, "cannot read a request of %d bytes: its maps and lists hold more than %d values, and so would take too much memory; nothing was changed; split the composite resource into several, or start the function with a larger --max-recv-message-size", size, c.maxValues)
+	}
+	return message, leave, enter(c.heap, weight(size, n))
+}
+
+// refuse a call, for a reason that the metrics have as a label.
+func (c *calls) refuse(reason, format string, args ...any) error {
+	c.refused.WithLabelValues(reason).Inc()
+	return status.Errorf(codes.ResourceExhausted, format, args...)
+}
+
+// broken is a call whose message doesn't arrive whole.
+func (c *calls) broken(r *http.Request, err error) error {
+	if r.Context().Err() != nil {
+		return status.FromContextError(r.Context().Err()).Err()
+	}
+	c.refused.WithLabelValues(refusedBroken).Inc()
+	return status.Error(codes.InvalidArgument, errors.Wrap(err, "cannot read request").Error()) //nolint:wrapcheck // It is gRPC's.
+}
+
+// refusal is the key of the error that a call's context has where it isn't let in.
+type refusal struct{}
+
+// answerRefusals to calls that weren't let in.
+func answerRefusals(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	if err, ok := ctx.Value(refusal{}).(error); ok {
+		return nil, err
+	}
+	return handler(ctx, req)
+}
+
+// A body that has been read.
+type body struct{ unread []byte }
+
+func (b *body) Read(p []byte) (int, error) {
+	if len(b.unread) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, b.unread)
+	b.unread = b.unread[n:]
+	return n, nil
+}
+
+func (*body) Close() error { return nil }

@@ -1,0 +1,165 @@
+//go:build !race
+
+package main
+
+import (
+	"context"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/serviceconnections/function-service-connections/test/process"
+)
+
+const (
+	// workers of Crossplane for each kind of composite resource
+	// (--max-reconcile-rate).
+	workers = 100
+
+	// together is for how long they call.
+	together = 10 * time.Second
+
+	// tooLate for the answer to a small claim, of all but one in a hundred. It takes
+	// a few tenths of a second, by how busy the machine is.
+	tooLate = 3 * time.Second
+)
+
+// The largest requests that a team can cause, by what makes them large.
+var largeShapes = map[string]shape{
+	"Values": func(n int) *fnv1.RunFunctionRequest {
+		return hostile(func(p *plain) {
+			p.connection("awsRole", func(_, c map[string]any) {
+				c["role"] = "r"
+				c["create"] = map[string]any{"policy": map[string]any{"Version": "2012-10-17", "Statement": []any{map[string]any{"Resource": many(n, func(int) any { return []any{} })}}}}
+			})
+		})
+	},
+	"Workload": func(n int) *fnv1.RunFunctionRequest {
+		return hostile(func(p *plain) {
+			p.hundred(func(s map[string]any) { s["workload"] = map[string]any{"name": "web"} })
+			p.required["Deployment|apps/v1|team-a|web"] = deployment(n)
+		})
+	},
+	"Environment": func(n int) *fnv1.RunFunctionRequest {
+		return hostile(func(p *plain) {
+			p.hundred(func(s map[string]any) { s["workload"] = map[string]any{"name": "web"} })
+			d := deployment(1)
+			d["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)["containers"] = []any{map[string]any{"name": "c", "env": []any{map[string]any{"name": "A", "value": strings.Repeat("a", n)}}}}
+			p.required["Deployment|apps/v1|team-a|web"] = d
+		})
+	},
+	"Middling": func(n int) *fnv1.RunFunctionRequest {
+		return hostile(func(p *plain) {
+			p.hundred(func(s map[string]any) { s["workload"] = map[string]any{"name": "web"} })
+			p.required["Deployment|apps/v1|team-a|web"] = deployment(n / 16)
+		})
+	},
+}
+
+// A caller makes one call after the other.
+type caller struct {
+	took []time.Duration
+	errs []error
+}
+
+func (c *caller) call(ctx context.Context, conn *grpc.ClientConn, req []byte, until time.Time) {
+	for time.Now().Before(until) {
+		start := time.Now()
+		var answer []byte
+		err := conn.Invoke(ctx, fnv1.FunctionRunnerService_RunFunction_FullMethodName, req, &answer, grpc.ForceCodecV2(encoded{}))
+		c.took, c.errs = append(c.took, time.Since(start)), append(c.errs, err)
+	}
+}
+
+// TestTogether makes as many large calls at once as Crossplane does, beside small
+// ones of others. The shipped limit of memory is that of the pod: beyond it the
+// function is killed, and nobody is answered.
+func TestTogether(t *testing.T) { //nolint:paralleltest // One at a time has the cores.
+	binary := filepath.Join(t.TempDir(), "function")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v: %s", err, out)
+	}
+	small, err := proto.Marshal(hostile(func(p *plain) { p.services(fromYAML(anyService)) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range largeShapes { //nolint:paralleltest // See above.
+		t.Run(name, func(t *testing.T) {
+			large, err := proto.Marshal(s.largest())
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := process.Start(t.Context(), t.Output(), binary, "--insecure", "--metrics-address=")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(p.Stop)
+			conn, err := grpc.NewClient(p.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+			ctx, cancel := context.WithTimeout(t.Context(), tooLong)
+			defer cancel()
+
+			teams, others := make([]caller, workers), make([]caller, 4)
+			until := time.Now().Add(together)
+			var all sync.WaitGroup
+			for i := range teams {
+				all.Go(func() { teams[i].call(ctx, conn, large, until) })
+			}
+			for i := range others {
+				all.Go(func() { others[i].call(ctx, conn, small, until) })
+			}
+			all.Wait()
+
+			used := memoryOf(t, p.PID)
+			answered, refused := 0, 0
+			for _, c := range teams {
+				for _, err := range c.errs {
+					switch {
+					case err == nil:
+						answered++
+					case status.Code(err) == codes.ResourceExhausted:
+						refused++
+					default:
+						t.Fatalf("RunFunction(...): want an answer or that it is tried again, got %v", err)
+					}
+				}
+			}
+			var took []time.Duration
+			for _, c := range others {
+				for i, err := range c.errs {
+					if err != nil {
+						t.Fatalf("RunFunction(...) of a small claim: want an answer, got %v", err)
+					}
+					took = append(took, c.took[i])
+				}
+			}
+			slices.Sort(took)
+			p99 := took[len(took)*99/100]
+			t.Logf("%d bytes, %d at once: %d answered, %d refused, %d MiB; beside them %d small ones: half within %s, 99%% within %s, all within %s", len(large), workers,
+				answered, refused, used/mebibyte, len(took), took[len(took)/2].Round(time.Millisecond), p99.Round(time.Millisecond), took[len(took)-1].Round(time.Millisecond))
+			if answered == 0 {
+				t.Error("RunFunction(...): want that large requests are answered as well, one after the other")
+			}
+			if used > tooMuch {
+				t.Errorf("RunFunction(...): want at most %d MiB of memory, got %d MiB", tooMuch/mebibyte, used/mebibyte)
+			}
+			if p99 > tooLate {
+				t.Errorf("RunFunction(...) of a small claim: want 99%% of answers within %s, got %s", tooLate, p99)
+			}
+		})
+	}
+}
