@@ -98,6 +98,7 @@ func (f *Flags) Run() error {
 		MaxReceiveBytes: f.MaxRecvMessageSize * mebibyte,
 		MemoryBytes:     debug.SetMemoryLimit(-1),
 		Patience:        patience,
+		Dispensable:     fn.Dispensable,
 		MetricsAddress:  f.MetricsAddress,
 		DrainTimeout:    drainTimeout,
 	}, log)

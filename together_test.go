@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -36,35 +37,108 @@ const (
 )
 
 // The largest requests that a team can cause, by what makes them large.
-var largeShapes = map[string]shape{
-	"Values": func(n int) *fnv1.RunFunctionRequest {
+var largeRequests = map[string]func() *fnv1.RunFunctionRequest{
+	"Values": shape(func(n int) *fnv1.RunFunctionRequest {
 		return hostile(func(p *plain) {
 			p.connection("awsRole", func(_, c map[string]any) {
 				c["role"] = "r"
 				c["create"] = map[string]any{"policy": map[string]any{"Version": "2012-10-17", "Statement": []any{map[string]any{"Resource": many(n, func(int) any { return []any{} })}}}}
 			})
 		})
-	},
-	"Workload": func(n int) *fnv1.RunFunctionRequest {
+	}).largest,
+	"Workload": shape(func(n int) *fnv1.RunFunctionRequest {
 		return hostile(func(p *plain) {
 			p.hundred(func(s map[string]any) { s["workload"] = map[string]any{"name": "web"} })
 			p.required["Deployment|apps/v1|team-a|web"] = deployment(n)
 		})
-	},
-	"Environment": func(n int) *fnv1.RunFunctionRequest {
+	}).largest,
+	"Environment": shape(func(n int) *fnv1.RunFunctionRequest { return largeWorkloads(1, n) }).largest,
+	"Middling": func() *fnv1.RunFunctionRequest {
 		return hostile(func(p *plain) {
 			p.hundred(func(s map[string]any) { s["workload"] = map[string]any{"name": "web"} })
+			p.required["Deployment|apps/v1|team-a|web"] = deployment(5000)
+		})
+	},
+	"Workloads": func() *fnv1.RunFunctionRequest { return largeWorkloads(20, 1_200_000) },
+}
+
+// largeWorkloads that a hundred services name, each with a variable of so many bytes.
+func largeWorkloads(n, size int) *fnv1.RunFunctionRequest {
+	return hostile(func(p *plain) {
+		i := 0
+		p.hundred(func(s map[string]any) {
+			s["serviceAccountName"], s["workload"] = "sa", map[string]any{"name": fmt.Sprint("web-", i%n)}
+			i++
+		})
+		for i := range n {
 			d := deployment(1)
-			d["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)["containers"] = []any{map[string]any{"name": "c", "env": []any{map[string]any{"name": "A", "value": strings.Repeat("a", n)}}}}
-			p.required["Deployment|apps/v1|team-a|web"] = d
+			d["spec"].(map[string]any)["template"].(map[string]any)["spec"].(map[string]any)["containers"] = []any{map[string]any{"name": "c", "env": []any{map[string]any{"name": "A", "value": strings.Repeat("a", size)}}}}
+			p.required[fmt.Sprintf("Deployment|apps/v1|team-a|web-%d", i)] = d
+		}
+	})
+}
+
+// TestRevokesBesideLargeWorkloads sends what four Deployments with large environments
+// make of a request, which is more than the function takes.
+func TestRevokesBesideLargeWorkloads(t *testing.T) { //nolint:paralleltest // One at a time has the cores.
+	binary := filepath.Join(t.TempDir(), "function")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v: %s", err, out)
+	}
+	p, err := process.Start(t.Context(), t.Output(), binary, "--insecure", "--metrics-address=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Stop)
+	conn, err := grpc.NewClient(p.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+
+	const key = "sa.association.0000000000"
+	cases := map[string]struct {
+		reason  string
+		allowed []any
+		want    bool
+	}{
+		"Allowed": {
+			reason:  "What is granted stays, although its workload can't be seen.",
+			allowed: []any{map[string]any{"pattern": "*", "namespaces": []any{"*"}}},
+			want:    true,
+		},
+		"Revoked": {
+			reason:  "A team can't keep what the allow-list takes back by making its workloads large.",
+			allowed: []any{},
+			want:    false,
+		},
+	}
+	for name, tc := range cases { //nolint:paralleltest // See above.
+		t.Run(name, func(t *testing.T) {
+			req := largeWorkloads(4, 1_200_000)
+			in := req.GetInput().AsMap()
+			in["settings"].(map[string]any)["aws"].(map[string]any)["allowedRoles"] = tc.allowed
+			req.Input = encode(in)
+			req.Observed.Resources = map[string]*fnv1.Resource{key: {Resource: encode(fromYAML(`
+apiVersion: eks.aws.m.upbound.io/v1beta1
+kind: PodIdentityAssociation
+metadata: {name: sa, namespace: team-a, annotations: {serviceconnections.io/needed-by: s-0/awsRole}}
+spec: {forProvider: {roleArn: "arn:aws:iam::123456789012:role/role-0", namespace: team-a, serviceAccount: sa}}
+`))}}
+			rsp, err := fnv1.NewFunctionRunnerServiceClient(conn).RunFunction(t.Context(), req)
+			if err != nil {
+				t.Fatalf("\n%s\nRunFunction(...) of %d bytes: %v", tc.reason, proto.Size(req), err)
+			}
+			for _, r := range rsp.GetResults() {
+				if r.GetSeverity() == fnv1.Severity_SEVERITY_FATAL {
+					t.Fatalf("\n%s\nRunFunction(...): %s", tc.reason, r.GetMessage())
+				}
+			}
+			if _, got := rsp.GetDesired().GetResources()[key]; got != tc.want {
+				t.Errorf("\n%s\nRunFunction(...): want the association desired: %t, got %t", tc.reason, tc.want, got)
+			}
 		})
-	},
-	"Middling": func(n int) *fnv1.RunFunctionRequest {
-		return hostile(func(p *plain) {
-			p.hundred(func(s map[string]any) { s["workload"] = map[string]any{"name": "web"} })
-			p.required["Deployment|apps/v1|team-a|web"] = deployment(n / 16)
-		})
-	},
+	}
 }
 
 // A caller makes one call after the other.
@@ -94,9 +168,9 @@ func TestTogether(t *testing.T) { //nolint:paralleltest // One at a time has the
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, s := range largeShapes { //nolint:paralleltest // See above.
+	for name, of := range largeRequests { //nolint:paralleltest // See above.
 		t.Run(name, func(t *testing.T) {
-			large, err := proto.Marshal(s.largest())
+			large, err := proto.Marshal(of())
 			if err != nil {
 				t.Fatal(err)
 			}

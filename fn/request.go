@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/fieldpath"
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
@@ -231,6 +232,16 @@ func observe(req *fnv1.RunFunctionRequest) connection.Observed {
 		}
 	}
 	return o
+}
+
+// Dispensable says whether the function can do without an object that it required
+// by a name: it can without workloads, of which it then knows as much as where
+// settings.workload.inspect is false. A team decides how large these are.
+func Dispensable(requirement string) bool {
+	kind, rest, _ := strings.Cut(requirement, "|")
+	apiVersion, _, _ := strings.Cut(rest, "|")
+	_, ok := workload.KindOf(apiVersion, kind)
+	return ok
 }
 
 // composed resource as it is observed.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"io"
@@ -23,6 +24,11 @@ const (
 
 	// otherBytes are enough for a message of any method but RunFunction.
 	otherBytes = 64 << 10
+
+	// maxLightening is how many times the largest request a request may have that is
+	// that large without what is left out of it: a hundred workloads, each as large
+	// as etcd takes it, are less.
+	maxLightening = 64
 
 	// readTimeout is how long the sender of a message may take, once there is room
 	// for it. In a cluster the largest takes a fraction of a second.
@@ -48,22 +54,27 @@ type calls struct {
 	maxBytes   int
 	maxValues  int
 	request    *layout
+	lightener  lightener
 	patience   time.Duration
 	refused    *prometheus.CounterVec
+	lightened  prometheus.Counter
 	waiting    prometheus.Gauge
 }
 
 func newCalls(next http.Handler, o Options, m *metrics) *calls {
 	wire, heap := gates(o.MemoryBytes, o.MaxReceiveBytes)
+	request := (&fnv1.RunFunctionRequest{}).ProtoReflect().Descriptor()
 	return &calls{
 		grpc:      next,
 		wire:      wire,
 		heap:      heap,
 		maxBytes:  o.MaxReceiveBytes,
 		maxValues: o.MaxReceiveBytes / bytesPerValue,
-		request:   layoutOf((&fnv1.RunFunctionRequest{}).ProtoReflect().Descriptor()),
+		request:   layoutOf(request),
+		lightener: newLightener(request, o.Dispensable),
 		patience:  o.Patience,
 		refused:   m.refused,
+		lightened: m.lightened,
 		waiting:   m.waiting,
 	}
 }
@@ -103,16 +114,15 @@ func (c *calls) admit(w http.ResponseWriter, r *http.Request) (message []byte, l
 		return nil, leave, c.broken(r, err)
 	}
 	size := int(binary.BigEndian.Uint32(prefix[1:]))
-	if size > c.maxBytes {
-		return nil, leave, c.refuse(refusedSize, "cannot read a request of %d bytes: it may have %d; nothing was changed. Much of it may be workloads that the claim names, or objects that it composes; put large values of workloads into ConfigMaps, split the composite resource into several, or start the function with a larger --max-recv-message-size", size, c.maxBytes)
+	if size/maxLightening > c.maxBytes {
+		return nil, leave, c.tooLarge(size)
 	}
-
 	ctx, cancel := context.WithTimeout(r.Context(), c.patience)
 	defer cancel()
-	enter := func(g gate, bytes int64) error {
+	enter := func(g gate, taken int64) error {
 		c.waiting.Inc()
 		defer c.waiting.Dec()
-		f, err := g.enter(ctx, bytes)
+		f, err := g.enter(ctx, taken)
 		if err == nil {
 			left = append(left, f)
 			return nil
@@ -122,21 +132,60 @@ func (c *calls) admit(w http.ResponseWriter, r *http.Request) (message []byte, l
 		}
 		return c.refuse(refusedBusy, "cannot take a request of %d bytes: the memory for large requests was in use for %s; nothing was changed, and it will be tried again", size, c.patience)
 	}
-	if err := enter(c.wire, int64(size)); err != nil {
+	if err := enter(c.wire, int64(min(size, c.maxBytes))); err != nil {
 		return nil, leave, err
 	}
 	// A stream that has ended can't have a deadline, and needs none.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout))
+	message, n, err := c.read(r, prefix, size)
+	if err != nil {
+		return nil, leave, err
+	}
+	return message, leave, enter(c.heap, weight(len(message), n))
+}
+
+// read a message of a size, and how many values it holds. One that is too large is
+// read without what the function can do without.
+func (c *calls) read(r *http.Request, prefix [prefixBytes]byte, size int) (message []byte, n int, err error) {
+	if size > c.maxBytes {
+		return c.lighten(r, r.Body, prefix, size)
+	}
 	message = make([]byte, prefixBytes+size)
 	copy(message, prefix[:])
 	if _, err := io.ReadFull(r.Body, message[prefixBytes:]); err != nil {
-		return nil, leave, c.broken(r, err)
+		return nil, 0, c.broken(r, err)
 	}
-	n := c.request.values(message[prefixBytes:], c.maxValues, maxDepth)
-	if n > c.maxValues {
-		return nil, leave, c.refuse(refusedValues, "cannot read a request of %d bytes: its maps and lists hold more than %d values, and so would take too much memory; nothing was changed; split the composite resource into several, or start the function with a larger --max-recv-message-size", size, c.maxValues)
+	if n = c.request.values(message[prefixBytes:], c.maxValues, maxDepth); n > c.maxValues {
+		return c.lighten(r, bytes.NewReader(message[prefixBytes:]), prefix, size)
 	}
-	return message, leave, enter(c.heap, weight(size, n))
+	return message, n, nil
+}
+
+// lighten a message.
+func (c *calls) lighten(r *http.Request, from io.Reader, prefix [prefixBytes]byte, size int) (message []byte, n int, err error) {
+	if prefix[0] != 0 {
+		return nil, 0, c.tooLarge(size) // It is compressed, and so can't be looked into.
+	}
+	message, left, err := c.lightener.read(io.LimitReader(from, int64(size)), prefix[:], c.maxBytes)
+	switch {
+	case errors.Is(err, errTooLarge):
+		return nil, 0, c.tooLarge(size)
+	case err != nil:
+		return nil, 0, c.broken(r, err)
+	}
+	if n = c.request.values(message[prefixBytes:], c.maxValues, maxDepth); n > c.maxValues {
+		return nil, 0, c.refuse(refusedValues, "cannot read a request of %d bytes: its maps and lists hold more than %d values, and so would take too much memory; nothing was changed; split the composite resource into several, or start the function with a larger --max-recv-message-size", size, c.maxValues)
+	}
+	if left > 0 {
+		c.lightened.Inc()
+	}
+	binary.BigEndian.PutUint32(message[1:], uint32(len(message)-prefixBytes)) //nolint:gosec // It is at most maxBytes.
+	return message, n, nil
+}
+
+// tooLarge is a request that has too many bytes.
+func (c *calls) tooLarge(size int) error {
+	return c.refuse(refusedSize, "cannot read a request of %d bytes: it may have %d, workloads not counted; nothing was changed; split the composite resource into several, or start the function with a larger --max-recv-message-size", size, c.maxBytes)
 }
 
 // refuse a call, for a reason that the metrics have as a label.
@@ -148,7 +197,7 @@ func (c *calls) refuse(reason, format string, args ...any) error {
 // broken is a call whose message doesn't arrive whole.
 func (c *calls) broken(r *http.Request, err error) error {
 	if r.Context().Err() != nil {
-		return status.FromContextError(r.Context().Err()).Err()
+		return status.FromContextError(r.Context().Err()).Err() //nolint:wrapcheck // It is gRPC's.
 	}
 	c.refused.WithLabelValues(refusedBroken).Inc()
 	return status.Error(codes.InvalidArgument, errors.Wrap(err, "cannot read request").Error()) //nolint:wrapcheck // It is gRPC's.

@@ -77,6 +77,10 @@ type Options struct {
 	// Patience is how long a call waits for memory before it is refused.
 	Patience time.Duration
 
+	// Dispensable says whether the function can do without what it required by a
+	// name. It is left out of requests that are too large with it.
+	Dispensable func(requirement string) bool
+
 	// MetricsAddress is the TCP address that serves /metrics and /readyz over
 	// plain HTTP. Empty: neither is served.
 	MetricsAddress string
@@ -258,6 +262,9 @@ type metrics struct {
 	panics  prometheus.Counter
 	refused *prometheus.CounterVec
 	waiting prometheus.Gauge
+
+	// lightened requests were answered, without some of what they held.
+	lightened prometheus.Counter
 }
 
 func newMetrics(r *prometheus.Registry) *metrics {
@@ -271,6 +278,10 @@ func newMetrics(r *prometheus.Registry) *metrics {
 			Name: "function_requests_refused_total",
 			Help: "RunFunction requests that were refused unread: for their size, for how many values they hold, because large ones were being worked on (busy), or because they didn't arrive whole (broken).",
 		}, []string{"reason"}),
+		lightened: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "function_requests_lightened_total",
+			Help: "RunFunction requests that were too large, and were read without the workloads that they held.",
+		}),
 		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "function_requests_waiting",
 			Help: "RunFunction requests that wait for memory.",
@@ -279,7 +290,7 @@ func newMetrics(r *prometheus.Registry) *metrics {
 	for _, reason := range []string{refusedSize, refusedValues, refusedBusy, refusedBroken} {
 		m.refused.WithLabelValues(reason)
 	}
-	r.MustRegister(m.calls, m.panics, m.refused, m.waiting, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(m.calls, m.panics, m.refused, m.lightened, m.waiting, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 

@@ -65,6 +65,7 @@ func serve(t testing.TB, fn functionFunc, change func(*Options)) *running {
 		MaxReceiveBytes: 4 << 20,
 		MemoryBytes:     160 << 20,
 		Patience:        deadline,
+		Dispensable:     func(name string) bool { return strings.HasPrefix(name, "dispensable") },
 		MetricsAddress:  "127.0.0.1:0",
 		DrainTimeout:    deadline,
 	}

@@ -1,0 +1,136 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+// resources of one object that is a string of so many bytes.
+func resources(size int) *fnv1.Resources {
+	return &fnv1.Resources{Items: []*fnv1.Resource{{Resource: &structpb.Struct{Fields: map[string]*structpb.Value{"s": structpb.NewStringValue(strings.Repeat("x", size))}}}}}
+}
+
+func TestLargeWorkloadsAreLeftOut(t *testing.T) {
+	t.Parallel()
+
+	const limit = 64 << 10
+	cases := map[string]struct {
+		reason   string
+		required map[string]*fnv1.Resources
+		want     []string
+		code     codes.Code
+	}{
+		"Fit": {
+			reason:   "What fits is read, dispensable or not.",
+			required: map[string]*fnv1.Resources{"dispensable": resources(10), "needed": resources(10)},
+			want:     []string{"dispensable", "needed"},
+		},
+		"TooLarge": {
+			reason:   "What is too large together is read without what is dispensable, and the rest is there whole.",
+			required: map[string]*fnv1.Resources{"dispensable1": resources(limit), "dispensable2": resources(3 * limit), "needed": resources(limit / 2)},
+			want:     []string{"needed"},
+		},
+		"TooManyValues": {
+			reason: "So is what holds too many values, although it is small enough.",
+			required: map[string]*fnv1.Resources{"needed": resources(10), "dispensable": {Items: []*fnv1.Resource{
+				{Resource: dense(2 * limit / bytesPerValue).GetInput()},
+			}}},
+			want: []string{"needed"},
+		},
+		"NeededIsTooLarge": {
+			reason:   "What can't be done without is refused where it is too large by itself.",
+			required: map[string]*fnv1.Resources{"needed": resources(limit)},
+			code:     codes.ResourceExhausted,
+		},
+		"FarTooLarge": {
+			reason:   "Nobody needs to send this much.",
+			required: map[string]*fnv1.Resources{"dispensable": resources((maxLightening + 1) * limit)},
+			code:     codes.ResourceExhausted,
+		},
+		"LongName": {
+			reason:   "A name that is longer than any of the function's isn't its own.",
+			required: map[string]*fnv1.Resources{"dispensable" + strings.Repeat("x", 2*longestName): resources(limit)},
+			code:     codes.ResourceExhausted,
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			got := make(chan *fnv1.RunFunctionRequest, 1)
+			s := serve(t, func(ctx context.Context, req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse, error) {
+				got <- req
+				return echo(ctx, req)
+			}, func(o *Options) { o.MaxReceiveBytes = limit })
+			sent := request(t)
+			sent.RequiredResources = tc.required
+			_, err := fnv1.NewFunctionRunnerServiceClient(s.dial(t, insecure.NewCredentials())).RunFunction(t.Context(), sent)
+			if diff := cmp.Diff(tc.code.String(), status.Code(err).String()); diff != "" {
+				t.Fatalf("\n%s\nRunFunction(...): -want, +got:\n%s\n%v", tc.reason, diff, err)
+			}
+			if err != nil {
+				return
+			}
+			maps.DeleteFunc(sent.GetRequiredResources(), func(name string, _ *fnv1.Resources) bool { return !slices.Contains(tc.want, name) })
+			if req := receive(t, "the request", got); !proto.Equal(sent, req) {
+				t.Errorf("\n%s\nRunFunction(...): want %v of what was required, and all else, got %v", tc.reason, tc.want, slices.Sorted(maps.Keys(req.GetRequiredResources())))
+			}
+			left := map[bool]string{true: "1", false: "0"}[len(tc.want) == 1]
+			if _, body := s.get(t, "/metrics"); !strings.Contains(body, "\nfunction_requests_lightened_total "+left+"\n") {
+				t.Errorf("\n%s\n/metrics: want %s lightened requests:\n%s", tc.reason, left, body)
+			}
+		})
+	}
+}
+
+// FuzzLighten holds that a request without anything dispensable stays what it is, and
+// that no bytes make more than is allowed.
+func FuzzLighten(f *testing.F) {
+	for _, req := range []*fnv1.RunFunctionRequest{{}, dense(3), {RequiredResources: map[string]*fnv1.Resources{"dispensable": resources(3), "needed": resources(3)}}} {
+		b, err := proto.Marshal(req)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b, true)
+		f.Add(b, false)
+	}
+	descriptor := (&fnv1.RunFunctionRequest{}).ProtoReflect().Descriptor()
+	f.Fuzz(func(t *testing.T, b []byte, dispensable bool) {
+		const most = 1 << 10
+		l := newLightener(descriptor, func(name string) bool { return dispensable && name == "dispensable" })
+		got, left, err := l.read(bytes.NewReader(b), nil, most)
+		want, req := &fnv1.RunFunctionRequest{}, &fnv1.RunFunctionRequest{}
+		if proto.Unmarshal(b, want) != nil {
+			return
+		}
+		if err != nil {
+			if len(b) <= most && errors.Is(err, errTooLarge) {
+				t.Errorf("read(%x): %d bytes are no more than %d", b, len(b), most)
+			}
+			return
+		}
+		if err := proto.Unmarshal(got, req); err != nil {
+			t.Fatalf("read(%x): %v", b, err)
+		}
+		if dispensable && left > 0 {
+			delete(want.GetRequiredResources(), "dispensable")
+			delete(want.GetExtraResources(), "dispensable") //nolint:staticcheck // Crossplane before 2.0 sends it.
+		}
+		if !proto.Equal(want, req) {
+			t.Errorf("read(%x): want %v, got %v", b, want, req)
+		}
+	})
+}
