@@ -44,6 +44,31 @@ var definitions = map[string][]string{
 
 const serviceAccountIAMMembers = "cloudplatform.gcp.upbound.io_serviceaccountiammembers.yaml"
 
+// configDefinitions are the files, by provider module, that hold the
+// CustomResourceDefinitions of ProviderConfigs.
+var configDefinitions = map[string][]string{
+	"github.com/upbound/provider-aws/v2": {
+		"aws.upbound.io_providerconfigs.yaml",
+		"aws.m.upbound.io_clusterproviderconfigs.yaml",
+	},
+	"github.com/upbound/provider-azure/v2": {
+		"azure.upbound.io_providerconfigs.yaml",
+		"azure.m.upbound.io_clusterproviderconfigs.yaml",
+	},
+	"github.com/upbound/provider-gcp": {
+		googleProviderConfigs,
+	},
+	"github.com/crossplane-contrib/provider-kubernetes": {
+		"kubernetes.crossplane.io_providerconfigs.yaml",
+		"kubernetes.crossplane.io_providerconfigusages.yaml",
+		"kubernetes.m.crossplane.io_providerconfigs.yaml",
+		"kubernetes.m.crossplane.io_clusterproviderconfigs.yaml",
+		"kubernetes.m.crossplane.io_providerconfigusages.yaml",
+	},
+}
+
+const googleProviderConfigs = "gcp.upbound.io_providerconfigs.yaml"
+
 // Providers returns a Validator of all kinds that the function composes, at the
 // versions of tools/providers/go.mod. The test fails if they can't be read.
 func Providers(tb testing.TB) *Validator {
@@ -65,6 +90,47 @@ var providers = sync.OnceValues(func() (*Validator, error) {
 
 	return New(slices.Concat(slices.Collect(maps.Values(crds))...)...), nil
 })
+
+// ProviderConfigDefinitions returns the CustomResourceDefinitions by which clusters
+// are told whose credentials providers use, by the path of their provider's module.
+func ProviderConfigDefinitions(ctx context.Context) (map[string][]*apiextensionsv1.CustomResourceDefinition, error) {
+	dirs, err := modules.Dirs(ctx, "providers", slices.Collect(maps.Keys(configDefinitions))...)
+	if err != nil {
+		return nil, fmt.Errorf("cannot find the providers: %w", err)
+	}
+
+	crds := map[string][]*apiextensionsv1.CustomResourceDefinition{}
+
+	for module, files := range configDefinitions {
+		for _, file := range files {
+			crd, err := read(filepath.Join(dirs[module], "package", "crds", file))
+			if err != nil {
+				return nil, err
+			}
+
+			crds[module] = append(crds[module], crd)
+
+			if file == googleProviderConfigs {
+				crds[module] = append(crds[module], clusterProviderConfig(crd))
+			}
+		}
+	}
+
+	return crds, nil
+}
+
+// clusterProviderConfig DERIVES gcp.m.upbound.io/v1beta1 ClusterProviderConfig from
+// gcp.upbound.io/v1beta1 ProviderConfig: those of the other providers differ in
+// their names only. See namespacedIAMMember.
+func clusterProviderConfig(cluster *apiextensionsv1.CustomResourceDefinition) *apiextensionsv1.CustomResourceDefinition {
+	crd := cluster.DeepCopy()
+	crd.Spec.Group = "gcp.m.upbound.io"
+	crd.Spec.Names.Kind, crd.Spec.Names.ListKind = "ClusterProviderConfig", "ClusterProviderConfigList"
+	crd.Spec.Names.Plural, crd.Spec.Names.Singular = "clusterproviderconfigs", "clusterproviderconfig"
+	crd.Name = crd.Spec.Names.Plural + "." + crd.Spec.Group
+
+	return crd
+}
 
 // ProviderDefinitions returns the CustomResourceDefinitions of all kinds that the
 // function composes, by the path of their provider's module.
