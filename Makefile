@@ -204,9 +204,16 @@ render-tools: ## Build Crossplane's engine and CLI, and function-patch-and-trans
 	@tools/install crossplane/crossplane-core crossplane-cli/crossplane function-patch-and-transform/function-patch-and-transform
 
 .PHONY: controlplane-tools
-controlplane-tools: ## Build etcd, Kubernetes and Crossplane, for a real control plane.
+controlplane-tools: providers ## Build etcd, Kubernetes, Crossplane and providers, for a real control plane.
 	@tools/install etcd/etcd kubernetes/kube-apiserver kubernetes/kube-controller-manager kubernetes/kubectl \
-		crossplane/crossplane-core function-patch-and-transform/function-patch-and-transform
+		crossplane/crossplane-core function-patch-and-transform/function-patch-and-transform provider-kubernetes/provider-kubernetes
+
+# The providers of the tests, but for the real provider-kubernetes.
+.PHONY: providers
+providers:
+	@mkdir -p $(BIN)
+	@[ -x $(BIN)/providers ] || echo "building the providers of the tests (once, some minutes)…"
+	@go build -C test/providers -o $(BIN)/providers .
 
 .PHONY: clean
 clean: ## Remove everything that was built.

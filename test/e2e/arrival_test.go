@@ -139,18 +139,18 @@ func TestArrivalOfProvider(t *testing.T) {
 		"NotRunning": {
 			reason: "the CustomResourceDefinitions are there, and nothing reconciles their resources yet",
 			away: func(t *team) {
-				if err := t.stopProviders(controlplane.ProviderAWS); err != nil {
+				if err := t.StopProviders(controlplane.ProviderAWS); err != nil {
 					t.t.Fatal(err)
 				}
 				t.t.Cleanup(func() {
 					// A test that fails must not take the provider from the next.
-					if err := t.awaken(controlplane.ProviderAWS); err != nil {
+					if err := t.runProviders(controlplane.ProviderAWS); err != nil {
 						t.t.Error(err)
 					}
 				})
 			},
 			arrive: func(t *team) {
-				if err := t.awaken(controlplane.ProviderAWS); err != nil {
+				if err := t.runProviders(controlplane.ProviderAWS); err != nil {
 					t.t.Fatal(err)
 				}
 			},

@@ -68,7 +68,7 @@ func (c *cluster) shareCloud(t *testing.T, shared *cloud.Cloud) {
 	own := c.cloud
 	use := func(cl *cloud.Cloud) {
 		t.Helper()
-		if err := c.stopProviders(controlplane.AllProviders()...); err != nil {
+		if err := c.StopProviders(controlplane.AllProviders()...); err != nil {
 			t.Error(err)
 		}
 		c.cloud = cl

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/serviceconnections/function-service-connections/test/e2e/cloud"
 	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
 	"github.com/serviceconnections/function-service-connections/test/e2e/fleet"
 )
@@ -97,12 +98,12 @@ func load(t *testing.T, mode controlplane.Mode) *faulty {
 }
 
 // pollInterval of the providers, but for that of many claims.
-const pollInterval = 2 * time.Second
+const pollInterval = controlplane.ProviderPoll
 
 // pace of the providers.
 func (f *faulty) pace(interval time.Duration) error {
-	f.Cloud.PollInterval = interval
-	return errors.Join(f.cluster.stopProviders(controlplane.AllProviders()...), f.cluster.runProviders(controlplane.AllProviders()...))
+	f.cluster.poll = interval
+	return errors.Join(f.cluster.StopProviders(controlplane.AllProviders()...), f.cluster.runProviders(controlplane.AllProviders()...))
 }
 
 func (f *faulty) draw(_ string, n int) int { return f.random.IntN(n) }
@@ -229,7 +230,7 @@ func stallEtcd(ctx context.Context, f *faulty) error {
 }
 
 func failProviders(ctx context.Context, f *faulty) error {
-	f.Cloud.FailAll(errMaintenance)
+	f.Cloud.FailAll(cloud.Unavailable())
 	<-ctx.Done()
 	f.Cloud.FailAll(nil)
 	return nil

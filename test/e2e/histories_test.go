@@ -12,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/serviceconnections/function-service-connections/test/e2e/cloud"
 	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
 	"github.com/serviceconnections/function-service-connections/test/e2e/fleet"
 )
@@ -114,7 +115,7 @@ func (h *history) faults() map[string]func(*rapid.T) {
 			h.do(h.StartCrossplane(h.ctx))
 		},
 		"stall etcd":      func(*rapid.T) { h.do(h.StallEtcd(h.ctx, 2*time.Second)) },
-		"providers fail":  func(*rapid.T) { h.Cloud.FailAll(errMaintenance) },
+		"providers fail":  func(*rapid.T) { h.Cloud.FailAll(cloud.Unavailable()) },
 		"providers work":  func(*rapid.T) { h.Cloud.FailAll(nil) },
 		"settings":        func(rt *rapid.T) { h.do(h.Settings(h.ctx, "", fmt.Sprint(rapid.IntRange(0, 1000).Draw(rt, "note")))) },
 		"settings refuse": func(rt *rapid.T) { h.do(h.Settings(h.ctx, rapid.SampledFrom(fleet.Roles).Draw(rt, "refused"), "")) },

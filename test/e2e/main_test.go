@@ -25,8 +25,8 @@ type cluster struct {
 	mode  controlplane.Mode
 	cloud *cloud.Cloud
 
-	// providers that run, by name: how to stop each.
-	providers map[string]func() error
+	// poll is the providers' interval, if it isn't that of tests.
+	poll time.Duration
 
 	// settings are shared by all tests but those that change them.
 	settings sync.RWMutex
@@ -43,34 +43,11 @@ const maxTeams = 6
 // runProviders of some names, for the cluster's cloud, until they are stopped:
 // they outlive the test that starts them.
 func (c *cluster) runProviders(names ...string) error {
-	for _, name := range names {
-		stop, err := c.cloud.Run(context.Background(), c.Config, name)
-		if err != nil {
-			return err
-		}
-		c.providers[name] = stop
+	address, err := c.cloud.Serve()
+	if err != nil {
+		return err
 	}
-	return nil
-}
-
-// awaken a provider that was stopped, unless it runs.
-func (c *cluster) awaken(name string) error {
-	if _, ok := c.providers[name]; ok {
-		return nil
-	}
-	return c.runProviders(name)
-}
-
-// stopProviders of some names, where they run.
-func (c *cluster) stopProviders(names ...string) error {
-	var errs []error
-	for _, name := range names {
-		if stop, ok := c.providers[name]; ok {
-			errs = append(errs, stop())
-		}
-		delete(c.providers, name)
-	}
-	return errors.Join(errs...)
+	return c.StartProviders(context.Background(), controlplane.ProviderOptions{Cloud: address, PollInterval: c.poll}, names...)
 }
 
 // withoutProviders do something that they can't bear: one that can't write down
@@ -78,14 +55,12 @@ func (c *cluster) stopProviders(names ...string) error {
 // (crossplane-runtime, "cannot determine creation result"). So none creates
 // anything for a moment before.
 func (c *cluster) withoutProviders(do func() error) error {
-	c.cloud.FailAll(errMaintenance)
+	c.cloud.FailAll(cloud.Unavailable())
 	<-time.After(time.Second)
-	err := c.stopProviders(controlplane.AllProviders()...)
+	err := c.StopProviders(controlplane.AllProviders()...)
 	c.cloud.FailAll(nil)
 	return errors.Join(err, do(), c.runProviders(controlplane.AllProviders()...))
 }
-
-var errMaintenance = errors.New("operation error: https response error StatusCode: 503, ServiceUnavailable")
 
 var clusters = map[controlplane.Mode]func() (*cluster, error){
 	controlplane.Namespaced: sync.OnceValues(func() (*cluster, error) { return startCluster(controlplane.Namespaced) }),
@@ -128,7 +103,7 @@ func buildBinaries() error {
 	if err != nil {
 		return err
 	}
-	return process.Build(context.Background(), root, "build", "plugin")
+	return process.Build(context.Background(), root, "build", "plugin", "providers")
 }
 
 // startCluster with everything installed, and the cloud that it runs in.
@@ -142,15 +117,16 @@ func startCluster(mode controlplane.Mode) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	cp, err := controlplane.Start(ctx, controlplane.Options{Root: root, Dir: dir})
+	cp, err := controlplane.Start(ctx, controlplane.Options{Root: root, Dir: dir, Subscription: subscriptionID})
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{ControlPlane: cp, mode: mode, cloud: newCloud(), providers: map[string]func() error{}, teams: make(chan struct{}, maxTeams)}
+	c := &cluster{ControlPlane: cp, mode: mode, cloud: newCloud(), teams: make(chan struct{}, maxTeams)}
 	running.Lock()
 	running.stop = append(running.stop, func(failed bool) error {
-		err := c.stopProviders(controlplane.AllProviders()...)
+		err := c.StopProviders(controlplane.AllProviders()...)
 		cp.Stop()
+		c.cloud.Close()
 		if err != nil || failed {
 			fmt.Fprintln(os.Stderr, "logs of the control plane are in", dir)
 			return err
@@ -185,8 +161,11 @@ func newCloud() *cloud.Cloud {
 // tenantID of the tests' settings.
 const tenantID = "00000000-0000-0000-0000-000000000001"
 
+// subscriptionID of the tests' settings and ProviderConfigs.
+const subscriptionID = "00000000-0000-0000-0000-000000000002"
+
 func armID(name string) string {
-	return "/subscriptions/00000000-0000-0000-0000-000000000002/resourceGroups/rg-shop/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + name
+	return "/subscriptions/" + subscriptionID + "/resourceGroups/rg-shop/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + name
 }
 
 // settings of the clusters.

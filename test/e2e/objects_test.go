@@ -483,7 +483,7 @@ func (t *team) uninstall(provider string) {
 		ctx, cancel := context.WithTimeout(context.Background(), t.deadline)
 		defer cancel()
 		err := controlplane.Poll(ctx, func(ctx context.Context) error { return t.Uninstalled(ctx, provider) })
-		if err := errors.Join(err, t.stopProviders(provider), t.reinstall(ctx, provider)); err != nil {
+		if err := errors.Join(err, t.StopProviders(provider), t.reinstall(ctx, provider)); err != nil {
 			t.t.Error(err)
 		}
 	})
@@ -491,7 +491,7 @@ func (t *team) uninstall(provider string) {
 		t.t.Fatal(err)
 	}
 	t.eventually(provider+" is uninstalled", func(ctx context.Context) error { return t.Uninstalled(ctx, provider) })
-	if err := t.stopProviders(provider); err != nil {
+	if err := t.StopProviders(provider); err != nil {
 		t.t.Fatal(err)
 	}
 }

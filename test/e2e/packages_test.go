@@ -55,12 +55,12 @@ func newPlatform(t *testing.T, mode controlplane.Mode) *platform {
 	if err := process.Build(t.Context(), root, "package-tool"); err != nil {
 		t.Fatal(err)
 	}
-	cp, err := controlplane.Start(t.Context(), controlplane.Options{Root: root, Dir: t.TempDir(), Packages: true})
+	cp, err := controlplane.Start(t.Context(), controlplane.Options{Root: root, Dir: t.TempDir(), Packages: true, Subscription: subscriptionID})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(cp.Stop)
-	c := &cluster{ControlPlane: cp, mode: mode, cloud: newCloud(), providers: map[string]func() error{}}
+	c := &cluster{ControlPlane: cp, mode: mode, cloud: newCloud()}
 	if err := cp.InstallProviders(t.Context(), controlplane.AllProviders()...); err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func newPlatform(t *testing.T, mode controlplane.Mode) *platform {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := c.stopProviders(controlplane.AllProviders()...); err != nil {
+		if err := c.StopProviders(controlplane.AllProviders()...); err != nil {
 			t.Error(err)
 		}
 	})

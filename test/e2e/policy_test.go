@@ -51,15 +51,9 @@ func TestPolicyWithoutDefinition(t *testing.T) {
 	if err := cp.InstallProviders(t.Context(), controlplane.ProviderAWS); err != nil {
 		t.Fatal(err)
 	}
-	stop, err := c.cloud.Run(t.Context(), cp.Config, controlplane.ProviderAWS)
-	if err != nil {
+	if err := c.runProviders(controlplane.ProviderAWS); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
-	})
 	if err := cp.ApplyYAML(t.Context(), settings); err != nil {
 		t.Fatal(err)
 	}

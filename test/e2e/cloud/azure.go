@@ -2,84 +2,170 @@ package cloud
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
+
+	"github.com/serviceconnections/function-service-connections/test/cloudapi"
 )
+
+type identity struct {
+	cloudapi.Identity
+
+	// credentials by name.
+	credentials map[string]cloudapi.Credential
+
+	// busy says that a credential is being written.
+	busy bool
+}
 
 // fold a resource id, which Azure compares without regard to case.
 func fold(id string) string { return strings.ToLower(id) }
-
-// identities of Azure, which the function only observes.
-type identities struct{ *Cloud }
-
-func (c identities) observe(m *managedResource) (observation, error) {
-	i, ok := c.identities[fold(m.externalName())]
-	if !ok {
-		return observation{}, nil
-	}
-	return observation{exists: true, upToDate: true, at: map[string]any{
-		"id": i.id, "clientId": i.clientID, "principalId": i.principalID, "tenantId": i.tenantID,
-	}}, nil
-}
-
-func (identities) create(m *managedResource) error { return unexpected("create", m) }
-func (identities) update(m *managedResource) error { return unexpected("update", m) }
-func (identities) remove(m *managedResource) error { return unexpected("delete", m) }
 
 // maxCredentials on one identity (Microsoft Entra documentation, "Important
 // considerations and restrictions for federated identity credentials").
 const maxCredentials = 20
 
-type credentials struct{ *Cloud }
-
-func wantedCredential(m *managedResource) credential {
-	forProvider, _ := m.Spec["forProvider"].(map[string]any)
-	audiences, _ := forProvider["audience"].([]any)
-	return credential{m.text("issuer"), m.text("subject"), fmt.Sprint(audiences...)}
+// AddIdentity of Azure by its resource id, in a tenant.
+func (c *Cloud) AddIdentity(id, tenantID string) {
+	c.do(func() {
+		n := c.id("")
+		c.identities[fold(id)] = &identity{
+			Identity: cloudapi.Identity{
+				ID: id, Location: "westeurope", TenantID: tenantID,
+				ClientID: "c0000000-0000-0000-0000-" + pad(n), PrincipalID: "p0000000-0000-0000-0000-" + pad(n),
+			},
+			credentials: map[string]cloudapi.Credential{},
+		}
+	})
 }
 
-func (c credentials) observe(m *managedResource) (observation, error) {
-	i, ok := c.identities[fold(m.text("parentId"))]
-	if !ok {
-		return observation{}, nil
-	}
-	cr, ok := i.credentials[m.externalName()]
-	if !ok {
-		return observation{}, nil
-	}
-	return observation{exists: true, upToDate: cr == wantedCredential(m), at: map[string]any{
-		"id": i.id + "/federatedIdentityCredentials/" + m.externalName(),
-	}}, nil
+// AddCredential that somebody made by hand on an identity.
+func (c *Cloud) AddCredential(id, name, issuer, subject string) {
+	c.do(func() {
+		c.identities[fold(id)].credentials[name] = cloudapi.Credential{
+			ID: id + credentialsPath + name, Issuer: issuer, Subject: subject, Audiences: []string{"api://AzureADTokenExchange"},
+		}
+	})
 }
 
-func (c credentials) create(m *managedResource) error {
-	i, ok := c.identities[fold(m.text("parentId"))]
-	if !ok {
-		return fmt.Errorf("failed to create the resource: [{0 creating Federated Identity Credential: unexpected status 404 (404 Not Found) with error: ParentResourceNotFound: the identity %s was not found  []}]", m.text("parentId"))
-	}
-	if len(i.credentials) >= maxCredentials {
-		return fmt.Errorf("failed to create the resource: [{0 creating Federated Identity Credential: unexpected status 400 (400 Bad Request) with error: FederatedIdentityCredentialsLimitExceeded: Too many Federated Identity Credentials for managed identity. Limit is %d  []}]", maxCredentials)
-	}
-	want := wantedCredential(m)
-	for _, name := range sortedKeys(i.credentials) {
-		if cr := i.credentials[name]; cr.issuer == want.issuer && cr.subject == want.subject {
-			return fmt.Errorf("failed to create the resource: [{0 creating Federated Identity Credential: unexpected status 409 (409 Conflict) with error: Conflict: Issuer and subject combination already exists for this Managed Identity, in %q  []}]", name)
+const credentialsPath = "/federatedIdentityCredentials/"
+
+func (c *Cloud) credentialContents() []string {
+	var lines []string
+	for _, i := range c.identities {
+		for name, cr := range i.credentials {
+			lines = append(lines, fmt.Sprintf("credential %s on %s: %s %s %s", name, i.ID, cr.Issuer, cr.Subject, strings.Join(cr.Audiences, " ")))
 		}
 	}
-	i.credentials[m.externalName()] = want
-	c.wrotef("create credential %s", m.externalName())
-	return nil
+	return lines
 }
 
-func (c credentials) update(m *managedResource) error {
-	c.identities[fold(m.text("parentId"))].credentials[m.externalName()] = wantedCredential(m)
-	c.wrotef("update credential %s", m.externalName())
-	return nil
-}
-
-func (c credentials) remove(m *managedResource) error {
-	if i, ok := c.identities[fold(m.text("parentId"))]; ok {
-		delete(i.credentials, m.externalName())
+func (x *call) describeAzure() {
+	cr := in[cloudapi.Credential](x)
+	x.kind, x.scope = "UserAssignedIdentity", cr.ID
+	if x.action == cloudapi.ReadIdentity {
+		return
 	}
-	c.wrotef("delete credential %s", m.externalName())
+	x.kind, x.creates = "FederatedIdentityCredential", x.action == cloudapi.WriteCredential
+	x.namespace, _, _ = strings.Cut(strings.TrimPrefix(cr.Subject, "system:serviceaccount:"), ":")
+}
+
+// parent identity of the credential that a call is about, and the credential's
+// name.
+func (x *call) parent() (i *identity, name string, failed *cloudapi.Error) {
+	id := in[cloudapi.Credential](x).ID
+	parent, name, _ := strings.Cut(id, credentialsPath)
+	i = x.identities[fold(parent)]
+	if i == nil {
+		return nil, name, &cloudapi.Error{Status: http.StatusNotFound, Code: "ParentResourceNotFound", Message: fmt.Sprintf("Failed to perform '%s' on resource(s) of type 'userAssignedIdentities/federatedIdentityCredentials', because the parent resource '%s' could not be found.", x.action[strings.LastIndex(x.action, "/")+1:], parent)}
+	}
+	return i, name, nil
+}
+
+func notFound(id string) *cloudapi.Error {
+	return &cloudapi.Error{Status: http.StatusNotFound, Code: "ResourceNotFound", Message: fmt.Sprintf("The Resource '%s' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix", id)}
+}
+
+func azureAnswers() map[string]answer {
+	return map[string]answer{
+		cloudapi.ReadIdentity: func(x *call) (any, *cloudapi.Error) {
+			id := in[cloudapi.Identity](x).ID
+			if i := x.identities[fold(id)]; i != nil {
+				return i.Identity, nil
+			}
+			return nil, notFound(id)
+		},
+		cloudapi.ReadCredential: func(x *call) (any, *cloudapi.Error) {
+			i, name, failed := x.parent()
+			if failed != nil {
+				return nil, failed
+			}
+			if cr, ok := i.credentials[name]; ok {
+				return cr, nil
+			}
+			return nil, notFound(x.scope)
+		},
+		cloudapi.WriteCredential:  writeCredential,
+		cloudapi.DeleteCredential: deleteCredential,
+	}
+}
+
+// beginAzure to write credentials of an identity, unless others of it are being
+// written.
+func (x *call) beginAzure() *cloudapi.Error {
+	if x.action != cloudapi.WriteCredential && x.action != cloudapi.DeleteCredential {
+		return nil
+	}
+	i, _, failed := x.parent()
+	switch {
+	case failed != nil:
+		return failed
+	case i.busy:
+		return &cloudapi.Error{Status: http.StatusConflict, Code: "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity", Message: fmt.Sprintf("Too many Federated Identity Credentials are written concurrently for the managed identity '%s'. Concurrent Federated Identity Credentials writes under the same managed identity are not supported.", i.ID)}
+	}
+	i.busy = true
+	x.writing = i
 	return nil
+}
+
+// finishAzure what beginAzure has begun.
+func (x *call) finishAzure() {
+	x.do(func() {
+		if x.writing != nil {
+			x.writing.busy = false
+		}
+	})
+}
+
+func writeCredential(x *call) (any, *cloudapi.Error) {
+	i, name, failed := x.parent()
+	if failed != nil {
+		return nil, failed
+	}
+	want := in[cloudapi.Credential](x)
+	_, exists := i.credentials[name]
+	if !exists && len(i.credentials) >= maxCredentials {
+		return nil, &cloudapi.Error{Status: http.StatusBadRequest, Code: "FederatedIdentityCredentialsLimitExceeded", Message: fmt.Sprintf("Too many Federated Identity Credentials for managed identity. Limit is %d", maxCredentials)}
+	}
+	for other, cr := range i.credentials {
+		if other != name && cr.Issuer == want.Issuer && cr.Subject == want.Subject {
+			return nil, &cloudapi.Error{Status: http.StatusConflict, Code: "Conflict", Message: "Issuer and subject combination already exists for this Managed Identity."}
+		}
+	}
+	i.credentials[name] = want
+	verb := map[bool]string{true: "update", false: "create"}[exists]
+	x.wrotef("%s credential %s", verb, name)
+	return want, nil
+}
+
+func deleteCredential(x *call) (any, *cloudapi.Error) {
+	i, name, failed := x.parent()
+	if failed != nil {
+		return nil, failed
+	}
+	if _, ok := i.credentials[name]; ok {
+		x.wrotef("delete credential %s", name)
+	}
+	delete(i.credentials, name)
+	return cloudapi.Nothing{}, nil
 }

@@ -1,8 +1,7 @@
 // Package cloud is a cloud of which the tests know all: AWS, Azure and Google
-// Cloud as far as the function composes something in them, in memory. Their
-// providers are crossplane-runtime's own managed resource reconciler, with which
-// every provider is built, over clients of this cloud. Several clusters may share
-// one cloud.
+// Cloud as far as the function composes something in them, in memory. The providers
+// (test/providers) call it over HTTP on loopback, so that it outlives them, and
+// several clusters may share one.
 package cloud
 
 import (
@@ -11,125 +10,89 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/serviceconnections/function-service-connections/test/cloudapi"
 )
 
 // AccountID of the cloud's AWS account.
 const AccountID = "123456789012"
 
+const (
+	// latency of each write. Azure refuses a second one on an identity meanwhile.
+	latency = 20 * time.Millisecond
+
+	// propagation is how long IAM needs until a new role or policy is known
+	// everywhere (IAM user guide, "Changes that I make are not always immediately
+	// visible").
+	propagation = 200 * time.Millisecond
+)
+
 // A Cloud holds what exists, and how it misbehaves.
 type Cloud struct {
-	// PollInterval at which providers look for what changed in the cloud; those
-	// of a full cluster would do nothing else at that of a test. Failures are
-	// tried again within half of it. It holds for providers that are run later.
-	PollInterval time.Duration
-
 	mu sync.Mutex
 
-	// roles of IAM by name, policies' documents by their ARN, and what is attached
-	// to which.
-	roles       map[string]role
-	policies    map[string]string
+	// roles of IAM by name, policies by their ARN, and what is attached to which.
+	roles       map[string]*role
+	policies    map[string]*policy
 	attachments map[attachment]bool
 
 	// associations of EKS by their id.
-	associations map[string]association
+	associations map[string]*cloudapi.Association
 
 	// identities of Azure by their resource id, in lower case.
 	identities map[string]*identity
 
-	// accounts of Google by e-mail, each with its members of
-	// roles/iam.workloadIdentityUser.
-	accounts map[string]map[string]bool
+	// accounts of Google by e-mail.
+	accounts map[string]*account
 
-	// calls that have changed something, by what they did.
+	// calls by their action, and those that have changed something, by what they
+	// did.
+	calls  map[string]int
 	writes []string
 
-	ids    int
-	held   map[string]bool
-	failed map[string]error
+	ids     int
+	held    map[string]chan struct{}
+	denied  map[string]bool
+	failure *cloudapi.Error
+
+	server server
 }
-
-type association struct{ cluster, namespace, serviceAccount, roleARN, targetRoleARN string }
-
-type identity struct {
-	id, tenantID, clientID, principalID string
-
-	// credentials by name.
-	credentials map[string]credential
-}
-
-type credential struct{ issuer, subject, audience string }
 
 // New returns a Cloud in which nothing exists.
 func New() *Cloud {
 	return &Cloud{
-		PollInterval: pollInterval,
-		roles:        map[string]role{},
-		policies:     map[string]string{},
+		roles:        map[string]*role{},
+		policies:     map[string]*policy{},
 		attachments:  map[attachment]bool{},
-		associations: map[string]association{},
+		associations: map[string]*cloudapi.Association{},
 		identities:   map[string]*identity{},
-		accounts:     map[string]map[string]bool{},
-		held:         map[string]bool{},
-		failed:       map[string]error{},
+		accounts:     map[string]*account{},
+		calls:        map[string]int{},
+		held:         map[string]chan struct{}{},
+		denied:       map[string]bool{},
 	}
 }
 
-// AddRole of a name, with a path such as /apps/. It trusts EKS Pod Identity, as
-// the EKS user guide has it, until SetTrust.
-func (c *Cloud) AddRole(path, name string) {
+// Hold what creates resources of a kind, such as FederatedIdentityCredential: it is
+// done, but the cloud doesn't answer until Release. What reads a
+// UserAssignedIdentity is held as well.
+func (c *Cloud) Hold(kind string) {
 	c.do(func() {
-		c.roles[name] = role{arn: iamARN("role", path, name), trust: trustsPods, byHand: true}
-	})
-}
-
-// SetTrust policy of a role.
-func (c *Cloud) SetTrust(name, policy string) {
-	c.do(func() {
-		r := c.roles[name]
-		r.trust = policy
-		c.roles[name] = r
-	})
-}
-
-// RemoveRole of a name.
-func (c *Cloud) RemoveRole(name string) { c.do(func() { delete(c.roles, name) }) }
-
-// AddAssociation that somebody made by hand.
-func (c *Cloud) AddAssociation(cluster, namespace, serviceAccount, roleARN string) {
-	c.do(func() {
-		c.associations[c.id("a-byhand")] = association{cluster, namespace, serviceAccount, roleARN, ""}
-	})
-}
-
-// AddIdentity of Azure by its resource id, in a tenant.
-func (c *Cloud) AddIdentity(id, tenantID string) {
-	c.do(func() {
-		n := c.id("")
-		c.identities[fold(id)] = &identity{
-			id: id, tenantID: tenantID, clientID: "c0000000-0000-0000-0000-" + pad(n), principalID: "p0000000-0000-0000-0000-" + pad(n),
-			credentials: map[string]credential{},
+		if c.held[kind] == nil {
+			c.held[kind] = make(chan struct{})
 		}
 	})
 }
 
-// AddCredential that somebody made by hand on an identity.
-func (c *Cloud) AddCredential(id, name, issuer, subject string) {
+// Release what Hold held.
+func (c *Cloud) Release(kind string) {
 	c.do(func() {
-		c.identities[fold(id)].credentials[name] = credential{issuer, subject, "api://AzureADTokenExchange"}
+		if c.held[kind] != nil {
+			close(c.held[kind])
+		}
+		delete(c.held, kind)
 	})
 }
-
-// AddGoogleAccount by its e-mail.
-func (c *Cloud) AddGoogleAccount(email string) {
-	c.do(func() { c.accounts[email] = map[string]bool{} })
-}
-
-// Hold new resources of a kind: they exist, but don't become ready until Release.
-func (c *Cloud) Hold(kind string) { c.do(func() { c.held[kind] = true }) }
-
-// Release what Hold held.
-func (c *Cloud) Release(kind string) { c.do(func() { delete(c.held, kind) }) }
 
 // HoldIn a namespace, as Hold does, what its claims ask for.
 func (c *Cloud) HoldIn(namespace, kind string) { c.Hold(namespace + "/" + kind) }
@@ -137,54 +100,42 @@ func (c *Cloud) HoldIn(namespace, kind string) { c.Hold(namespace + "/" + kind) 
 // ReleaseIn a namespace what HoldIn held.
 func (c *Cloud) ReleaseIn(namespace, kind string) { c.Release(namespace + "/" + kind) }
 
-// holds a managed resource back from being ready.
-func (c *Cloud) holds(m *managedResource, kind string) bool {
-	return c.held[kind] || c.held[m.claimNamespace()+"/"+kind]
+// Deny every call about a kind, or one action such as iam:DetachRolePolicy, until
+// Allow.
+func (c *Cloud) Deny(what string) { c.do(func() { c.denied[what] = true }) }
+
+// Allow what Deny denied.
+func (c *Cloud) Allow(what string) { c.do(func() { delete(c.denied, what) }) }
+
+// FailAll calls until they are failed with nil.
+func (c *Cloud) FailAll(err *cloudapi.Error) { c.do(func() { c.failure = err }) }
+
+// Calls of an action that were made.
+func (c *Cloud) Calls(action string) int {
+	var n int
+	c.do(func() { n = c.calls[action] })
+	return n
 }
 
-// Fail every call about a kind, until it is failed with nil.
-func (c *Cloud) Fail(kind string, err error) {
-	c.do(func() {
-		c.failed[kind] = err
-		if err == nil {
-			delete(c.failed, kind)
-		}
-	})
-}
-
-// FailAll calls of all providers, until they are failed with nil.
-func (c *Cloud) FailAll(err error) {
-	for _, kinds := range providers {
-		for _, k := range kinds {
-			c.Fail(k.kind, err)
-		}
-	}
+// Actions that were called, sorted: the rights that the providers have used.
+func (c *Cloud) Actions() []string {
+	var actions []string
+	c.do(func() { actions = sortedKeys(c.calls) })
+	return actions
 }
 
 // Contents is what clusters have put into the cloud, one line each, sorted.
 func (c *Cloud) Contents() []string {
 	var lines []string
 	c.do(func() {
-		lines = c.iamContents()
-		for _, a := range c.associations {
-			lines = append(lines, fmt.Sprintf("association %s %s/%s -> %s", a.cluster, a.namespace, a.serviceAccount, a.roleARN))
-		}
-		for _, i := range c.identities {
-			for name, cr := range i.credentials {
-				lines = append(lines, fmt.Sprintf("credential %s on %s: %s %s %s", name, i.id, cr.issuer, cr.subject, cr.audience))
-			}
-		}
-		for email, members := range c.accounts {
-			for m := range members {
-				lines = append(lines, fmt.Sprintf("member %s of %s", m, email))
-			}
-		}
+		lines = slices.Concat(c.iamContents(), c.associationContents(), c.credentialContents(), c.memberContents())
 	})
 	slices.Sort(lines)
 	return lines
 }
 
-// Writes are the calls that have changed something, in their order.
+// Writes are the calls that have changed something, in their order. Tags, of which
+// the providers write the name of the managed resource, are left out.
 func (c *Cloud) Writes() []string {
 	var w []string
 	c.do(func() { w = slices.Clone(c.writes) })

@@ -9,10 +9,13 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 // startTimeout bounds each step of the start. Crossplane waits up to a minute
@@ -35,6 +38,9 @@ type Options struct {
 	// Plain says that Crossplane runs with its own defaults, as users have it,
 	// instead of with those that suit tests.
 	Plain bool
+
+	// Subscription of Azure that the ProviderConfigs name.
+	Subscription string
 
 	// Progress is told each step. May be nil.
 	Progress func(format string, a ...any)
@@ -70,6 +76,10 @@ type ControlPlane struct {
 	crossplane *process
 	functions  map[string]*process
 
+	// providers that run, by name.
+	providers map[string]*process
+	running   sync.Mutex
+
 	// kubelet runs the pods of functions, and proxy is its address for those who
 	// connect to their Services. Only with Options.Packages.
 	kubelet *kubelet
@@ -84,10 +94,12 @@ type ports struct {
 // Start a control plane with Crossplane, but without any function or XRD. When
 // it fails, nothing is left running.
 func Start(ctx context.Context, o Options) (*ControlPlane, error) {
+	// What controller-runtime's clients log says nothing that a test doesn't.
+	log.SetLogger(logr.Discard())
 	if o.Progress == nil {
 		o.Progress = func(string, ...any) {}
 	}
-	c := &ControlPlane{Options: o, functions: map[string]*process{}}
+	c := &ControlPlane{Options: o, functions: map[string]*process{}, providers: map[string]*process{}}
 	for _, step := range []struct {
 		name string
 		run  func(context.Context) error
@@ -111,6 +123,9 @@ func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 // Stop everything that was started, in reverse order, and wait until it has
 // ended.
 func (c *ControlPlane) Stop() {
+	for _, p := range c.providers {
+		p.stop()
+	}
 	for _, f := range c.functions {
 		f.stop()
 	}

@@ -2,10 +2,8 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"maps"
-	"path"
-	"slices"
 	"strings"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -29,8 +27,8 @@ func AllProviders() []string {
 }
 
 // InstallProviders applies the CustomResourceDefinitions of providers and grants
-// Crossplane rights on them, as its package manager and RBAC manager do. Nothing
-// reconciles their resources.
+// Crossplane rights on them, as its package manager and RBAC manager do, and their
+// ProviderConfigs. Nothing reconciles their resources until StartProviders.
 func (c *ControlPlane) InstallProviders(ctx context.Context, names ...string) error {
 	var resources []string
 	for _, name := range names {
@@ -44,7 +42,7 @@ func (c *ControlPlane) InstallProviders(ctx context.Context, names ...string) er
 			}
 			resources = append(resources, crd.Name)
 		}
-		if err := c.registerProvider(ctx, name, crds); err != nil {
+		if err := errors.Join(c.registerProvider(ctx, name, crds), c.configureProvider(ctx, name)); err != nil {
 			return err
 		}
 	}
@@ -113,12 +111,7 @@ func definitions(ctx context.Context, name string) ([]*apiextensionsv1.CustomRes
 	if err != nil {
 		return nil, fmt.Errorf("cannot read CustomResourceDefinitions of providers: %w", err)
 	}
-	for _, module := range slices.Sorted(maps.Keys(all)) {
-		if path.Base(strings.TrimSuffix(module, "/v2")) == name {
-			return all[module], nil
-		}
-	}
-	return nil, fmt.Errorf("cannot install provider %q, which the function composes nothing of", name)
+	return ofProvider(all, name)
 }
 
 func (c *ControlPlane) installDefinition(ctx context.Context, crd *apiextensionsv1.CustomResourceDefinition) error {

@@ -65,15 +65,13 @@ func run(ctx context.Context, w io.Writer, root, dir string, keep bool) (err err
 
 	d := &demo{w: w, root: root, begin: time.Now()}
 	d.headingf("A control plane on this machine: logs are in %s", dir)
-	if d.ControlPlane, err = controlplane.Start(ctx, controlplane.Options{Root: root, Dir: dir, Progress: d.linef}); err != nil {
+	if d.ControlPlane, err = controlplane.Start(ctx, controlplane.Options{Root: root, Dir: dir, Subscription: "aaaaaaaa-1111-2222-3333-444444444444", Progress: d.linef}); err != nil {
 		return err
 	}
 	defer d.Stop()
-	stopProviders, err := d.install(ctx)
-	if err != nil {
+	if err := d.install(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stopProviders()) }()
 	if err := d.show(ctx); err != nil {
 		return err
 	}
@@ -106,23 +104,27 @@ func (d *demo) headingf(format string, a ...any) {
 }
 
 // install what the README says, and a cloud that has what the examples ask for.
-func (d *demo) install(ctx context.Context) (stopProviders func() error, err error) {
+func (d *demo) install(ctx context.Context) error {
 	if err := d.InstallProviders(ctx, controlplane.AllProviders()...); err != nil {
-		return nil, err
+		return err
 	}
 	d.linef("%-24s %5.1f s", "providers' CRDs", time.Since(d.begin).Seconds())
 	if err := d.Install(ctx, controlplane.Namespaced); err != nil {
-		return nil, err
+		return err
 	}
 	d.linef("%-24s %5.1f s", "function, over mTLS", time.Since(d.begin).Seconds())
 	if err := d.ApplyFiles(ctx, "test/e2e/demo/settings.yaml"); err != nil {
-		return nil, err
+		return err
 	}
 	c := cloud.New()
 	c.AddRole("/apps/", "my-app-s3-access")
 	c.AddIdentity("/subscriptions/aaaaaaaa-1111-2222-3333-444444444444/resourceGroups/shop-prod/providers/Microsoft.ManagedIdentity/userAssignedIdentities/shop-api", "bbbbbbbb-1111-2222-3333-444444444444")
 	c.AddGoogleAccount("my-service-account@my-project-123456.iam.gserviceaccount.com")
-	return c.Run(ctx, d.Config, controlplane.AllProviders()...)
+	address, err := c.Serve()
+	if err != nil {
+		return err
+	}
+	return d.StartProviders(ctx, controlplane.ProviderOptions{Cloud: address}, controlplane.AllProviders()...)
 }
 
 // kubectl as a team uses it.

@@ -54,7 +54,7 @@ func run(ctx context.Context, o options) (err error) {
 		return fmt.Errorf("cannot make folder for the control plane: %w", err)
 	}
 	progress := func(format string, a ...any) { fmt.Fprintf(os.Stderr, format+"\n", a...) }
-	cp, err := controlplane.Start(ctx, controlplane.Options{Root: root, Dir: dir, Plain: true, Progress: progress})
+	cp, err := controlplane.Start(ctx, controlplane.Options{Root: root, Dir: dir, Subscription: "00000000-0000-0000-0000-000000000002", Plain: true, Progress: progress})
 	if err != nil {
 		return errors.Join(err, fmt.Errorf("logs are in %s", dir))
 	}
@@ -66,11 +66,10 @@ func run(ctx context.Context, o options) (err error) {
 		}
 		err = os.RemoveAll(dir)
 	}()
-	m, stopProviders, err := install(ctx, cp, o, progress)
+	m, err := install(ctx, cp, o, progress)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stopProviders()) }()
 	report, err := m.measure(ctx)
 	if err != nil {
 		return err
@@ -89,25 +88,27 @@ func run(ctx context.Context, o options) (err error) {
 }
 
 // install everything, with the function and Crossplane as users run them.
-func install(ctx context.Context, cp *controlplane.ControlPlane, o options, progress func(string, ...any)) (*measurement, func() error, error) {
+func install(ctx context.Context, cp *controlplane.ControlPlane, o options, progress func(string, ...any)) (*measurement, error) {
 	if err := errors.Join(cp.InstallProviders(ctx, controlplane.AllProviders()...), cp.Install(ctx, controlplane.Namespaced)); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	address, err := controlplane.FreeAddress(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := cp.StartFunction(ctx, controlplane.FunctionName, controlplane.FunctionBinary, "--metrics-address="+address); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	c := fleet.NewCloud()
-	// crossplane-runtime's default.
-	c.PollInterval = time.Minute
 	f := fleet.New(cp, c, controlplane.Namespaced)
 	f.Replicas = 0
-	stop, err := c.Run(ctx, cp.Config, controlplane.AllProviders()...)
+	served, err := c.Serve()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return &measurement{options: o, Fleet: f, function: address, progress: progress}, stop, f.Settings(ctx, "", "")
+	// crossplane-runtime's default.
+	if err := cp.StartProviders(ctx, controlplane.ProviderOptions{Cloud: served, PollInterval: time.Minute}, controlplane.AllProviders()...); err != nil {
+		return nil, err
+	}
+	return &measurement{options: o, Fleet: f, function: address, progress: progress}, f.Settings(ctx, "", "")
 }
