@@ -285,7 +285,8 @@ func (c Context) podIdentity(e Expansion, role roleState) Expansion {
 	}
 	association := c.grant(managedResource{
 		kind: associationKind, key: key, name: c.sharedName(key, associationGrant.Name),
-		policies: manage, providerConfig: aws.ProviderConfigRef, forProvider: forProvider,
+		externalName: c.associationID(),
+		policies:     manage, providerConfig: aws.ProviderConfigRef, forProvider: forProvider,
 	})
 	e.Grants = append(e.Grants, association)
 	e.Identity = role.arn
@@ -302,6 +303,14 @@ func (c Context) podIdentity(e Expansion, role roleState) Expansion {
 	e.Sessions = c.sessions(association)
 	e.Verdict = First(role.verdict, c.associationState(association, role.roleARN), c.associationChanges(association))
 	return e
+}
+
+// associationID that EKS gave the association, empty until it is observed. A
+// provider that has lost the status finds the association by it (see
+// managedResource.externalName).
+func (c Context) associationID() string {
+	o := c.Observed.Object(c.associationKey())
+	return cmp.Or(text(o, "status", "atProvider", "associationId"), Annotation(o, externalName))
 }
 
 // roleInUse by an observed association, as EKS says, or else the object. Empty

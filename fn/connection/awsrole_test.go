@@ -98,6 +98,18 @@ target: arn:aws:iam::111122223333:role/api
 grants: {association: {spec: {forProvider: {roleArn: "arn:aws:iam::111122223333:role/team/api"}}}}
 `,
 		},
+		"AssociationGiven": {
+			reason:     "EKS chooses the id, which no provider stores under our policies: it is stored as soon as it is known",
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"association": `{status: {atProvider: {associationId: a-1}}}`},
+			want:       `{grants: {association: {metadata: {annotations: {crossplane.io/external-name: a-1}}}}}`,
+		},
+		"AssociationRestored": {
+			reason:     "and it stays when the status is lost, as in a restore from a backup",
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"association": `{metadata: {annotations: {crossplane.io/external-name: a-1}}}`},
+			want:       `{grants: {association: {metadata: {annotations: {crossplane.io/external-name: a-1}}}}}`,
+		},
 		"TargetRole": {
 			reason:     "the association chains into the target, which the allow-list lets the namespace use",
 			connection: `{type: awsRole, role: api, targetRoleArn: "arn:aws:iam::444455556666:role/x"}`,

@@ -118,7 +118,9 @@ func (c Context) member(email string) Grant {
 	key := c.key(memberGrant.Name, id, roleWorkloadIdentityUser, member)
 	return c.grant(managedResource{
 		kind: memberKind, key: key, name: c.sharedName(key, memberGrant.Name),
-		policies: policies, providerConfig: gcp.ProviderConfigRef,
+		// terraform-provider-google, google/tpgiamresource/resource_iam_member.go.
+		externalName: id + "/" + roleWorkloadIdentityUser + "/" + member,
+		policies:     policies, providerConfig: gcp.ProviderConfigRef,
 		forProvider: map[string]any{
 			"serviceAccountId": id,
 			"role":             roleWorkloadIdentityUser,

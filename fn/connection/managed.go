@@ -62,10 +62,17 @@ const externalName = "crossplane.io/external-name"
 
 // A managedResource is what differs between the managed resources.
 type managedResource struct {
-	kind           managedKind
-	key            string
-	name           string
-	externalName   string
+	kind managedKind
+	key  string
+	name string
+
+	// externalName by which the provider finds it in the cloud. Under these
+	// management policies no provider that is made with upjet stores it (crossplane-runtime
+	// does for LateInitialize only), and one that has been restarted takes what has
+	// none for what doesn't exist: it would let go of it without a call to the cloud,
+	// and the grant would stay. So it is here as soon as it can be known.
+	externalName string
+
 	policies       []any
 	providerConfig *v1beta1.ProviderConfigReference
 	forProvider    map[string]any

@@ -225,8 +225,8 @@ func (o owned) role() Grant {
 }
 
 // part of an owned role. What provider-aws calls a role or policy by is its IAM
-// name, from which and the path it makes the policy's ARN; an attachment's name it
-// chooses itself (provider-aws, config/externalname.go). The name of the object
+// name, from which and the path it makes the policy's ARN; an attachment by both of
+// what it attaches (terraform-provider-aws, iam/role_policy_attachment.go). The name of the object
 // doesn't hold the claim's, so that another claim that asks for the same meets it.
 func (o owned) part(kind managedKind, grant, external string, forProvider map[string]any, identity ...string) Grant {
 	key := o.key(grant, identity...)
@@ -238,7 +238,7 @@ func (o owned) part(kind managedKind, grant, external string, forProvider map[st
 }
 
 func (o owned) attachment(grant, policyARN string) Grant {
-	return o.part(attachmentKind, grant, "", map[string]any{"role": o.name, "policyArn": policyARN}, o.arn(), policyARN)
+	return o.part(attachmentKind, grant, o.name+"/"+policyARN, map[string]any{"role": o.name, "policyArn": policyARN}, o.arn(), policyARN)
 }
 
 // policies of the role, as far as the cluster settings allow them: the grants

@@ -58,7 +58,7 @@ grants:
     crd: roles.iam.aws.m.upbound.io
   attachment-AmazonS3ReadOnlyAccess:
     kind: RolePolicyAttachment
-    metadata: {annotations: null}
+    metadata: {annotations: {crossplane.io/external-name: "` + uploads + `/arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"}}
     spec: {managementPolicies: [Observe, Create, Update, Delete], forProvider: {role: ` + uploads + `, policyArn: "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"}}
     crd: rolepolicyattachments.iam.aws.m.upbound.io
   policy:
