@@ -114,3 +114,60 @@ func TestActionsArePinned(t *testing.T) {
 		}
 	}
 }
+
+// TestUpdatesCoverAllModules holds that the update bot looks after every module, and
+// after none that isn't there.
+func TestUpdatesCoverAllModules(t *testing.T) {
+	t.Parallel()
+
+	text, err := os.ReadFile("../.github/dependabot.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config struct {
+		Updates []struct {
+			Ecosystem   string   `json:"package-ecosystem"`
+			Directory   string   `json:"directory"`
+			Directories []string `json:"directories"`
+		} `json:"updates"`
+	}
+	if err := yaml.UnmarshalStrict(text, &struct {
+		Version int `json:"version"`
+		Updates any `json:"updates"`
+	}{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(text, &config); err != nil {
+		t.Fatal(err)
+	}
+	got, ecosystems := []string{}, map[string]bool{}
+	for _, u := range config.Updates {
+		ecosystems[u.Ecosystem] = true
+		if u.Ecosystem == "gomod" {
+			got = append(got, u.Directories...)
+			if u.Directory != "" {
+				got = append(got, u.Directory)
+			}
+		}
+	}
+	want := []string{"/"}
+	for _, pattern := range []string{"../test/*/go.mod", "../tools/*/go.mod"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			want = append(want, strings.TrimPrefix(filepath.Dir(f), ".."))
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("modules that are kept up to date: -modules, +.github/dependabot.yml:\n%s", diff)
+	}
+	for _, e := range []string{"github-actions", "docker"} {
+		if !ecosystems[e] {
+			t.Errorf("nothing keeps %s up to date", e)
+		}
+	}
+}
