@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
 	"github.com/serviceconnections/function-service-connections/fn/settings"
@@ -90,7 +91,7 @@ func TestCrossplaneAcceptsInstallation(t *testing.T) {
 	t.Parallel()
 
 	v := schema.Crossplane(t)
-	for _, pattern := range []string{"install/*/function.yaml", "install/*/runtime.yaml", "install/*/configuration.yaml", "providers/*/provider.yaml"} {
+	for _, pattern := range []string{"install/*/function.yaml", "install/*/runtime.yaml", "install/*/configuration.yaml", "install/verification.yaml", "providers/*/provider.yaml"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatalf("cannot find manifests %s: %v", pattern, err)
@@ -169,6 +170,59 @@ func TestProviderPermissions(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"description", "includedPermissions", "stage", "title"}, slices.Sorted(maps.Keys(role))); diff != "" {
 		t.Errorf("gcloud iam roles create --file reads other fields: %s", diff)
+	}
+}
+
+// TestVerification holds the option that checks signatures to what is signed, and by
+// whom: packages of ours, by the release workflow at a tag.
+func TestVerification(t *testing.T) {
+	t.Parallel()
+
+	text, err := os.ReadFile("install/verification.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config struct {
+		Spec struct {
+			MatchImages  []struct{ Prefix string }
+			Verification struct {
+				Cosign struct {
+					Authorities []struct {
+						Keyless struct {
+							Identities []struct{ Issuer, SubjectRegExp string }
+						}
+					}
+				}
+			}
+		}
+	}
+	if err := yaml.Unmarshal(text, &config); err != nil {
+		t.Fatal(err)
+	}
+
+	for _, file := range []string{"install/base/function.yaml", "install/namespaced/configuration.yaml", "install/claims/configuration.yaml"} {
+		image, _, _ := unstructured.NestedString(load(t, file), "spec", "package")
+		if !slices.ContainsFunc(config.Spec.MatchImages, func(m struct{ Prefix string }) bool { return strings.HasPrefix(image, m.Prefix) }) {
+			t.Errorf("%s: nobody checks the signature of %s", file, image)
+		}
+	}
+
+	identity := config.Spec.Verification.Cosign.Authorities[0].Keyless.Identities[0]
+	subject := regexp.MustCompile(identity.SubjectRegExp)
+	const workflow = "https://github.com/serviceconnections/function-service-connections/.github/workflows/release.yaml@refs/"
+	for signer, want := range map[string]bool{
+		workflow + "tags/v0.1.0":     true,
+		workflow + "heads/main":      false,
+		workflow + "heads/tags/v0.1": false,
+		"https://github.com/somebody/function-service-connections/.github/workflows/release.yaml@refs/tags/v0.1.0":        false,
+		"https://github.com/serviceconnections/function-service-connections/.github/workflows/test.yaml@refs/tags/v0.1.0": false,
+	} {
+		if got := subject.MatchString(signer); got != want {
+			t.Errorf("a package that %s signed is taken: %t, want %t", signer, got, want)
+		}
+	}
+	if want := "https://token.actions.githubusercontent.com"; identity.Issuer != want {
+		t.Errorf("signers are those of %s, want %s", identity.Issuer, want)
 	}
 }
 
