@@ -65,6 +65,7 @@ func (r *Result) Write(w io.Writer) error {
 		return fmt.Errorf("cannot write YAML: %w", err)
 	}
 	for _, c := range r.claims {
+		c.HeadComment = modeline
 		if err := dumper.Dump(c); err != nil {
 			return fmt.Errorf("cannot write YAML: %w", err)
 		}
@@ -74,6 +75,10 @@ func (r *Result) Write(w io.Writer) error {
 	}
 	return nil
 }
+
+// modeline tells editors the schema, by which they complete and check the file as it is
+// written. The file is part of each release (tools/package).
+const modeline = "# yaml-language-server: $schema=https://github.com/serviceconnections/function-service-connections/releases/latest/download/serviceconnection.schema.json"
 
 // A Remark about a place in the file.
 type Remark struct {

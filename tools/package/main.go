@@ -181,6 +181,9 @@ func build(ctx context.Context, o options, m manifests) error {
 			return err
 		}
 	}
+	if err := writeSchema(o, m); err != nil {
+		return err
+	}
 	return writeDigests(ctx, o)
 }
 

@@ -21,6 +21,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"sigs.k8s.io/yaml"
 )
 
 const root = "../.."
@@ -126,8 +128,8 @@ func TestTwoBuildsAreTheSame(t *testing.T) {
 			t.Errorf("%s differs between two builds", name)
 		}
 	}
-	if len(first) != len(second) || len(first) != 11 {
-		t.Errorf("want 11 files in each release, got %d and %d", len(first), len(second))
+	if len(first) != len(second) || len(first) != 12 {
+		t.Errorf("want 12 files in each release, got %d and %d", len(first), len(second))
 	}
 }
 
@@ -303,6 +305,69 @@ func TestInstallations(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// An editor takes what the API server takes, and marks what it doesn't.
+func TestSchema(t *testing.T) {
+	t.Parallel()
+
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(files(t, releaseOf(t))[schemaFile]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource(schemaURL, document); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := compiler.Compile(schemaURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	validate := func(text []byte) error {
+		b, err := yaml.YAMLToJSON(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return schema.Validate(o)
+	}
+
+	examples, err := filepath.Glob(filepath.Join(root, "example", "*", "*.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := 0
+	for _, path := range examples {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(text, []byte("\nkind: ServiceConnection\n")) || filepath.Base(path) == "expected.yaml" {
+			continue
+		}
+		if err := validate(text); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		taken++
+	}
+	if taken < 10 {
+		t.Errorf("only %d of the examples are ServiceConnections", taken)
+	}
+
+	const claim = `{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: shop}, spec: {services: [{name: api, connections: [%s]}]}}`
+	for name, connection := range map[string]string{
+		"UnknownType":    `{type: awsrole, role: a}`,
+		"MisspeltField":  `{type: awsRole, rolle: a}`,
+		"MisspeltConfig": `{type: disk, config: {diskname: a}}`,
+		"PortAsText":     `{type: cloudSql, config: {cloudSqlConnectionName: "a-project:europe-west1:db", cloudSqlDatabasePort: "5432", cloudSqlServiceAccount: client}}`,
+	} {
+		if err := validate(fmt.Appendf(nil, claim, connection)); err == nil {
+			t.Errorf("%s: an editor must mark %s", name, connection)
+		}
 	}
 }
 
