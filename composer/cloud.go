@@ -1,21 +1,18 @@
 package composer
 
 import (
-	"cmp"
-	"maps"
-	"strings"
-
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/serviceconnections/function-service-connections/fn/connection"
 )
 
-// A Cloud is what stands behind the providers, as far as managed resources tell of
-// it.
+// A Cloud is what stands behind the providers, as far as the types of connections
+// tell of it.
 type Cloud struct {
-	// Partition and AccountID of the cluster's AWS account.
-	Partition, AccountID string
+	connection.Known
 
-	// ClientID of an Azure identity, by its name.
-	ClientID func(identity string) string
+	// Types of connections that there are.
+	Types *connection.Catalog
 }
 
 // Provide makes a composed resource what it is once its provider, or Kubernetes, is
@@ -27,29 +24,14 @@ func (cloud Cloud) Provide(o map[string]any) (made map[string]any, err error) {
 	case u.GetKind() == "PersistentVolumeClaim":
 		o["status"] = map[string]any{"phase": "Bound"}
 		return nil, set(o, "pv-"+u.GetName(), volumeName)
-	case !strings.Contains(u.GetAPIVersion(), "upbound.io/") && u.GetKind() != "Object":
+	case !cloud.Types.Manages(o):
 		return nil, nil
 	}
-	parameters, _, err := unstructured.NestedMap(o, "spec", "forProvider")
-	if err != nil {
-		return nil, err //nolint:wrapcheck // It names the field.
-	}
-	at := map[string]any{}
-	external := u.GetAnnotations()["crossplane.io/external-name"]
-	switch u.GetKind() {
-	case "Role":
-		path, _ := parameters["path"].(string)
-		at["arn"] = "arn:" + cloud.Partition + ":iam::" + cloud.AccountID + ":role" + cmp.Or(path, "/") + external
-	case "PodIdentityAssociation":
-		at["roleArn"] = parameters["roleArn"]
-	case "UserAssignedIdentity":
-		at["id"], at["clientId"] = external, cloud.ClientID(external[strings.LastIndexByte(external, '/')+1:])
-	case "Object":
-		manifest, _ := parameters["manifest"].(map[string]any)
-		made = maps.Clone(manifest)
+	if manifest, ok, _ := unstructured.NestedMap(o, "spec", "forProvider", "manifest"); ok {
+		made = manifest
 		made["status"] = map[string]any{"phase": "Bound"}
 	}
-	o["status"] = map[string]any{"atProvider": at, "conditions": []any{
+	o["status"] = map[string]any{"atProvider": cloud.Types.Reported(cloud.Known, o), "conditions": []any{
 		map[string]any{"type": "Synced", "status": "True", "reason": "ReconcileSuccess"},
 		map[string]any{"type": "Ready", "status": "True", "reason": "Available"},
 	}}

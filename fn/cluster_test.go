@@ -16,6 +16,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/serviceconnections/function-service-connections/composer"
+	"github.com/serviceconnections/function-service-connections/fn/connection"
+	"github.com/serviceconnections/function-service-connections/fn/settings"
+	"github.com/serviceconnections/function-service-connections/input/v1beta1"
 	"github.com/serviceconnections/function-service-connections/test/schema"
 )
 
@@ -53,10 +56,10 @@ type cluster struct {
 }
 
 // clouds of the settings that the tests have.
-var clouds = composer.Cloud{
-	Partition: "aws", AccountID: "123456789012",
-	ClientID: func(identity string) string { return "client-of-" + identity },
-}
+var clouds = composer.Cloud{Types: connection.Builtin(), Known: connection.Known{
+	Settings: &settings.Settings{Settings: v1beta1.Settings{AWS: &v1beta1.AWS{Partition: "aws", AccountID: "123456789012"}}},
+	Guess:    func(_, identity string) string { return "client-of-" + identity },
+}}
 
 const xrUID = "11111111-2222-3333-4444-555555555555"
 

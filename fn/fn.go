@@ -73,7 +73,7 @@ func (f *Function) run(req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse,
 		require(rsp, r)
 	}
 	xr, observed := object(req.GetObserved().GetComposite().GetResource()), observe(req)
-	owned := plan.HasOurs(observed)
+	owned := plan.HasOurs(f.types, observed)
 	c, err := readClaim(in, xr, f.types.Schema(), owned)
 	switch {
 	case errors.Is(err, errNotClaimed) && owned:
@@ -81,19 +81,20 @@ func (f *Function) run(req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse,
 		// earlier steps included.
 		return fatal(rsp, status.Unclaimed(err), err), nil
 	case errors.Is(err, errNotClaimed):
-		return keep(rsp, observed, status.Unclaimed(err))
+		return keep(rsp, f.types, observed, status.Unclaimed(err))
 	case err != nil:
 		return fatal(rsp, status.Unreadable(err), err), nil
 	}
 	s, err := resolveSettings(req, in, observed)
 	switch {
 	case errors.Is(err, errPending):
-		return keep(rsp, observed, status.Pending(err))
+		return keep(rsp, f.types, observed, status.Pending(err))
 	case err != nil:
 		return fatal(rsp, status.Unresolved(err), err), nil
 	}
 	s.For(c.Namespace)
 	return respond(rsp, in, c, plan.Make(plan.Input{
+		Types:    f.types,
 		Claim:    c,
 		Settings: s,
 		Observed: observed,
@@ -121,8 +122,8 @@ func respond(rsp *fnv1.RunFunctionResponse, in *input, c *claim.Claim, p *plan.P
 }
 
 // keep everything as it is, because the claim can't be expanded yet.
-func keep(rsp *fnv1.RunFunctionResponse, observed connection.Observed, cs []status.Condition) (*fnv1.RunFunctionResponse, error) {
-	kept := plan.KeepAll(observed)
+func keep(rsp *fnv1.RunFunctionResponse, types *connection.Catalog, observed connection.Observed, cs []status.Condition) (*fnv1.RunFunctionResponse, error) {
+	kept := plan.KeepAll(types, observed)
 	if err := compose(rsp, kept); err != nil {
 		return nil, err
 	}

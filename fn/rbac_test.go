@@ -3,7 +3,6 @@ package fn
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/yaml"
 
+	"github.com/serviceconnections/function-service-connections/fn/connection"
 	"github.com/serviceconnections/function-service-connections/fn/workload"
 	testschema "github.com/serviceconnections/function-service-connections/test/schema"
 )
@@ -27,10 +27,9 @@ func TestClusterRole(t *testing.T) {
 		write = []string{"get", "list", "watch", "create", "update", "patch", "delete"}
 	)
 	want := map[string][]string{}
-	providers := testschema.Providers(t).Kinds()
 	need := func(apiVersion, kind string, verbs []string) {
 		gvk := schema.FromAPIVersionAndKind(apiVersion, kind)
-		if slices.Contains(providers, gvk) {
+		if connection.Builtin().Manages(map[string]any{"apiVersion": apiVersion, "kind": kind}) {
 			return
 		}
 		r, _ := meta.UnsafeGuessKindToResource(gvk)

@@ -86,7 +86,7 @@ func (i injected) expand() (claim.Injection, error) {
 	known := map[string]any{"metadata": map[string]any{"annotations": map[string]any{
 		"azure.workload.identity/client-id": "22222222-3333-4444-5555-666666666666",
 	}}}
-	e := connection.Expand(connection.Context{
+	e := connection.Builtin().Expand(connection.Context{
 		Claim: c, Service: &c.Services[0], Connection: c.Services[0].Connections[0],
 		ServiceAccount: serviceAccount, Settings: s,
 		Observed: connection.Observed{Composed: map[string]connection.Composed{connection.ServiceAccountKey(serviceAccount): {Object: known}}},

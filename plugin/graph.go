@@ -14,6 +14,7 @@ import (
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/serviceconnections/function-service-connections/fn/connection"
 	"github.com/serviceconnections/function-service-connections/plugin/graph"
 	"github.com/serviceconnections/function-service-connections/plugin/live"
 )
@@ -56,7 +57,7 @@ only what the ServiceConnection asks for, and nothing is read from a cluster.`,
 			if err != nil {
 				return err
 			}
-			return graphFormats[o.output](graph.Of(s), streams.Out)
+			return graphFormats[o.output](graph.Of(connection.Builtin(), s), streams.Out)
 		},
 	}
 	f := cmd.Flags()
@@ -112,5 +113,5 @@ func (o *graphOptions) readFile(stdin io.Reader) (*live.ServiceConnection, error
 	if u.GetNamespace() == "" {
 		u.SetNamespace(*o.cluster.Namespace)
 	}
-	return live.Of(u)
+	return live.Of(connection.Builtin(), u)
 }

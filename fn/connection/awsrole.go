@@ -72,7 +72,7 @@ var (
 
 	// roleGrant reads the role, and associationGrant grants it.
 	roleGrant        = GrantKind{Name: "role", Kinds: []managedKind{roleKind}, Reports: reportedRole}
-	associationGrant = GrantKind{Name: "association", Kinds: []managedKind{associationKind}, Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
+	associationGrant = GrantKind{Name: "association", Kinds: []managedKind{associationKind}, Reports: reportedAssociation, Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
 		arn, target := text(o, "spec", "forProvider", "roleArn"), text(o, "spec", "forProvider", "targetRoleArn")
 		return awsTarget(arn, target), allowsAWS(s, namespace, text(o, "spec", "forProvider", "serviceAccount"), arn, target)
 	}}
@@ -422,9 +422,17 @@ func allowsAWS(s *settings.Settings, namespace, serviceAccount, arn, targetARN s
 }
 
 // reportedRole is what provider-aws says of a role.
-func reportedRole(s *settings.Settings, object map[string]any) map[string]any {
+func reportedRole(k Known, object map[string]any) map[string]any {
+	if k.Settings.AWS == nil {
+		return nil
+	}
 	path := cmp.Or(text(object, "spec", "forProvider", "path"), "/")
-	return map[string]any{"arn": iamARN(s, "role"+path+Annotation(object, externalName))}
+	return map[string]any{"arn": iamARN(k.Settings, "role"+path+Annotation(object, externalName))}
+}
+
+// reportedAssociation is what provider-aws says of an association.
+func reportedAssociation(_ Known, object map[string]any) map[string]any {
+	return map[string]any{"roleArn": text(object, "spec", "forProvider", "roleArn")}
 }
 
 // routeOfRole leads by the credential to the role, and from there to the one that it

@@ -55,9 +55,9 @@ var (
 	credentialKind = newManagedKind("FederatedIdentityCredential", "federatedidentitycredentials", "managedidentity.azure", "upbound.io", "v1beta1", "v1beta1")
 
 	// identityGrant reads the identity, and credentialGrant grants it.
-	identityGrant = GrantKind{Name: "identity", Kinds: []managedKind{identityKind}, Reports: func(_ *settings.Settings, o map[string]any) map[string]any {
+	identityGrant = GrantKind{Name: "identity", Kinds: []managedKind{identityKind}, Reports: func(k Known, o map[string]any) map[string]any {
 		id := Annotation(o, externalName)
-		return map[string]any{"clientId": "(client id of " + id[strings.LastIndexByte(id, '/')+1:] + ")"}
+		return map[string]any{"id": id, "clientId": k.Guess("client id", id[strings.LastIndexByte(id, '/')+1:])}
 	}}
 	credentialGrant = GrantKind{Name: "credential", Kinds: []managedKind{credentialKind}, Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
 		id := text(o, "spec", "forProvider", "parentId")

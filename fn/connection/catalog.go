@@ -190,13 +190,29 @@ func (c *Catalog) Kinds() []Kind {
 	return kinds
 }
 
-// Reported is what a provider reports of a composed resource that is done, as far
-// as that can be known without a cloud: the fields of its status.atProvider. Words
-// in parentheses stand for what can't.
-func (c *Catalog) Reported(s *settings.Settings, key string, object map[string]any) map[string]any {
-	g, _ := c.grantOf(key, object)
-	if g == nil || g.Reports == nil {
-		return nil
+// Manages says whether an object is a managed resource that connections may need.
+func (c *Catalog) Manages(object map[string]any) bool {
+	return slices.ContainsFunc(c.Kinds(), func(k Kind) bool { return k.CRD != "" && k.is(object) })
+}
+
+// Reported is what a provider reports of a composed resource once it is done, the
+// fields of its status.atProvider, as far as they can be known without a cloud.
+func (c *Catalog) Reported(k Known, object map[string]any) map[string]any {
+	for _, t := range c.types {
+		for _, g := range t.Grants {
+			if g.Reports != nil && g.is(object) {
+				return g.Reports(k, object)
+			}
+		}
 	}
-	return g.Reports(s, object)
+	return map[string]any{}
+}
+
+// Known is what is known of a cloud where there is none.
+type Known struct {
+	// Settings of the cluster.
+	Settings *settings.Settings
+
+	// Guess what only the cloud knows of something, such as a client id.
+	Guess func(what, of string) string
 }

@@ -32,9 +32,9 @@ type Context struct {
 	// Workload of the service as it runs, where it was read. May be nil.
 	Workload map[string]any
 
-	// Mounted says that the status published the connection's volume before.
-	// Only a disk asks, for a volume claim that a pod may use anyway.
-	Mounted bool
+	// Previous status of the service, as the last run wrote it. It is trusted for
+	// no grant: only a disk asks, for a volume claim that a pod may use anyway.
+	Previous []*claim.ServiceStatus
 }
 
 // An Expansion is what one connection needs.
@@ -67,6 +67,9 @@ type Expansion struct {
 	// they change, pods must restart before what they were for may go. Empty
 	// where pods notice by themselves.
 	Sessions string
+
+	// Mounted says that pods have had the connection's volume before.
+	Mounted bool
 
 	// Published says that every value of the injection and the annotations is
 	// known, so that the pods may have them.

@@ -74,7 +74,7 @@ func diskKey(diskName string) string { return diskGrant.Name + "." + diskName }
 // expandDisk: a volume claim that exists is never adopted.
 func expandDisk(c Context) Expansion {
 	name := c.Connection.Config.DiskName
-	e := Expansion{Identity: name}
+	e := Expansion{Identity: name, Mounted: c.mounted(name)}
 	var rule *v1beta1.Disk
 	e.Decision, rule = c.Settings.AllowsDisk(c.Claim.Namespace, name)
 	key := diskKey(name)
@@ -83,7 +83,7 @@ func expandDisk(c Context) Expansion {
 	switch {
 	case e.Decision == settings.Excluded:
 		return blocked(e, Verdictf(DiskNotRegistered, "disk %q is registered in the cluster settings, but not for namespace %q; ask the platform team to add the namespace", name, c.Claim.Namespace))
-	case e.Decision == settings.Unregistered && observed == nil && !c.Mounted:
+	case e.Decision == settings.Unregistered && observed == nil && !e.Mounted:
 		return blocked(e, Verdictf(DiskNotRegistered, "disk %q is not registered in the cluster settings; ask the platform team to register it", name))
 	case e.Decision == settings.Unregistered:
 		e.Warnings = append(e.Warnings, Verdictf(DiskPolicyPinned, "disk %q has left the cluster settings while in use; it stays mounted as long as its connection is in the claim, and to use it elsewhere, ask the platform team to register it again", name))
@@ -98,6 +98,15 @@ func expandDisk(c Context) Expansion {
 	e.Injection = c.diskInjection(name)
 	e.Published = true
 	return c.volumeClaim(e, observed)
+}
+
+// mounted says whether the last status published a volume claim for the service.
+func (c Context) mounted(diskName string) bool {
+	return slices.ContainsFunc(c.Previous, func(s *claim.ServiceStatus) bool {
+		return s.Injection != nil && slices.ContainsFunc(s.Injection.Volumes, func(v claim.Volume) bool {
+			return v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == diskName
+		})
+	})
 }
 
 func (c Context) diskInjection(name string) claim.Injection {

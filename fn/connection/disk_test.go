@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
 )
 
 const diskSettings = `
@@ -172,7 +174,7 @@ injection:
 			reason:     "a disk that left the list while in use stays mounted",
 			connection: `{type: disk, config: {diskName: gone}}`,
 			context: func(c *Context) {
-				c.Mounted = true
+				c.Previous = []*claim.ServiceStatus{{Injection: &claim.Injection{Volumes: []claim.Volume{{PersistentVolumeClaim: &claim.PersistentVolumeClaimVolume{ClaimName: "gone"}}}}}}
 				c.Observed.Required[c.volumeClaimRequirement().Key()] = map[string]any{"kind": "PersistentVolumeClaim"}
 			},
 			want: `{keys: [], published: true, verdict: "", decision: 3, warnings: [DiskPolicyPinned], warning: has left the cluster settings while in use}`,

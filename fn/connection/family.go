@@ -34,10 +34,12 @@ type Family struct {
 	// lists are of patterns, and so none of them knows anything.
 	Unregistered func(namespace, what string) Verdict
 
-	// Shared says of a grant that other clusters have come to rely on it: it is
-	// never deleted, and the verdict says what is left of it once it is revoked.
-	// Nil where every cluster has grants of its own.
-	Shared func(s *settings.Settings, serviceAccount, what string) (Verdict, bool)
+	// Shared says whether other clusters have come to rely on what is granted. It
+	// is never deleted then. Nil where every cluster has grants of its own.
+	Shared func(*settings.Settings) bool
+
+	// Remains says what is left of a shared grant once it is revoked.
+	Remains func(s *settings.Settings, serviceAccount, what string) Verdict
 }
 
 // A Rival is a connection that wants a ServiceAccount to have an identity.
@@ -82,11 +84,7 @@ func (f *Family) NotRegistered(namespace, what string) Verdict {
 	return f.Unregistered(namespace, what)
 }
 
-// Retained says whether other clusters have come to rely on what is granted, and
-// what is left of a grant that is revoked.
-func (f *Family) Retained(s *settings.Settings, serviceAccount, what string) (Verdict, bool) {
-	if f == nil || f.Shared == nil {
-		return Verdict{}, false
-	}
-	return f.Shared(s, serviceAccount, what)
+// IsShared says whether other clusters have come to rely on what is granted.
+func (f *Family) IsShared(s *settings.Settings) bool {
+	return f != nil && f.Shared != nil && f.Shared(s)
 }

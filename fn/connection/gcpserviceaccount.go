@@ -50,11 +50,9 @@ var googleFamily = Family{
 	Unregistered: func(namespace, what string) Verdict {
 		return Verdictf(ServiceAccountNotRegistered, "Google service account %q is not registered in the cluster settings; ask the platform team to register it for namespace %q", what, namespace)
 	},
-	Shared: func(s *settings.Settings, serviceAccount, what string) (Verdict, bool) {
-		if s.GCP == nil || !s.GCP.SharedWorkloadPool {
-			return Verdict{}, false
-		}
-		return Verdictf(BindingRetained, "ServiceAccount %q can still act as %q, because other clusters use the workload pool %q; ask whoever administers Google Cloud to remove the binding if none needs it", serviceAccount, what, s.GCP.WorkloadPool), true
+	Shared: func(s *settings.Settings) bool { return s.GCP != nil && s.GCP.SharedWorkloadPool },
+	Remains: func(s *settings.Settings, serviceAccount, what string) Verdict {
+		return Verdictf(BindingRetained, "ServiceAccount %q can still act as %q, because other clusters use the workload pool %q; ask whoever administers Google Cloud to remove the binding if none needs it", serviceAccount, what, s.GCP.WorkloadPool)
 	},
 }
 

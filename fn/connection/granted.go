@@ -37,9 +37,8 @@ type GrantKind struct {
 	Data bool
 
 	// Reports is what the provider says of the object in status.atProvider, as far
-	// as it can be known without a cloud. Words in parentheses stand for what
-	// can't. Nil: nothing that the function reads.
-	Reports func(s *settings.Settings, object map[string]any) map[string]any
+	// as it can be known without a cloud. Nil: nothing that the function reads.
+	Reports func(k Known, object map[string]any) map[string]any
 }
 
 // is says whether an object is of one of the grant's kinds.

@@ -58,7 +58,7 @@ func annotations(gs *grants, a account) map[string]string {
 		maps.Copy(out, c.Annotations)
 	}
 	for _, k := range annotationKeys(a.object) {
-		f := connection.AnnotationFamily(k)
+		f := gs.Types.AnnotationFamily(k)
 		if f != nil && !settled[f] && holds(gs, a, f) {
 			out[k] = connection.Annotation(a.object, k)
 		}
@@ -92,7 +92,7 @@ func predecessor(gs *grants, w wish) bool {
 func holds(gs *grants, a account, f *connection.Family) bool {
 	wanted, excluded := gs.Claim.Incomplete, false
 	for _, w := range gs.all {
-		if w.service.account.name == a.name && connection.FamilyOf(w.typ) == f {
+		if w.service.account.name == a.name && gs.Types.FamilyOf(w.typ) == f {
 			wanted = true
 			excluded = excluded || w.Decision.Revokes()
 		}
@@ -108,7 +108,7 @@ func holds(gs *grants, a account, f *connection.Family) bool {
 // identified says whether an annotation's identity can be told, by the
 // annotation itself or by an object that grants it.
 func identified(gs *grants, by claimant, serviceAccount map[string]any) bool {
-	if _, ok := connection.Annotated(gs.Settings, gs.Claim.Namespace, by.family, serviceAccount); ok {
+	if _, ok := by.family.Identified(gs.Settings, gs.Claim.Namespace, serviceAccount); ok {
 		return true
 	}
 	return len(gs.identities[by]) > 0

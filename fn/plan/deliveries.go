@@ -1,8 +1,6 @@
 package plan
 
 import (
-	"slices"
-
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/connection"
 	"github.com/serviceconnections/function-service-connections/fn/decoded"
@@ -116,9 +114,9 @@ func wouldLose(vs *verdicts, s *service, running map[string]any) bool {
 // only what an edit newly asks for.
 func withdrawn(vs *verdicts, w wish) bool {
 	s := w.service
-	if w.typ == claim.TypeDisk {
-		entry := s.Entries[slices.IndexFunc(s.Entries, func(e claim.ConnectionEntry) bool { return e.Type == w.typ })]
-		return w.Decision.Revokes() && vs.mounted(s.Name, entry.Config.DiskName)
+	family := vs.Types.FamilyOf(w.typ)
+	if family == nil {
+		return w.Decision.Revokes() && w.Mounted
 	}
-	return vs.revoked(claimant{s.account.name, connection.FamilyOf(w.typ)}, s.account.object)
+	return vs.revoked(claimant{s.account.name, family}, s.account.object)
 }

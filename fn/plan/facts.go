@@ -116,7 +116,7 @@ func gather(in Input) *facts {
 		previous:   make(map[string][]*claim.ServiceStatus, n),
 	}
 	for key, o := range in.Observed.Composed {
-		if g, ok := connection.GrantedBy(in.Settings, in.Claim.Namespace, key, o.Object); ok {
+		if g, ok := in.Types.GrantedBy(in.Settings, in.Claim.Namespace, key, o.Object); ok {
 			f.ours[key] = g
 			f.installed[kind{o.Object["apiVersion"], o.Object["kind"]}] = true
 		}
@@ -249,21 +249,6 @@ func (f *facts) published(s *service) *claim.Injection {
 	return nil
 }
 
-// mounted says whether the last status published a disk for a service.
-func (f *facts) mounted(name, diskName string) bool {
-	for _, ps := range f.previous[name] {
-		if ps.Injection == nil {
-			continue
-		}
-		for _, v := range ps.Injection.Volumes {
-			if v.PersistentVolumeClaim != nil && v.PersistentVolumeClaim.ClaimName == diskName {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // annotated says whether a ServiceAccount has all these annotations, and there
 // are some. One that the team made counts too: its annotation grants what it
 // says without us.
@@ -283,7 +268,7 @@ func (f *facts) annotated(serviceAccount string, annotations map[string]string) 
 // revoked says whether the identity of a family that a ServiceAccount's
 // annotations name may no longer be used.
 func (f *facts) revoked(by claimant, serviceAccount map[string]any) bool {
-	if d, ok := connection.Annotated(f.Settings, f.Claim.Namespace, by.family, serviceAccount); ok {
+	if d, ok := by.family.Identified(f.Settings, f.Claim.Namespace, serviceAccount); ok {
 		return d.Revokes()
 	}
 	// The annotation tells no identity, so the objects that grant one do.

@@ -12,6 +12,9 @@ import (
 
 // Input of a plan.
 type Input struct {
+	// Types of connections that there are.
+	Types *connection.Catalog
+
 	Claim    *claim.Claim
 	Settings *settings.Settings
 	Observed connection.Observed
@@ -119,10 +122,10 @@ func Make(in Input) *Plan {
 
 // KeepAll observed composed resources of ours, for a run that can't tell what
 // is needed.
-func KeepAll(observed connection.Observed) map[string]Composed {
+func KeepAll(types *connection.Catalog, observed connection.Observed) map[string]Composed {
 	kept := map[string]Composed{}
 	for key, o := range observed.Composed {
-		if isOurs(key, o) {
+		if isOurs(types, key, o) {
 			kept[key] = Composed{Object: asApplied(o), Ready: true}
 		}
 	}
@@ -130,17 +133,17 @@ func KeepAll(observed connection.Observed) map[string]Composed {
 }
 
 // HasOurs says whether any observed composed resource is ours.
-func HasOurs(observed connection.Observed) bool {
+func HasOurs(types *connection.Catalog, observed connection.Observed) bool {
 	for key, o := range observed.Composed {
-		if isOurs(key, o) {
+		if isOurs(types, key, o) {
 			return true
 		}
 	}
 	return false
 }
 
-func isOurs(key string, o connection.Composed) bool {
+func isOurs(types *connection.Catalog, key string, o connection.Composed) bool {
 	// Whose it is doesn't depend on the settings.
-	_, ok := connection.GrantedBy(&settings.Settings{}, "", key, o.Object)
+	_, ok := types.GrantedBy(&settings.Settings{}, "", key, o.Object)
 	return ok
 }

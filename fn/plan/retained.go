@@ -43,9 +43,9 @@ func retain(rs *rollouts) *retained {
 			r.needs[key] = remembered(rs, g, o.Object, as.needs)
 			continue
 		}
-		// Other clusters have come to use the binding, so it must not be
+		// Other clusters may have come to use what is granted, so it must not be
 		// deleted, now or when it is let go.
-		unshare := g.Family == connection.FamilyGoogle && rs.Settings.GCP != nil && rs.Settings.GCP.SharedWorkloadPool && connection.Deletes(o.Object)
+		unshare := g.Family.IsShared(rs.Settings) && connection.Deletes(o.Object)
 		needs, letGo := needed(rs, g, o.Object, could)
 		if !letGo {
 			noteKept(rs, kept, g, o.Object, needs)
@@ -95,9 +95,9 @@ func users(ws *wishes, g connection.Granted) []connection.Need {
 		if len(g.Types) == 0 && s.account.name == g.ServiceAccount {
 			us = append(us, connection.Need{Service: s.Name})
 		}
-		for _, e := range s.Entries {
-			if g.Data && e.Type == claim.TypeDisk && connection.DiskPrefix+e.Config.DiskName == g.Key {
-				us = append(us, connection.Need{Service: s.Name, Type: e.Type})
+		for _, w := range ws.of(s) {
+			if g.Data && w.data == g.Key {
+				us = append(us, w.need())
 			}
 		}
 	}
@@ -123,10 +123,10 @@ func withdrawAnnotations(rs *rollouts, name string, serviceAccount map[string]an
 	metadata, _ := serviceAccount["metadata"].(map[string]any)
 	annotations, _ := metadata["annotations"].(map[string]any)
 	revoked := map[*connection.Family]bool{}
-	for _, f := range []*connection.Family{connection.FamilyAWS, connection.FamilyAzure, connection.FamilyGoogle} {
+	for _, f := range rs.Types.Families() {
 		revoked[f] = rs.revoked(claimant{name, f}, serviceAccount)
 	}
-	maps.DeleteFunc(annotations, func(k string, _ any) bool { return revoked[connection.AnnotationFamily(k)] })
+	maps.DeleteFunc(annotations, func(k string, _ any) bool { return revoked[rs.Types.AnnotationFamily(k)] })
 }
 
 // needed says which connections in the claim still need an observed object, valid

@@ -53,6 +53,7 @@ func object(tb testing.TB, y string) map[string]any {
 func (w world) input(tb testing.TB) Input {
 	tb.Helper()
 	in := Input{
+		Types:    connection.Builtin(),
 		Claim:    &claim.Claim{Name: "shop", Namespace: "team-a", Composite: "shop", UID: xrUID, Namespaced: true},
 		Observed: connection.Observed{Composed: map[string]connection.Composed{}, Required: map[string]map[string]any{}},
 		Rendered: Workloads{},

@@ -35,6 +35,9 @@ type wish struct {
 	service *service
 	typ     claim.ConnectionType
 
+	// data is the key of what holds the connection's data, empty where it has none.
+	data string
+
 	// granted says that the connection may have its grants. It is refused
 	// otherwise, for now or for good.
 	granted bool
@@ -104,11 +107,11 @@ var nothing connection.Expansion
 
 // expanded connection, where it is valid.
 func expanded(f *facts, s *service, e claim.ConnectionEntry) wish {
-	w := wish{service: s, typ: e.Type, Expansion: &nothing}
+	w := wish{service: s, typ: e.Type, data: f.Types.Data(e.Connection), Expansion: &nothing}
 	if len(e.Errors) > 0 {
 		return w.refused(connection.Verdict{Reason: connection.InvalidField, Message: e.Errors.ToAggregate().Error()})
 	}
-	x := connection.Expand(connection.Context{
+	x := f.Types.Expand(connection.Context{
 		Claim:          f.Claim,
 		Service:        s.ServiceEntry,
 		Connection:     e.Connection,
@@ -116,7 +119,7 @@ func expanded(f *facts, s *service, e claim.ConnectionEntry) wish {
 		Settings:       f.Settings,
 		Observed:       f.Observed,
 		Workload:       s.workload.object,
-		Mounted:        e.Type == claim.TypeDisk && f.mounted(s.Name, e.Config.DiskName),
+		Previous:       f.previous[s.Name],
 	})
 	w.Expansion = &x
 	w.granted = len(x.Grants) > 0 || !x.Verdict.Blocks() || x.Published
@@ -138,7 +141,7 @@ func judged(f *facts, w wish) wish {
 	switch w.Decision {
 	case settings.Allowed:
 	case settings.Unregistered:
-		w = w.refused(connection.Verdictf(connection.ServiceAccountNotRegistered, "Google service account %q is not registered in the cluster settings; ask the platform team to register it for namespace %q", what, ns))
+		w = w.refused(w.Family.NotRegistered(ns, what))
 	case settings.Excluded:
 		w = w.refused(connection.Verdictf(connection.NotAllowed, "namespace %q may not use %q by the cluster settings; ask the platform team to allow it", ns, what))
 	case settings.Absent:
@@ -148,23 +151,22 @@ func judged(f *facts, w wish) wish {
 		}
 		w = w.refused(connection.Verdictf(connection.NotAllowed, "the cluster settings have no list that allows %q for namespace %q; ask the platform team to add one", what, ns))
 	}
-	if w.Decision.Revokes() && w.Family == connection.FamilyGoogle && f.Settings.GCP.SharedWorkloadPool {
-		w.warnings = append(w.warnings, connection.Verdictf(connection.BindingRetained, "ServiceAccount %q can still act as %q, because other clusters use the workload pool %q; ask whoever administers Google Cloud to remove the binding if none needs it", w.service.account.name, what, f.Settings.GCP.WorkloadPool))
+	if w.Decision.Revokes() && w.Family.IsShared(f.Settings) {
+		w.warnings = append(w.warnings, w.Family.Remains(f.Settings, w.service.account.name, what))
 	}
 	return w
 }
 
 // grantedAlready says whether the very target of a connection is granted already,
 // by the same object with the same target. An annotation, which a team can write,
-// counts only where it is all there is: in mode IRSA, where the role's own trust
-// policy decides and nothing is composed because of it.
+// counts only where it is all there is, as nothing is composed for its family.
 func grantedAlready(f *facts, w wish) bool {
 	for _, g := range w.Grants {
 		if o, ok := f.ours[g.Key]; ok && o.Identity && o.Target == w.Target {
 			return true
 		}
 	}
-	return w.Family == connection.FamilyAWS && f.annotated(w.service.account.name, w.Annotations)
+	return w.Family.AnnotationSuffices(f.Settings) && f.annotated(w.service.account.name, w.Annotations)
 }
 
 // settled conflicts between connections that want different targets for one
@@ -196,7 +198,7 @@ func settled(f *facts, all []wish) []wish {
 		}
 		for _, i := range is {
 			if w := all[i]; w.Target != winner.Target {
-				out[i] = w.refused(conflict(by, w, winner))
+				out[i] = w.refused(by.family.Conflicts(by.serviceAccount, winner.rival(), w.rival()))
 			}
 		}
 	}
@@ -206,12 +208,9 @@ func settled(f *facts, all []wish) []wish {
 	return out
 }
 
-// conflict that a connection has lost.
-func conflict(by claimant, loser, winner wish) connection.Verdict {
-	if by.family == connection.FamilyGoogle {
-		return connection.Verdictf(connection.TwoGoogleAccounts, "ServiceAccount %q acts as %q for %s of service %q, and can't act as %q too; grant the roles to one Google service account and use it for both", by.serviceAccount, winner.Target, winner.typ, winner.service.Name, loser.Target)
-	}
-	return connection.Verdictf(connection.ServiceAccountConflict, "ServiceAccount %q has %q for service %q, and can't have %q too; use another serviceAccountName for service %q", by.serviceAccount, winner.Identity, winner.service.Name, loser.Identity, loser.service.Name)
+// rival of others that want the same ServiceAccount.
+func (w wish) rival() connection.Rival {
+	return connection.Rival{Service: w.service.Name, Type: w.typ, Identity: w.Identity, Target: w.Target}
 }
 
 // A standing in a conflict; the highest wins.

@@ -11,12 +11,12 @@ import (
 
 // Of a ServiceConnection, as far as it is known: from a file alone it is what the
 // claim asks for.
-func Of(s *live.ServiceConnection) *Graph {
+func Of(types *connection.Catalog, s *live.ServiceConnection) *Graph {
 	title := s.Name
 	if s.Namespace != "" {
 		title = s.Namespace + "/" + s.Name
 	}
-	b := builder{Graph: &Graph{Title: clean(title)}, places: map[string]int{}}
+	b := builder{types: types, Graph: &Graph{Title: clean(title)}, places: map[string]int{}}
 	root := b.node("claim", node{Stage: stageClaim, Kind: "ServiceConnection", Name: title})
 	for i := range s.Services {
 		b.service(root, s, &s.Services[i])
@@ -34,6 +34,8 @@ func Of(s *live.ServiceConnection) *Graph {
 // A builder of a graph joins what several services share.
 type builder struct {
 	*Graph
+
+	types *connection.Catalog
 
 	// places of nodes by what they are.
 	places map[string]int
@@ -109,7 +111,7 @@ func saidOf(sc *live.ServiceConnection, c *live.Connection) node {
 
 // connection of a service: the credential that it goes by, and what that leads to.
 func (b *builder) connection(svc int, s *live.Service, c *live.Connection, said node) {
-	route := routeOf(c, s)
+	route := b.routeOf(c, s)
 	if route.Credential == "" {
 		// The pods need no credential for it.
 		for _, step := range route.Steps {
@@ -185,12 +187,12 @@ func accountOf(s *live.Service) node {
 }
 
 // routeOf a connection, by its type.
-func routeOf(c *live.Connection, s *live.Service) connection.Route {
+func (b *builder) routeOf(c *live.Connection, s *live.Service) connection.Route {
 	d := connection.Drawn{Connection: c.Connection, Injection: s.Injection, Composed: func(kind string) bool { return find(c.Objects, kind) != nil }}
 	if c.Status != nil {
 		d.Identity = c.Status.Identity
 	}
-	if r, ok := connection.Builtin().Route(d); ok {
+	if r, ok := b.types.Route(d); ok {
 		return r
 	}
 	// A claim that pre-dates the schema may hold anything.

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/connection"
 	"github.com/serviceconnections/function-service-connections/plugin/live"
 )
 
@@ -182,7 +183,7 @@ service api: not known
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(strings.TrimPrefix(tc.want, "\n"), outline(Of(&tc.sc))); diff != "" {
+			if diff := cmp.Diff(strings.TrimPrefix(tc.want, "\n"), outline(Of(connection.Builtin(), &tc.sc))); diff != "" {
 				t.Errorf("%s\n-want +got:\n%s", tc.reason, diff)
 			}
 		})
@@ -204,7 +205,7 @@ func BenchmarkSVG(b *testing.B) {
 		b.Run(fmt.Sprint(services), func(b *testing.B) {
 			for b.Loop() {
 				var out strings.Builder
-				if err := Of(sc).SVG(&out); err != nil {
+				if err := Of(connection.Builtin(), sc).SVG(&out); err != nil {
 					b.Fatal(err)
 				}
 			}

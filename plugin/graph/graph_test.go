@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/serviceconnections/function-service-connections/fn/connection"
 	"github.com/serviceconnections/function-service-connections/plugin/live"
 )
 
@@ -33,7 +34,7 @@ func parse(t testing.TB, b []byte) *live.ServiceConnection {
 	if err := yaml.Unmarshal(b, &u.Object); err != nil {
 		t.Fatal(err)
 	}
-	s, err := live.Of(u)
+	s, err := live.Of(connection.Builtin(), u)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +58,7 @@ func TestRenderings(t *testing.T) {
 			t.Run(filepath.Base(name), func(t *testing.T) {
 				t.Parallel()
 				b := &bytes.Buffer{}
-				if err := render(Of(read(t, claim)), b); err != nil {
+				if err := render(Of(connection.Builtin(), read(t, claim)), b); err != nil {
 					t.Fatal(err)
 				}
 				if *update {

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/connection"
 	"github.com/serviceconnections/function-service-connections/plugin/live"
 )
 
@@ -47,7 +48,7 @@ func with(s string) *Graph {
 			Rivals:      []live.Rival{{ServiceConnection: s, Service: s}},
 		})
 	}
-	return Of(sc)
+	return Of(connection.Builtin(), sc)
 }
 
 // The whole of what a line of mermaid and dot may be.

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/connection"
 	"github.com/serviceconnections/function-service-connections/fn/workload"
 )
 
@@ -91,7 +92,7 @@ status:
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, err := Of(object(t, tc.object))
+			s, err := Of(connection.Builtin(), object(t, tc.object))
 			if tc.err != "" {
 				if err == nil || !strings.Contains(err.Error(), tc.err) {
 					t.Errorf("%s\nerror %v, want %s", tc.reason, err, tc.err)
@@ -145,7 +146,7 @@ func TestPodState(t *testing.T) {
 // TestRivals finds who else names a workload.
 func TestRivals(t *testing.T) {
 	t.Parallel()
-	s, err := Of(object(t, shop))
+	s, err := Of(connection.Builtin(), object(t, shop))
 	if err != nil {
 		t.Fatal(err)
 	}

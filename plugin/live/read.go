@@ -53,7 +53,7 @@ func (r Reader) Read(ctx context.Context, namespace, name string) (*View, error)
 	}
 	v := &View{}
 	for _, u := range asked {
-		s, err := Of(u)
+		s, err := Of(connection.Builtin(), u)
 		if err != nil {
 			return nil, err
 		}
@@ -167,7 +167,7 @@ func (s *ServiceConnection) findRivals(all []*unstructured.Unstructured) {
 		if u.GetNamespace() != s.Namespace || u.GetName() == s.Name {
 			continue
 		}
-		other, err := Of(u)
+		other, err := Of(connection.Builtin(), u)
 		if err != nil {
 			// What can't be read injects nothing.
 			continue

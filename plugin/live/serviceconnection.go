@@ -116,13 +116,13 @@ func (s *ServiceConnection) Condition(typ string) Condition {
 
 // Of an object that is a ServiceConnection, or the composite resource of one: what
 // the object itself says. It may pre-date its schema, so it is read leniently.
-func Of(u *unstructured.Unstructured) (*ServiceConnection, error) {
+func Of(types *connection.Catalog, u *unstructured.Unstructured) (*ServiceConnection, error) {
 	c := claim.Claim{Namespace: u.GetNamespace(), Name: u.GetName()}
 	services, ok, _ := unstructured.NestedFieldNoCopy(u.Object, "spec", "services")
 	if !ok {
 		return nil, fmt.Errorf("cannot read ServiceConnection %q: it has no spec.services", u.GetName())
 	}
-	c.Read(connection.Builtin().Schema(), services, field.NewPath("spec", "services"))
+	c.Read(types.Schema(), services, field.NewPath("spec", "services"))
 	s := &ServiceConnection{
 		Namespace:  c.Namespace,
 		Name:       c.Name,

@@ -354,9 +354,9 @@ func (c *cluster) readSettings() error {
 	if err != nil {
 		return fmt.Errorf("cannot read settings: %w", err)
 	}
-	c.cloud.ClientID = func(identity string) string { return "(client id of " + identity + ")" }
-	if read.AWS != nil {
-		c.cloud.Partition, c.cloud.AccountID = read.AWS.Partition, read.AWS.AccountID
-	}
+	c.cloud = composer.Cloud{Types: connection.Builtin(), Known: connection.Known{
+		Settings: read,
+		Guess:    func(what, of string) string { return "(" + what + " of " + of + ")" },
+	}}
 	return nil
 }
