@@ -263,6 +263,21 @@ func (c *cluster) snapshot() string {
 	return string(b)
 }
 
+// ready says whether the composite resource is, as Crossplane works it out
+// (composition_functions.go): by what the function says of it, or else by all that
+// is composed.
+func (c *cluster) ready() bool {
+	if r := c.rsp.GetDesired().GetComposite().GetReady(); r != fnv1.Ready_READY_UNSPECIFIED {
+		return r == fnv1.Ready_READY_TRUE
+	}
+	for _, r := range c.rsp.GetDesired().GetResources() {
+		if r.GetReady() != fnv1.Ready_READY_TRUE {
+			return false
+		}
+	}
+	return true
+}
+
 // reason of a connection in the status.
 func (c *cluster) reason(service, typ string) string {
 	conn := c.connection(service, typ)

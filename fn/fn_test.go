@@ -142,7 +142,7 @@ func TestExpand(t *testing.T) {
 				if diff := cmp.Diff(tc.want, kinds); diff != "" {
 					t.Errorf("%s: composed kinds: -want, +got:\n%s", tc.reason, diff)
 				}
-				if c.rsp.GetDesired().GetComposite().GetReady() != fnv1.Ready_READY_TRUE {
+				if !c.ready() {
 					t.Errorf("%s: not ready: %v", tc.reason, c.service("api"))
 				}
 				c.reconcile()
@@ -375,16 +375,6 @@ func TestUnreadable(t *testing.T) {
 				c.input["settingsFrom"] = map[string]any{"environmentConfig": map[string]any{"name": "gone"}}
 			},
 			fatal: `EnvironmentConfig "gone" does not exist`,
-		},
-		"ServicesGone": {
-			reason: "a services path that is suddenly empty would delete everything",
-			change: func(c *cluster) { c.xr["spec"] = map[string]any{} },
-			fatal:  "spec.services",
-		},
-		"ServicesNotAList": {
-			reason: "services that aren't a list can't be compared with what is there",
-			change: func(c *cluster) { c.xr["spec"] = map[string]any{"services": "none"} },
-			fatal:  "must be a list of services",
 		},
 	}
 	for name, tc := range cases {

@@ -354,7 +354,7 @@ func (m *machine) passedThrough(before map[string]map[string]any) {
 }
 
 // compositePassed: our status is added to what other steps desire of the
-// composite resource, and it is called ready only where they don't say no.
+// composite resource, and it is held back until every connection is ready.
 func (m *machine) compositePassed() {
 	in, out := m.composite, m.rsp.GetDesired().GetComposite()
 	got := out.GetResource().AsMap()
@@ -376,11 +376,8 @@ func (m *machine) compositePassed() {
 		m.rt.Fatalf("the connection details changed: -in, +out:\n%s", diff)
 	}
 	ready := in.GetReady()
-	switch {
-	case !m.allReady():
+	if !m.allReady() {
 		ready = fnv1.Ready_READY_FALSE
-	case ready == fnv1.Ready_READY_UNSPECIFIED && len(m.desired.GetResources()) == 0:
-		ready = fnv1.Ready_READY_TRUE
 	}
 	if out.GetReady() != ready {
 		m.rt.Fatalf("the composite resource is %v, want %v", out.GetReady(), ready)

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/crossplane/crossplane-runtime/v2/pkg/fieldpath"
@@ -180,14 +182,19 @@ func readClaim(in *input, xr map[string]any, schema *claim.Schema, owned bool) (
 	}
 	path := field.NewPath(in.services[0], in.services[1:]...)
 	services, found, err := unstructured.NestedFieldNoCopy(xr, in.services...)
+	_, ok := services.([]any)
 	switch {
 	case !found && err == nil && !owned:
 		// A platform's own composite resource may have no connections.
 		return c, nil
+	case !ok && owned:
+		// What is published and composed stays, but for what the settings revoke.
+		c.Incomplete = true
+		c.Errors = append(c.Errors, field.Required(path, "must be a list of services; to remove all connections, make the list empty"))
+		return c, nil
 	case !found || err != nil:
 		return nil, fmt.Errorf("cannot read %s: %w; to remove all connections, make the list empty", what, cmp.Or(err, fmt.Errorf("it has no %s", path)))
-	}
-	if _, ok := services.([]any); !ok {
+	case !ok:
 		return nil, fmt.Errorf("cannot read %s: %s must be a list of services, not %T", what, path, services)
 	}
 	c.Read(schema, services, path)
@@ -256,10 +263,12 @@ func composed(r *fnv1.Resource) connection.Composed {
 
 // rendered are the workloads that earlier steps desire in the claim's
 // namespace. One without a pod template of its own, such as a Rollout that refers
-// to a Deployment, gets nothing here.
+// to a Deployment, gets nothing here. Of two steps that render one workload, that
+// counts whose key is the first.
 func rendered(req *fnv1.RunFunctionRequest, c *claim.Claim) plan.Workloads {
 	ws := plan.Workloads{}
-	for key, r := range req.GetDesired().GetResources() {
+	for _, key := range slices.Backward(slices.Sorted(maps.Keys(req.GetDesired().GetResources()))) {
+		r := req.GetDesired().GetResources()[key]
 		fields := r.GetResource().GetFields()
 		apiVersion, kind := fields["apiVersion"].GetStringValue(), fields["kind"].GetStringValue()
 		k, ok := workload.KindOf(apiVersion, kind)

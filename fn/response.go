@@ -141,21 +141,16 @@ func setConditions(rsp *fnv1.RunFunctionResponse, cs []status.Condition) {
 	}
 }
 
-// setReady holds the composite resource back until every connection is ready.
-// Beside the resources of other steps, readiness is then Crossplane's to tell.
+// setReady holds the composite resource back until every connection is ready. Then
+// all of ours are, and Crossplane tells: it is ready once the resources of all steps
+// are, also of those that come later and that nothing here knows.
 func setReady(rsp *fnv1.RunFunctionResponse, ready bool, ours map[string]plan.Composed) {
 	if !ready {
 		composite(rsp).Ready = fnv1.Ready_READY_FALSE
 		return
 	}
 	rsp.Meta.Ttl = durationpb.New(ttlReady)
-	if composite(rsp).GetReady() != fnv1.Ready_READY_UNSPECIFIED {
-		return
+	for key := range ours {
+		resources(rsp)[key].Ready = fnv1.Ready_READY_TRUE
 	}
-	for key := range resources(rsp) {
-		if _, ok := ours[key]; !ok {
-			return
-		}
-	}
-	composite(rsp).Ready = fnv1.Ready_READY_TRUE
 }

@@ -46,6 +46,11 @@ type ServiceEntry struct {
 
 	// Entries are the service's connections, one for each type.
 	Entries []ConnectionEntry
+
+	// Misread says that the service has fields or connections that aren't known,
+	// or connections that can't be read. One may be another misspelt, so the
+	// service may not be what is meant.
+	Misread bool
 }
 
 // A ConnectionEntry is a connection with the mistakes made in it, or in its

@@ -29,19 +29,23 @@ func (c *Claim) Read(schema *Schema, services any, path *field.Path) {
 		r := reader{path: path.Index(i)}
 		s := r.service(r.object(v))
 		s.Path = r.path
-		// A field of a service that isn't known keeps the whole from being
-		// ready, and no connection from working: it says nothing of any one of
-		// them, and an edit to a service must not stop what runs.
-		c.Errors = append(c.Errors, r.unknown(serviceFields)...)
-		c.Errors = append(c.Errors, r.ignored...)
-		r.errs = append(r.errs, validateService(s.Service, r)...)
+		// A field of a service that isn't known keeps the whole from being ready.
+		// What is published for the service stays as it is until that is mended:
+		// the field may be another one misspelt.
+		unknown := slices.Concat(r.unknown(serviceFields), r.ignored)
+		s.Misread = len(unknown) > 0
+		c.Errors = append(c.Errors, unknown...)
+		invalid := validateService(s.Service, r)
+		misnamed := slices.ContainsFunc(invalid, func(err *field.Error) bool { return err.Field == r.path.Child("name").String() })
+		r.errs = append(r.errs, invalid...)
 		if names[s.Name] {
 			r.errs = append(r.errs, field.Duplicate(r.path.Child("name"), s.Name))
 		}
 		c.connections(schema, &s, r)
-		if s.Name == "" || names[s.Name] {
-			// Two services of one name may hold different connections, so
-			// neither's can be said to have left.
+		if s.Name == "" || misnamed || names[s.Name] {
+			// Two services of one name may hold different connections, and one
+			// whose name is a mistake may be any, so no service's connections can
+			// be said to have left. Nothing is ever composed from such a name.
 			c.Incomplete = true
 			continue
 		}
@@ -67,7 +71,7 @@ func (c *Claim) connections(schema *Schema, s *ServiceEntry, r reader) {
 	list := r.list("connections")
 	c.Errors = append(c.Errors, r.errs...)
 	if r.bad["connections"] {
-		c.Incomplete = true
+		c.Incomplete, s.Misread = true, true
 	}
 	list = c.atMost(list, schema.maxConnections(), path)
 	types := make(map[ConnectionType]bool, len(list))
@@ -77,7 +81,7 @@ func (c *Claim) connections(schema *Schema, s *ServiceEntry, r reader) {
 		conn, known := cr.connection(schema, cr.object(v))
 		switch {
 		case !known:
-			c.Incomplete = true
+			c.Incomplete, s.Misread = true, true
 		case types[conn.Type]:
 			// The list map's key is the object with its type, as the API
 			// server says it.

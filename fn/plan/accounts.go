@@ -90,7 +90,7 @@ func predecessor(gs *grants, w wish) bool {
 // asks for it: a connection of its family is in the claim, though it can't be
 // expanded now, and what it grants isn't revoked.
 func holds(gs *grants, a account, f *connection.Family) bool {
-	wanted, excluded := gs.Claim.Incomplete, false
+	wanted, excluded := gs.incomplete(), false
 	for _, w := range gs.all {
 		if w.service.account.name == a.name && gs.Types.FamilyOf(w.typ) == f {
 			wanted = true

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -33,6 +34,10 @@ type facts struct {
 
 	// previous status by the service's name.
 	previous map[string][]*claim.ServiceStatus
+
+	// held services are published, and stay so as they are: what the claim says of
+	// them can't be read, or may not be what is meant.
+	held []claim.ServiceStatus
 
 	requires requirements
 }
@@ -108,7 +113,7 @@ func gather(in Input) *facts {
 	n := len(in.Claim.Services)
 	f := &facts{
 		Input:      in,
-		services:   make([]service, n),
+		services:   make([]service, 0, n),
 		indices:    make(map[string]int, n),
 		ours:       make(map[string]connection.Granted, len(in.Observed.Composed)),
 		identities: map[claimant][]connection.Granted{},
@@ -132,13 +137,57 @@ func gather(in Input) *facts {
 		s := &in.Previous.Services[i]
 		f.previous[s.Name] = append(f.previous[s.Name], s)
 	}
+	misread := map[string]bool{}
 	for i := range in.Claim.Services {
-		s := service{ServiceEntry: &in.Claim.Services[i], index: i}
+		s := service{ServiceEntry: &in.Claim.Services[i], index: len(f.services)}
+		if misread[s.Name] = s.Misread && misses(s.ServiceEntry, f.previousOf(&s)); misread[s.Name] {
+			continue
+		}
 		s.rendered, s.workload = findWorkload(&in, s.ServiceEntry, &f.requires)
 		s.account = findAccount(&in, s.ServiceEntry, &f.requires)
-		f.services[i], f.indices[s.Name] = s, i
+		f.services, f.indices[s.Name] = append(f.services, s), s.index
 	}
+	f.held = held(&in, misread)
 	return f
+}
+
+// misses says whether a service that is misread lacks a connection that it had when
+// its injection was published.
+func misses(s *claim.ServiceEntry, was *claim.ServiceStatus) bool {
+	return was != nil && was.Injection != nil && slices.ContainsFunc(was.Connections, func(c claim.ConnectionStatus) bool {
+		return !slices.ContainsFunc(s.Entries, func(e claim.ConnectionEntry) bool { return e.Type == c.Type })
+	})
+}
+
+// held services of the last status: those that are misread, and where an entry of
+// the claim can't be told from others, all that could be it.
+func held(in *Input, misread map[string]bool) []claim.ServiceStatus {
+	if len(in.Claim.Errors) == 0 {
+		return nil
+	}
+	var all []claim.ServiceStatus
+	for _, ps := range in.Previous.Services {
+		was, inClaim := misread[ps.Name]
+		if !was && (inClaim || !in.Claim.Incomplete) {
+			continue
+		}
+		ps.Notes = slices.DeleteFunc(slices.Clone(ps.Notes), func(n claim.Note) bool { return n.Reason == string(connection.InvalidField) })
+		ps.Notes = append(ps.Notes, claim.Note{
+			Reason:  string(connection.InvalidField),
+			Message: fmt.Sprintf("%s; until that is mended, service %q stays as it was", in.Claim.Errors[0], ps.Name),
+		})
+		all = append(all, ps)
+	}
+	return all
+}
+
+// incomplete says whether an entry of the claim can't be told from others, or is
+// misread. Then nothing has left the claim.
+func (f *facts) incomplete() bool { return f.Claim.Incomplete || len(f.held) > 0 }
+
+// holds says whether a workload is that of a service that is held.
+func (f *facts) holds(w claim.Workload) bool {
+	return slices.ContainsFunc(f.held, func(ps claim.ServiceStatus) bool { return ps.Workload != nil && *ps.Workload == w })
 }
 
 // findWorkload of a service: rendered by an earlier step, or read in the

@@ -98,7 +98,7 @@ func merged(as *accounts, s *service, included []bool) (*claim.Injection, connec
 	}
 	injection.ServiceAccountName = s.account.name
 	injection.Containers = slices.Sorted(slices.Values(s.Containers))
-	injection.Complete = len(parts) == len(included) && !as.Claim.Incomplete
+	injection.Complete = len(parts) == len(included) && !as.incomplete()
 	injection.Hash = workload.Hash(injection, annotations)
 	return &injection, connection.Verdict{}
 }

@@ -55,6 +55,9 @@ type Plan struct {
 	// Services in the order of the claim.
 	Services []Service
 
+	// Held services stay published as they are, because of a mistake in the claim.
+	Held []claim.ServiceStatus
+
 	// Workloads of earlier steps that this run changes, by composed resource
 	// key. A nil one must not be created yet.
 	Workloads map[string]map[string]any

@@ -12,6 +12,7 @@ func report(r *retained) *Plan {
 		Composed:  make(map[string]Composed, len(r.composed)+len(r.serviceAccounts)+len(r.kept)),
 		Requires:  slices.Concat(r.facts.requires, r.grants.requires),
 		Services:  make([]Service, len(r.services)),
+		Held:      r.held,
 		Workloads: r.workloads,
 	}
 	for _, composed := range []map[string]grant{r.composed, r.serviceAccounts} {

@@ -136,7 +136,7 @@ func needed(rs *rollouts, g connection.Granted, object map[string]any, could fun
 	if g.Identity && g.Decision.Revokes() {
 		return nil, true
 	}
-	if rs.Claim.Incomplete || g.ServiceAccount != "" && runsAs(rs.facts, g.ServiceAccount) {
+	if rs.incomplete() || g.ServiceAccount != "" && runsAs(rs.facts, g.ServiceAccount) {
 		return nil, false
 	}
 	if said := connection.Needs(object); len(said) > 0 {

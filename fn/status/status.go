@@ -59,6 +59,15 @@ func Of(p *plan.Plan) claim.Status {
 			}
 		}
 	}
+	for _, held := range p.Held {
+		s.Services = append(s.Services, held)
+		all += len(held.Connections)
+		for _, c := range held.Connections {
+			if c.Ready {
+				ready++
+			}
+		}
+	}
 	s.Connected = strconv.Itoa(ready) + "/" + strconv.Itoa(all)
 	return s
 }

@@ -1,0 +1,160 @@
+package fn
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+)
+
+const scratchConnection = `{type: disk, config: {diskName: scratch}}`
+
+// unreadable makes a claim's services something that is no list.
+func unreadable(c *cluster) { c.xr["spec"] = map[string]any{"services": "none"} }
+
+// TestMistakes holds that a mistake takes nothing, whatever delivers the injection:
+// all that is composed stays, and the next pod gets what the one before got, until
+// the mistake is mended; and that the claim isn't ready meanwhile.
+func TestMistakes(t *testing.T) {
+	t.Parallel()
+
+	connections := "[" + awsConnection + ", " + azureConnection + ", " + scratchConnection + "]"
+	cases := map[string]struct {
+		reason string
+		edit   func(*cluster)
+	}{
+		"MisspeltConnections": {
+			reason: "a service without connections isn't one whose connections left, where another field is misspelt",
+			edit:   func(c *cluster) { c.setServices("- {name: api, conections: " + connections + "}") },
+		},
+		"MisspeltType": {
+			reason: "a type that isn't known may be one that was there",
+			edit: func(c *cluster) {
+				c.setServices(strings.Replace(service("api", azureConnection, awsConnection, scratchConnection), "awsRole", "awsrole", 1))
+			},
+		},
+		"Capital": {
+			reason: "a service whose name is none isn't another service",
+			edit:   func(c *cluster) { c.setServices("- {name: Api, connections: " + connections + "}") },
+		},
+		"TooLong": {
+			reason: "nothing is ever composed from a name that is too long",
+			edit: func(c *cluster) {
+				c.setServices("- {name: " + strings.Repeat("a", 64) + ", connections: " + connections + "}")
+			},
+		},
+		"NoList": {
+			reason: "services that aren't a list can't be compared with what is there",
+			edit:   unreadable,
+		},
+		"ListGone": {
+			reason: "a services path that is suddenly empty would delete everything",
+			edit:   func(c *cluster) { c.xr["spec"] = map[string]any{} },
+		},
+	}
+	for name, tc := range cases {
+		for delivery, c := range map[string]*cluster{
+			"Admission": newCluster(t, service("api", awsConnection, azureConnection, scratchConnection), allSettings),
+			"Desired":   rendering(t, service("api", awsConnection, azureConnection, scratchConnection), deployment("api", "")),
+		} {
+			t.Run(name+"/"+delivery, func(t *testing.T) {
+				t.Parallel()
+				if delivery == "Admission" {
+					c.add(deployment("api", ""))
+				}
+				c.settle()
+				c.settle()
+				composed, injection, pods := slices.Sorted(maps.Keys(c.composed)), c.service("api")["injection"], c.pods()
+				tc.edit(c)
+				for range 3 {
+					c.reconcile()
+				}
+				got := []any{slices.Sorted(maps.Keys(c.composed)), c.service("api")["injection"], c.pods()}
+				if diff := cmp.Diff([]any{composed, injection, pods}, got); diff != "" {
+					t.Errorf("%s: -want composed, injection and pods, +got:\n%s", tc.reason, diff)
+				}
+				if c.ready() || fatalOf(c.rsp) != "" {
+					t.Errorf("%s: ready %v, fatal %q; want neither", tc.reason, c.ready(), fatalOf(c.rsp))
+				}
+				c.setServices(service("api", awsConnection, azureConnection, scratchConnection))
+				c.settle()
+				if !c.ready() {
+					t.Errorf("%s: it isn't ready once it is mended: %v", tc.reason, c.service("api"))
+				}
+			})
+		}
+	}
+}
+
+// TestRevokedInSpiteOfMistakes holds that no mistake in a claim, made in good faith
+// or not, keeps what the settings take back.
+func TestRevokedInSpiteOfMistakes(t *testing.T) {
+	t.Parallel()
+
+	for name, edit := range map[string]func(*cluster){
+		"NoList":              unreadable,
+		"ListGone":            func(c *cluster) { c.xr["spec"] = map[string]any{} },
+		"MisspeltConnections": func(c *cluster) { c.setServices("- {name: api, conections: []}") },
+		"NameNoLabel":         func(c *cluster) { c.setServices(service("Api", awsConnection)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t, service("api", awsConnection, azureConnection, sqlConnection), allSettings)
+			c.add(deployment("api", ""))
+			c.settle()
+			edit(c)
+			c.setSettings(strings.NewReplacer(`"my-app-*"`, `"your-app-*"`, `identity: "*"`, "identity: none", "name: sql-client", "name: no-client").Replace(allSettings))
+			c.reconcile()
+			for _, kind := range []string{"PodIdentityAssociation", "FederatedIdentityCredential", "ServiceAccountIAMMember"} {
+				want(t, 0, len(c.keys(kind)), kind+" after its list excludes it")
+			}
+			want(t, "", str(c.only("ServiceAccount"), "metadata", "annotations", "iam.gke.io/gcp-service-account"), "annotation")
+		})
+	}
+}
+
+// TestReadyOfOtherSteps holds that the function never says that the whole is ready:
+// later steps may compose what it doesn't know.
+func TestReadyOfOtherSteps(t *testing.T) {
+	t.Parallel()
+	for name, services := range map[string]string{"Connected": service("api", awsConnection), "NoServices": "[]"} {
+		c := newCluster(t, services, allSettings)
+		c.settle()
+		want(t, true, c.ready(), name+": ready, as no other step composes anything")
+		want(t, fnv1.Ready_READY_UNSPECIFIED, c.rsp.GetDesired().GetComposite().GetReady(), name+": what the function says of the composite resource")
+	}
+}
+
+// TestTwoStepsRenderOneWorkload holds that equal requests get equal responses, also
+// where two steps render a workload of the same name, one of them without its
+// namespace.
+func TestTwoStepsRenderOneWorkload(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, service("api", awsConnection), allSettings)
+	c.render("one", strings.Replace(deployment("api", ""), ", namespace: team-a", "", 1))
+	c.render("two", deployment("api", ""))
+	for range 4 {
+		c.reconcile()
+		c.provide()
+	}
+	var first []byte
+	for range 20 {
+		rsp, err := c.fn.RunFunction(t.Context(), c.request())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := proto.MarshalOptions{Deterministic: true}.Marshal(rsp)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first != nil && !bytes.Equal(first, got) {
+			t.Fatal("the same request gave two responses")
+		}
+		first = got
+	}
+}
