@@ -73,6 +73,10 @@ func (f *Function) run(req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse,
 		require(rsp, r)
 	}
 	xr, observed := object(req.GetObserved().GetComposite().GetResource()), observe(req)
+	if err := misplaced(f.types, observed); err != nil {
+		// What is desired now is all that Crossplane remembers.
+		return fatal(rsp, status.OutOfSight(err), err), nil
+	}
 	owned := plan.HasOurs(f.types, observed)
 	c, err := readClaim(in, xr, f.types.Schema(), owned)
 	switch {

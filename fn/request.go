@@ -241,6 +241,25 @@ func observe(req *fnv1.RunFunctionRequest) connection.Observed {
 	return o
 }
 
+// misplaced is an error where a composed resource of ours is observed by a key that
+// isn't its own.
+func misplaced(types *connection.Catalog, o connection.Observed) error {
+	for _, key := range slices.Sorted(maps.Keys(o.Composed)) {
+		object := o.Composed[key].Object
+		if !types.Misplaced(key, object) {
+			continue
+		}
+		u := unstructured.Unstructured{Object: object}
+		own := "the one that it had"
+		if u.GetKind() == "ServiceAccount" {
+			own = fmt.Sprintf("%q", connection.ServiceAccountKey(u.GetName()))
+		}
+		return fmt.Errorf("%s %q has %q in its annotation crossplane.io/composition-resource-name, which isn't its own and may hide another object; nothing is changed or revoked until the annotation is %s again",
+			u.GetKind(), u.GetName(), key, own)
+	}
+	return nil
+}
+
 // Dispensable says whether the function can do without an object that it required
 // by a name: it can without workloads, of which it then knows as much as where
 // settings.workload.inspect is false. A team decides how large these are.

@@ -94,6 +94,30 @@ func (c *Catalog) GrantedBy(s *settings.Settings, namespace, key string, object 
 	return g, true
 }
 
+// Misplaced says of an observed composed resource that its key isn't its own: it is
+// another kind's, or nobody's. Somebody has given it that key, which is an annotation. Of
+// two objects of one key Crossplane sees one, and forgets the other as soon as
+// the function answers, so that what it grants would stay for ever.
+func (c *Catalog) Misplaced(key string, object map[string]any) bool {
+	if g, _ := c.grantOf(key, object); g != nil || !c.composes(object) {
+		return false
+	}
+	if g, _ := c.grantNamed(key); g != nil || Annotation(object, NeededBy) != "" {
+		return true
+	}
+	return slices.ContainsFunc(c.dataGrants, func(g *catalogued) bool { return strings.HasPrefix(key, g.Name+".") })
+}
+
+// composes objects of this kind.
+func (c *Catalog) composes(object map[string]any) bool {
+	for _, g := range c.grants {
+		if g.is(object) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(c.dataGrants, func(g *catalogued) bool { return g.is(object) })
+}
+
 // grantOf a composed resource, by its key and kind, and the ServiceAccount that it
 // is for. Nil: it isn't one of ours.
 func (c *Catalog) grantOf(key string, object map[string]any) (g *catalogued, serviceAccount string) {
@@ -102,6 +126,15 @@ func (c *Catalog) grantOf(key string, object map[string]any) (g *catalogued, ser
 			return g, ""
 		}
 	}
+	if g, serviceAccount = c.grantNamed(key); g == nil || !g.is(object) {
+		return nil, ""
+	}
+	return g, serviceAccount
+}
+
+// grantNamed by a composed resource's key, whatever kind the resource is of, and the
+// ServiceAccount that it is for. Nil: the key is none of ours, or that of data.
+func (c *Catalog) grantNamed(key string) (g *catalogued, serviceAccount string) {
 	rest := key
 	if !strings.HasSuffix(key, "."+serviceAccountGrant.Name) {
 		// The last part is the hash.
@@ -118,7 +151,7 @@ func (c *Catalog) grantOf(key string, object map[string]any) (g *catalogued, ser
 			g = nil
 		}
 	}
-	if g == nil || g.Data || !g.is(object) {
+	if g == nil || g.Data {
 		return nil, ""
 	}
 	return g, rest[:i]

@@ -34,6 +34,7 @@ const (
 	ContainerNotFound           Reason = "ContainerNotFound"
 
 	CrossplaneTooOld           Reason = "CrossplaneTooOld"
+	OutOfSight                 Reason = "OutOfSight"
 	ProviderNotInstalled       Reason = "ProviderNotInstalled"
 	ServiceAccountNotFound     Reason = "ServiceAccountNotFound"
 	ServiceAccountTaken        Reason = "ServiceAccountTaken"

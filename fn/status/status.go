@@ -192,6 +192,12 @@ func Unreadable(err error) []Condition {
 	return withoutClaim(string(connection.InvalidField), err)
 }
 
+// OutOfSight are the conditions of a composite resource of which Crossplane doesn't
+// see all that it has composed.
+func OutOfSight(err error) []Condition {
+	return withoutClaim(string(connection.OutOfSight), err)
+}
+
 func withoutClaim(reason string, err error) []Condition {
 	return []Condition{
 		{Type: SettingsResolved, Status: Unknown, Reason: reasonUnread, Message: "the claim comes first"},
