@@ -23,16 +23,15 @@ const (
 	AttachRolePolicy              = "iam:AttachRolePolicy"
 	DetachRolePolicy              = "iam:DetachRolePolicy"
 
-	CreatePolicy            = "iam:CreatePolicy"
-	GetPolicy               = "iam:GetPolicy"
-	GetPolicyVersion        = "iam:GetPolicyVersion"
-	ListPolicyVersions      = "iam:ListPolicyVersions"
-	CreatePolicyVersion     = "iam:CreatePolicyVersion"
-	SetDefaultPolicyVersion = "iam:SetDefaultPolicyVersion"
-	DeletePolicyVersion     = "iam:DeletePolicyVersion"
-	TagPolicy               = "iam:TagPolicy"
-	UntagPolicy             = "iam:UntagPolicy"
-	DeletePolicy            = "iam:DeletePolicy"
+	CreatePolicy        = "iam:CreatePolicy"
+	GetPolicy           = "iam:GetPolicy"
+	GetPolicyVersion    = "iam:GetPolicyVersion"
+	ListPolicyVersions  = "iam:ListPolicyVersions"
+	CreatePolicyVersion = "iam:CreatePolicyVersion"
+	DeletePolicyVersion = "iam:DeletePolicyVersion"
+	TagPolicy           = "iam:TagPolicy"
+	UntagPolicy         = "iam:UntagPolicy"
+	DeletePolicy        = "iam:DeletePolicy"
 
 	CreatePodIdentityAssociation   = "eks:CreatePodIdentityAssociation"
 	DescribePodIdentityAssociation = "eks:DescribePodIdentityAssociation"
@@ -138,11 +137,6 @@ func (c Client) GetPolicyVersion(ctx context.Context, arn, version string) (Poli
 // ListPolicyVersions of a policy, the oldest first.
 func (c Client) ListPolicyVersions(ctx context.Context, arn string) ([]PolicyVersion, error) {
 	return call[[]PolicyVersion](ctx, c, ListPolicyVersions, IAMRequest{PolicyARN: arn})
-}
-
-// CreatePolicyVersion that isn't the default one.
-func (c Client) CreatePolicyVersion(ctx context.Context, arn, document string) (PolicyVersion, error) {
-	return call[PolicyVersion](ctx, c, CreatePolicyVersion, IAMRequest{PolicyARN: arn, Document: document})
 }
 
 // An Association of EKS (EKS API reference, PodIdentityAssociation).

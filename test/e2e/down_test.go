@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/test/cloudapi"
 	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
 )
@@ -206,28 +207,17 @@ func TestProvidersDown(t *testing.T) {
 		"KilledMidway": {
 			reason: "a provider that dies between the cloud's answer and its write finds what it made",
 			test: func(t *team) {
-				kinds := []string{"PodIdentityAssociation", "FederatedIdentityCredential", "ServiceAccountIAMMember"}
-				for _, kind := range kinds {
-					t.cloud.HoldIn(t.namespace, kind)
-					t.t.Cleanup(func() { t.cloud.ReleaseIn(t.namespace, kind) })
-				}
-				t.connect(grants)
-				t.eventually("the cloud has all, and has answered none of it", func(context.Context) error {
-					if got := t.contents(); len(got) != 7 {
-						return fmt.Errorf("it has %q", got)
-					}
-					return nil
-				})
-				t.runAgain()
-				for _, provider := range []string{controlplane.ProviderAWS, controlplane.ProviderAzure, controlplane.ProviderGCP} {
-					t.KillProvider(provider)
-				}
-				for _, kind := range kinds {
-					t.cloud.ReleaseIn(t.namespace, kind)
-				}
-				if err := t.runProviders(controlplane.AllProviders()...); err != nil {
-					t.t.Fatal(err)
-				}
+				t.killedMidway("FederatedIdentityCredential", "ServiceAccountIAMMember", "RolePolicyAttachment")
+				t.awaitReady()
+				t.deleteNow()
+			},
+		},
+		"KilledWhileAssociating": {
+			reason: "an association has no name but the one that EKS has given it, and nobody knows whether that which is there was made by hand: so it is told, and let be",
+			test: func(t *team) {
+				t.killedMidway("PodIdentityAssociation")
+				t.awaitMessage("api", claim.TypeAWSRole, "AssociationExists", says("ask whoever administers EKS to delete that one there"))
+				t.cloud.RemoveAssociations(t.namespace)
 				t.awaitReady()
 				t.deleteNow()
 			},
@@ -258,6 +248,33 @@ func TestProvidersDown(t *testing.T) {
 				team.awaitContents("nothing: "+tc.reason, []string{}...)
 			})
 		})
+	}
+}
+
+// killedMidway are the providers once the cloud has made all grants, and has told
+// them nothing of some kinds.
+func (t *team) killedMidway(kinds ...string) {
+	t.t.Helper()
+	for _, kind := range kinds {
+		t.cloud.HoldIn(t.namespace, kind)
+		t.t.Cleanup(func() { t.cloud.ReleaseIn(t.namespace, kind) })
+	}
+	t.connect(grants)
+	t.eventually("the cloud has all", func(context.Context) error {
+		if got := t.contents(); len(got) != 7 {
+			return fmt.Errorf("it has %q", got)
+		}
+		return nil
+	})
+	t.runAgain()
+	for _, provider := range []string{controlplane.ProviderAWS, controlplane.ProviderAzure, controlplane.ProviderGCP} {
+		t.KillProvider(provider)
+	}
+	for _, kind := range kinds {
+		t.cloud.ReleaseIn(t.namespace, kind)
+	}
+	if err := t.runProviders(controlplane.AllProviders()...); err != nil {
+		t.t.Fatal(err)
 	}
 }
 

@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -14,6 +15,13 @@ func (c *Cloud) AddAssociation(cluster, namespace, serviceAccount, roleARN strin
 	c.do(func() {
 		id := c.associationID()
 		c.associations[id] = &cloudapi.Association{ID: id, ARN: associationARN(cluster, id), Region: "eu-west-1", ClusterName: cluster, Namespace: namespace, ServiceAccount: serviceAccount, RoleARN: roleARN}
+	})
+}
+
+// RemoveAssociations of a namespace, as somebody does by hand.
+func (c *Cloud) RemoveAssociations(namespace string) {
+	c.do(func() {
+		maps.DeleteFunc(c.associations, func(_ string, a *cloudapi.Association) bool { return a.Namespace == namespace })
 	})
 }
 

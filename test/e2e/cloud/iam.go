@@ -246,17 +246,11 @@ func iamAnswers() map[string]answer {
 			return nil, noSuchEntity("Policy %s version %s does not exist.", p.ARN, r.VersionID)
 		}),
 		cloudapi.ListPolicyVersions: ofPolicy(func(_ *call, p *policy, _ cloudapi.IAMRequest) (any, *cloudapi.Error) { return p.versions, nil }),
-		cloudapi.CreatePolicyVersion: ofPolicy(func(_ *call, p *policy, r cloudapi.IAMRequest) (any, *cloudapi.Error) {
+		cloudapi.CreatePolicyVersion: ofPolicy(func(x *call, p *policy, r cloudapi.IAMRequest) (any, *cloudapi.Error) {
 			if len(p.versions) >= 5 {
 				return nil, &cloudapi.Error{Status: http.StatusConflict, Code: "LimitExceeded", Message: "A managed policy can have up to 5 versions. Before you create a new version, you must delete an existing version."}
 			}
-			return p.add(r.Document), nil
-		}),
-		cloudapi.SetDefaultPolicyVersion: ofPolicy(func(x *call, p *policy, r cloudapi.IAMRequest) (any, *cloudapi.Error) {
-			for i := range p.versions {
-				p.versions[i].Default = p.versions[i].ID == r.VersionID
-			}
-			p.Default = r.VersionID
+			p.add(r.Document)
 			x.wrotef("update policy %s", p.Name)
 			return cloudapi.Nothing{}, nil
 		}),
@@ -346,19 +340,20 @@ func createPolicy(x *call) (any, *cloudapi.Error) {
 		return nil, &cloudapi.Error{Status: http.StatusConflict, Code: "EntityAlreadyExists", Message: fmt.Sprintf("A policy called %s already exists. Duplicate names are not allowed.", q.Name)}
 	}
 	p := &policy{Policy: q.Policy, made: time.Now()}
-	p.Default = p.add(q.Document).ID
-	p.versions[0].Default = true
+	p.add(q.Document)
 	x.policies[p.ARN] = p
 	x.wrotef("create policy %s", p.Name)
 	return p.Policy, nil
 }
 
-// add a version.
-func (p *policy) add(document string) cloudapi.PolicyVersion {
+// add a version, which is the default one from then on.
+func (p *policy) add(document string) {
 	p.next++
-	v := cloudapi.PolicyVersion{ID: fmt.Sprintf("v%d", p.next), Document: document}
-	p.versions = append(p.versions, v)
-	return v
+	for i := range p.versions {
+		p.versions[i].Default = false
+	}
+	p.Default = fmt.Sprintf("v%d", p.next)
+	p.versions = append(p.versions, cloudapi.PolicyVersion{ID: p.Default, Document: document, Default: true})
 }
 
 // deletePolicy that no role has any more (IAM API reference, DeletePolicy).

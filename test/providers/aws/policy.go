@@ -2,7 +2,6 @@ package aws
 
 import (
 	"context"
-	"time"
 
 	"github.com/hashicorp/terraform-plugin-sdk/v2/diag"
 	"github.com/hashicorp/terraform-plugin-sdk/v2/helper/schema"
@@ -80,7 +79,7 @@ func readPolicy(ctx context.Context, d *schema.ResourceData, meta any) diag.Diag
 
 func updatePolicy(ctx context.Context, d *schema.ResourceData, meta any) diag.Diagnostics {
 	arn, c := d.Id(), conn(meta)
-	if d.HasChangesExcept("tags", "tags_all") {
+	if d.HasChangesExcept("delay_after_policy_creation_in_ms", "tags", "tags_all") {
 		versions, err := c.ListPolicyVersions(ctx, arn)
 		if err != nil {
 			return diag.FromErr(err)
@@ -95,13 +94,9 @@ func updatePolicy(ctx context.Context, d *schema.ResourceData, meta any) diag.Di
 			}
 			break
 		}
-		v, err := c.CreatePolicyVersion(ctx, arn, text(d, "policy"))
-		if err != nil {
+		// Two steps only with delay_after_policy_creation_in_ms, which nobody sets.
+		if err := c.IAM(ctx, cloudapi.CreatePolicyVersion, cloudapi.IAMRequest{PolicyARN: arn, Document: text(d, "policy")}); err != nil {
 			return failed(cloudapi.CreatePolicyVersion, err, "updating IAM Policy (%s)", arn)
-		}
-		terraform.Wait(ctx, 5*time.Second)
-		if err := c.IAM(ctx, cloudapi.SetDefaultPolicyVersion, cloudapi.IAMRequest{PolicyARN: arn, VersionID: v.ID}); err != nil {
-			return failed(cloudapi.SetDefaultPolicyVersion, err, "setting IAM Policy (%s) default version (%s)", arn, v.ID)
 		}
 	}
 	if diags := updateTags(ctx, d, meta, cloudapi.TagPolicy, cloudapi.UntagPolicy, cloudapi.IAMRequest{PolicyARN: arn}); diags.HasError() {
