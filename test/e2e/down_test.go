@@ -266,6 +266,18 @@ func (t *team) killedMidway(kinds ...string) {
 		}
 		return nil
 	})
+	// One that can't write down that it has asked for something stops there, and leaves
+	// it to the operator whether to try again (crossplane-runtime, "cannot determine
+	// creation result"). This is about what comes after.
+	t.eventually("it is written down that each was asked for", func(ctx context.Context) error {
+		all, err := t.composed(ctx)
+		for _, o := range all {
+			if slices.Contains(kinds, o.GetKind()) && o.GetAnnotations()["crossplane.io/external-create-succeeded"] == "" {
+				err = fmt.Errorf("%s %s wasn't", o.GetKind(), o.GetName())
+			}
+		}
+		return err
+	})
 	t.runAgain()
 	for _, provider := range []string{controlplane.ProviderAWS, controlplane.ProviderAzure, controlplane.ProviderGCP} {
 		t.KillProvider(provider)
