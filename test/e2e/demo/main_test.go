@@ -18,7 +18,7 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := process.Build(t.Context(), root, "build"); err != nil {
+	if err := process.Build(t.Context(), root, "build", "providers"); err != nil {
 		t.Fatal(err)
 	}
 	out := &bytes.Buffer{}
