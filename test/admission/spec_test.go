@@ -68,7 +68,12 @@ func TestSpecOfCrossplane(t *testing.T) {
 
 		ofClaim     = `ServiceConnection "shop": user "jane" may not `
 		ofComposite = `XServiceConnection "shop-x7k2p": user "jane" may not `
-		revision    = `, which is not of the Composition for this kind; leave compositionRevisionRef out`
+		revision    = `, which says where the settings are; leave compositionRevisionRef out, or ask the platform team to pin the revision`
+		policy      = `set compositionUpdatePolicy to anything but Automatic, since it would not follow the settings then; leave it out, or ask the platform team to pin the revision`
+		selector    = `choose revisions by compositionRevisionSelector, since they say where the settings are; leave it out, or ask the platform team to pin the revision`
+		paused      = `pause it, since nothing of what it was granted could be taken back then; leave the annotation crossplane.io/paused out, or ask the platform team to pause it`
+		held        = `", which would keep what it was granted when it is deleted; leave the finalizer out, and put it on an object of your own that must outlive it`
+		resourceRef = `change resourceRef, which says its composite resource; `
 		refs        = `change resourceRefs, the list of the objects that Crossplane has composed for it; `
 		claimRef    = `change claimRef, which says the namespace that it has the rights of; create a ServiceConnection in that namespace`
 	)
@@ -113,17 +118,89 @@ func TestSpecOfCrossplane(t *testing.T) {
 		},
 		"Restore": {reason: "The platform team restores a backup.", kind: claim, create: true, platform: true, now: "crossplane: {resourceRefs: [{name: a}]}"},
 		"OwnRevision": {
-			reason: "A team may stay with a revision.", kind: claim, create: true,
+			reason: "An old one, or one that doesn't exist, takes nothing back.", kind: claim, create: true,
+			now:  "crossplane: {compositionRevisionRef: {name: serviceconnections-0a1b2c3}}",
+			want: ofClaim + `choose CompositionRevision "serviceconnections-0a1b2c3"` + revision,
+		},
+		"OwnRevisionOfComposite": {
+			reason: "In claims mode it stands in the spec itself.", kind: claim, old: "compositionRevisionRef: {name: serviceconnections-1111111}", now: "compositionRevisionRef: {name: serviceconnections-0a1b2c3}",
+			want: ofClaim + `choose CompositionRevision "serviceconnections-0a1b2c3"` + revision,
+		},
+		"RevisionByPlatformTeam": {
+			reason: "Whoever may write Compositions may pin one.", kind: claim, create: true, platform: true,
 			now: "crossplane: {compositionUpdatePolicy: Manual, compositionRevisionRef: {name: serviceconnections-0a1b2c3}}",
 		},
-		"OwnRevisionOfComposite": {reason: "The Composition for claims has the name of the other one.", kind: claim, create: true, now: "compositionRevisionRef: {name: serviceconnections-0a1b2c3}"},
+		"Manual": {
+			reason: "It would stay with its revision.", kind: claim, create: true, now: "crossplane: {compositionUpdatePolicy: Manual}",
+			want: ofClaim + policy,
+		},
+		"ManualOfClaim": {
+			reason: "In claims mode it stands in the spec itself.", kind: claim, old: "services: []", now: "compositionUpdatePolicy: Manual",
+			want: ofClaim + policy,
+		},
+		"ManualAsItWas": {
+			reason: "What the platform team has pinned, a team's edit keeps.", kind: claim,
+			old: "crossplane: {compositionUpdatePolicy: Manual}", now: "crossplane: {compositionUpdatePolicy: Manual}, services: []",
+		},
+		"Automatic": {reason: "Crossplane's own default.", kind: claim, create: true, now: "compositionUpdatePolicy: Automatic"},
+		"Selector": {
+			reason: "One that selects nothing takes nothing back.", kind: claim, old: "services: []", now: "crossplane: {compositionRevisionSelector: {matchLabels: {a: b}}}",
+			want: ofClaim + selector,
+		},
+		"SelectorAsItWas": {
+			reason: "What the platform team has set, a team's edit keeps.", kind: claim,
+			old: "compositionRevisionSelector: {matchLabels: {a: b}}", now: "compositionRevisionSelector: {matchLabels: {a: b}}, services: []",
+		},
+		"Paused": {
+			reason: "Nothing of it is reconciled then.", create: true,
+			kind: `{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: shop, annotations: {crossplane.io/paused: "true"}}}`,
+			want: ofClaim + paused,
+		},
+		"PausedByPlatformTeam": {
+			reason: "For maintenance.", create: true, platform: true,
+			kind: `{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: shop, annotations: {crossplane.io/paused: "true"}}}`,
+		},
+		"PausedAsItWas": {
+			reason: "What the platform team has paused, a team may edit.", old: "services: []", now: "services: [{name: api}]",
+			kind: `{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: shop, annotations: {crossplane.io/paused: "true"}}, spec: {SPEC}}`,
+		},
+		"NotPaused": {
+			reason: "Any other value pauses nothing.", create: true,
+			kind: `{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: shop, annotations: {crossplane.io/paused: "false"}}}`,
+		},
+		"Finalizer": {
+			reason: "One that is deleted but held is no longer revoked.", create: true,
+			kind: "{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: shop, finalizers: [example.org/hold]}}",
+			want: ofClaim + `set the finalizer "example.org/hold` + held,
+		},
+		"FinalizerOfCrossplane": {
+			reason: "Crossplane sets its own; nobody would remove one of another kind's.", create: true,
+			kind: "{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: shop, finalizers: [finalizer.apiextensions.crossplane.io]}}",
+			want: ofClaim + `set the finalizer "finalizer.apiextensions.crossplane.io` + held,
+		},
+		"FinalizersAsTheyWere": {
+			reason: "One that a team has set before stays until it takes it off.", old: "services: []", now: "services: [{name: api}]",
+			kind: "{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: shop, finalizers: [example.org/hold, composite.apiextensions.crossplane.io]}, spec: {SPEC}}",
+		},
+		"ForegroundDeletion": {
+			reason: "What it was granted goes first then.", create: true,
+			kind: "{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: shop, finalizers: [foregroundDeletion]}}",
+		},
+		"CreateWithResourceRef": {
+			reason: "It would claim what another one has.", kind: claim, create: true, now: "resourceRef: {name: other-x7k2p}",
+			want: ofClaim + resourceRef + "leave it out",
+		},
+		"ResourceRefRemoved": {
+			reason: "What it has would outlive it.", kind: claim, old: "resourceRef: {name: shop-x7k2p}", now: "services: []",
+			want: ofClaim + resourceRef + "leave it as it is, as kubectl apply and kubectl edit do",
+		},
 		"ForeignRevision": {
 			reason: "Another Composition may grant anything.", kind: claim, create: true, now: "crossplane: {compositionRevisionRef: {name: databases-0a1b2c3}}",
-			want: ofClaim + `use CompositionRevision "databases-0a1b2c3"` + revision,
+			want: ofClaim + `choose CompositionRevision "databases-0a1b2c3"` + revision,
 		},
 		"RevisionOfLongerName": {
 			reason: "serviceconnections-test is another Composition.", kind: claim, create: true, now: "compositionRevisionRef: {name: serviceconnections-test-0a1b2c3}",
-			want: ofClaim + `use CompositionRevision "serviceconnections-test-0a1b2c3"` + revision,
+			want: ofClaim + `choose CompositionRevision "serviceconnections-test-0a1b2c3"` + revision,
 		},
 		"RevisionByPlatform": {
 			reason: "What the platform team has pinned, a team's edit keeps.", kind: claim,
@@ -160,6 +237,32 @@ func TestSpecOfCrossplane(t *testing.T) {
 				w.old = parse(t, strings.Replace(tc.kind, "SPEC", tc.old, 1))
 			}
 			if diff := cmp.Diff(tc.want, denial(t, policies["service-connections-spec"], w)); diff != "" {
+				t.Errorf("%s\n-want +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// TestFinalizersOfCrossplane are what a claim's composite resource is deleted by.
+func TestFinalizersOfCrossplane(t *testing.T) {
+	t.Parallel()
+	policies, _ := readValidating(t, ownFile)
+	const shop = "{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: shop, finalizers: [FINALIZERS]}}"
+	for name, tc := range map[string]struct{ reason, old, now, want string }{
+		"Removed": {
+			reason: "The claim would be gone at once, and its composite resource would stay.", old: "finalizer.apiextensions.crossplane.io, example.org/hold", now: "example.org/hold",
+			want: `ServiceConnection "shop": user "jane" may not remove the finalizer "finalizer.apiextensions.crossplane.io", by which Crossplane takes back what it was granted ` +
+				`when it is deleted; leave it as it is, as kubectl apply and kubectl edit do`,
+		},
+		"OwnRemoved": {reason: "A team's own from before may go.", old: "finalizer.apiextensions.crossplane.io, example.org/hold", now: "finalizer.apiextensions.crossplane.io"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := denial(t, policies["service-connections-spec"], write{
+				object: parse(t, strings.Replace(shop, "FINALIZERS", tc.now, 1)), old: parse(t, strings.Replace(shop, "FINALIZERS", tc.old, 1)), user: "jane",
+				resource: schema.GroupVersionResource{Group: "serviceconnections.io", Version: "v1alpha1", Resource: "serviceconnections"},
+			})
+			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("%s\n-want +got:\n%s", tc.reason, diff)
 			}
 		})

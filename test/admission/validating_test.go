@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -102,12 +104,16 @@ func compileValidating(t testing.TB, p *admissionregistrationv1.ValidatingAdmiss
 	return compiler, validating.NewValidator(filter, matcher, none, message, p.Spec.FailurePolicy, nil)
 }
 
-// A write of an object by a user.
+// A write of an object by a user. Without an object it is a deletion.
 type write struct {
 	object, old *unstructured.Unstructured
 	resource    schema.GroupVersionResource
 	subresource string
 	user        string
+	groups      []string
+
+	// namespace of the object is being deleted.
+	ending bool
 
 	// platform team's user, who may write Compositions.
 	platform bool
@@ -126,25 +132,33 @@ func (w write) Authorize(context.Context, authorizer.Attributes) (authorizer.Dec
 func denial(t testing.TB, p *admissionregistrationv1.ValidatingAdmissionPolicy, w write) string {
 	t.Helper()
 	compiler, validator := compileValidating(t, p)
-	gvk := w.object.GroupVersionKind()
+	one := w.object
 	operation, options := admission.Create, runtime.Object(nil)
-	var old runtime.Object
+	attributes := &admission.VersionedAttributes{}
+	var now, before runtime.Object
 	if w.old != nil {
-		operation, old = admission.Update, w.old
+		operation, before, one = admission.Update, w.old, w.old
+		attributes.VersionedOldObject = admission.NewLazyObject(w.old)
 	}
-	attributes := &admission.VersionedAttributes{
-		Attributes: admission.NewAttributesRecord(w.object, old, gvk, w.object.GetNamespace(), w.object.GetName(), w.resource, w.subresource,
-			operation, options, false, &user.DefaultInfo{Name: w.user}),
-		VersionedKind: gvk, VersionedObject: admission.NewLazyObject(w.object),
+	if w.object != nil {
+		now, one = w.object, w.object
+		attributes.VersionedObject = admission.NewLazyObject(w.object)
+	} else {
+		operation, options = admission.Delete, &metav1.DeleteOptions{}
 	}
-	if old != nil {
-		attributes.VersionedOldObject = admission.NewLazyObject(old)
+	gvk := one.GroupVersionKind()
+	attributes.VersionedKind = gvk
+	attributes.Attributes = admission.NewAttributesRecord(now, before, gvk, one.GetNamespace(), one.GetName(), w.resource, w.subresource,
+		operation, options, false, &user.DefaultInfo{Name: w.user, Groups: w.groups})
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: one.GetNamespace()}}
+	if w.ending {
+		namespace.DeletionTimestamp = &metav1.Time{}
 	}
 	var params runtime.Object
 	if w.params != nil {
 		params = w.params
 	}
-	r := validator.Validate(compiler.CreateContext(context.Background()), w.resource, attributes, params, nil, celconfig.RuntimeCELCostBudget, w)
+	r := validator.Validate(compiler.CreateContext(context.Background()), w.resource, attributes, params, namespace, celconfig.RuntimeCELCostBudget, w)
 	for _, d := range r.Decisions {
 		if d.Evaluation == validating.EvalError {
 			t.Fatalf("policy %s fails: %s", p.Name, d.Message)

@@ -126,7 +126,7 @@ func TestRightsOfTeams(t *testing.T) {
 		const (
 			status   = `{"status": {"connected": "9/9"}}`
 			refs     = `{"spec": {%[1]s"resourceRefs": [{"apiVersion": "v1", "kind": "Secret", "name": "victim"}]%[2]s}}`
-			revision = `{"spec": {%[1]s"compositionUpdatePolicy": "Manual", "compositionRevisionRef": {"name": "%[3]s"}%[2]s}}`
+			revision = `{"spec": {%[1]s"compositionRevisionRef": {"name": "%[3]s"}%[2]s}}`
 		)
 		// another claim, with fields of Crossplane's where they stand.
 		another := func(machinery map[string]any) *unstructured.Unstructured {
@@ -203,29 +203,25 @@ func TestRightsOfTeams(t *testing.T) {
 				},
 			},
 			"RevisionOfItsComposition": {
-				reason: "A team may stay with a revision of the Composition.",
+				reason: "An old revision may have old settings.",
 				write: func() error {
-					path := []string{"spec", "crossplane", "compositionRevisionRef", "name"}
-					if team.mode == controlplane.Claims {
-						path = []string{"spec", "compositionRevisionRef", "name"}
-					}
-					name, _, _ := unstructured.NestedString(xr.Object, path...)
-					return editor.Patch(ctx, team.named(claimKind, "shop"), mergePatch(revision, open, shut, name), client.DryRunAll)
+					return editor.Patch(ctx, team.named(claimKind, "shop"), mergePatch(revision, open, shut, "serviceconnections-0123456"), client.DryRunAll)
 				},
+				want: `may not choose CompositionRevision "serviceconnections-0123456", which says where the settings are; leave compositionRevisionRef out`,
 			},
 			"RevisionOfAnotherComposition": {
 				reason: "Another Composition may have other settings, or grant anything.",
 				write: func() error {
 					return editor.Patch(ctx, team.named(claimKind, "shop"), mergePatch(revision, open, shut, "databases-0123456"))
 				},
-				want: `ServiceConnection "shop": user "system:serviceaccount:` + team.namespace + `:editor" may not use CompositionRevision "databases-0123456", ` +
-					`which is not of the Composition for this kind; leave compositionRevisionRef out`,
+				want: `ServiceConnection "shop": user "system:serviceaccount:` + team.namespace + `:editor" may not choose CompositionRevision "databases-0123456", ` +
+					`which says where the settings are; leave compositionRevisionRef out`,
 			},
 			"CreateWithRevision": {
 				reason: "Nor may a new claim.",
 				write: func() error {
 					return editor.Create(ctx, another(map[string]any{
-						"compositionUpdatePolicy": "Manual", "compositionRevisionRef": map[string]any{"name": "databases-0123456"},
+						"compositionRevisionRef": map[string]any{"name": "databases-0123456"},
 					}))
 				},
 				want: `ServiceConnection "other": user`,

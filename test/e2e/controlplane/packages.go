@@ -189,7 +189,7 @@ func (c *ControlPlane) Install(ctx context.Context, mode Mode) error {
 	}
 	if err := c.ApplyFiles(ctx,
 		"package/cluster/rbac.yaml", "package/cluster/teams.yaml",
-		"package/cluster/mutatingadmissionpolicy.yaml", "package/cluster/validatingadmissionpolicy.yaml",
+		"package/cluster/mutatingadmissionpolicy.yaml", "package/cluster/validatingadmissionpolicy.yaml", "package/cluster/composed.yaml",
 	); err != nil {
 		return err
 	}

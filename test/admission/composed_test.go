@@ -1,0 +1,174 @@
+package admission_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// composedFile has the policy that keeps what Crossplane has composed in a team's
+// namespace.
+const composedFile = "../../package/cluster/composed.yaml"
+
+func TestComposed(t *testing.T) {
+	t.Parallel()
+	const (
+		theirs   = `{apiVersion: v1, kind: ServiceAccount, metadata: {name: shop-api, namespace: team-a}}`
+		composed = `
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: shop-api
+  namespace: team-a
+  annotations: {crossplane.io/composition-resource-name: serviceaccount.shop-api, eks.amazonaws.com/role-arn: a}
+  labels: {crossplane.io/composite: shop}
+  ownerReferences: [{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, name: shop, uid: a, controller: true, blockOwnerDeletion: true}]`
+
+		what  = `ServiceAccount "shop-api": user "jane" may not `
+		known = `, by which Crossplane knows what it has composed for ServiceConnection "shop"; leave it as it is, and write annotations and labels of your own`
+		kept  = what + `change by which owner reference it belongs to ServiceConnection "shop"; leave it as it is, and for a ServiceAccount or volume claim of your own use another name`
+	)
+	cases := map[string]struct {
+		reason string
+		old    string
+
+		// change of the old object, or of the one that is created.
+		change  func(u *unstructured.Unstructured)
+		deleted bool
+		by      write
+		want    string
+	}{
+		"OwnAnnotation": {
+			reason: "A team may annotate it.", old: composed,
+			change: func(u *unstructured.Unstructured) {
+				_ = unstructured.SetNestedField(u.Object, "b", "metadata", "annotations", "eks.amazonaws.com/role-arn")
+			},
+		},
+		"NameRemoved": {
+			reason: "Crossplane reconciles nothing any more of a ServiceConnection that has one without a name.", old: composed,
+			change: func(u *unstructured.Unstructured) {
+				unstructured.RemoveNestedField(u.Object, "metadata", "annotations", "crossplane.io/composition-resource-name")
+			},
+			want: what + `change "crossplane.io/composition-resource-name"` + known,
+		},
+		"NameOfAnother": {
+			reason: "The function would take it for the association.", old: composed,
+			change: func(u *unstructured.Unstructured) {
+				_ = unstructured.SetNestedField(u.Object, "aws.association.0123", "metadata", "annotations", "crossplane.io/composition-resource-name")
+			},
+			want: what + `change "crossplane.io/composition-resource-name"` + known,
+		},
+		"AnnotationAdded": {
+			reason: "A composed object says nothing else of Crossplane's.", old: composed,
+			change: func(u *unstructured.Unstructured) {
+				_ = unstructured.SetNestedField(u.Object, "x", "metadata", "annotations", "meta.crossplane.io/x")
+			},
+			want: what + `change "meta.crossplane.io/x"` + known,
+		},
+		"LabelChanged": {
+			reason: "It says whose it is.", old: composed,
+			change: func(u *unstructured.Unstructured) { u.SetLabels(map[string]string{"crossplane.io/composite": "other"}) },
+			want:   what + `change "crossplane.io/composite"` + known,
+		},
+		"OwnerRemoved": {
+			reason: "What nobody controls isn't deleted.", old: composed,
+			change: func(u *unstructured.Unstructured) { u.SetOwnerReferences(nil) },
+			want:   kept,
+		},
+		"OwnerNoController": {
+			reason: "An owner that doesn't control it is none to Crossplane.", old: composed,
+			change: func(u *unstructured.Unstructured) {
+				refs := u.GetOwnerReferences()
+				refs[0].Controller = nil
+				u.SetOwnerReferences(refs)
+			},
+			want: kept,
+		},
+		"OwnerOfAnotherUID": {
+			reason: "Crossplane knows its own by the UID.", old: composed,
+			change: func(u *unstructured.Unstructured) {
+				refs := u.GetOwnerReferences()
+				refs[0].UID = "b"
+				u.SetOwnerReferences(refs)
+			},
+			want: kept,
+		},
+		"SecondOwner": {
+			reason: "Others may own it beside.", old: composed,
+			change: func(u *unstructured.Unstructured) {
+				refs := u.GetOwnerReferences()
+				u.SetOwnerReferences(append(refs, refs[0]))
+				refs = u.GetOwnerReferences()
+				refs[1].APIVersion, refs[1].Kind, refs[1].Controller = "v1", "ConfigMap", nil
+				u.SetOwnerReferences(refs)
+			},
+		},
+		"Forged": {
+			reason: "What Crossplane hasn't composed must not look like it.",
+			change: func(u *unstructured.Unstructured) { *u = *parse(t, composed) },
+			want:   what + `make it belong to ServiceConnection "shop", which has not composed it; leave the controller out of its ownerReferences`,
+		},
+		"Adopted": {
+			reason: "Nor may what a team has become such.", old: theirs,
+			change: func(u *unstructured.Unstructured) { *u = *parse(t, composed) },
+			want:   what + `make it belong to ServiceConnection "shop", which has not composed it; leave the controller out of its ownerReferences`,
+		},
+		"Deleted": {
+			reason: "One that is made anew by a team has no name.", old: composed, deleted: true,
+			want: what + `delete it, since Crossplane has composed it for ServiceConnection "shop", and would make it anew; take its connections out of the ServiceConnection instead`,
+		},
+		"DeletedWithNamespace":   {reason: "With a namespace goes all that is in it.", old: composed, deleted: true, by: write{ending: true}},
+		"DeletedByCollector":     {reason: "Its owner is gone.", old: composed, deleted: true, by: write{user: "system:serviceaccount:kube-system:generic-garbage-collector", groups: []string{"system:serviceaccounts:kube-system"}}},
+		"DeletedByPlatformTeam":  {reason: "It may.", old: composed, deleted: true, by: write{platform: true}},
+		"ComposedByCrossplane":   {reason: "Crossplane may write Compositions.", change: func(u *unstructured.Unstructured) { *u = *parse(t, composed) }, by: write{platform: true}},
+		"Own":                    {reason: "Other ServiceAccounts are a team's own.", change: func(*unstructured.Unstructured) {}},
+		"OwnOfAnotherController": {reason: "Other controllers make some too.", old: `{apiVersion: v1, kind: ServiceAccount, metadata: {name: shop-api, namespace: team-a, ownerReferences: [{apiVersion: example.org/v1, kind: ServiceConnection, name: shop, uid: a, controller: true}]}}`, deleted: true},
+		"OwnDeleted":             {reason: "Other ServiceAccounts are a team's own.", old: theirs, deleted: true},
+	}
+	policies, _ := readValidating(t, composedFile)
+	p := policies["service-connections-composed"]
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := tc.by
+			w.resource = corev1.SchemeGroupVersion.WithResource("serviceaccounts")
+			if w.user == "" {
+				w.user = "jane"
+			}
+			object := parse(t, theirs)
+			if tc.old != "" {
+				w.old, object = parse(t, tc.old), parse(t, tc.old)
+			}
+			if !tc.deleted {
+				w.object = object
+				tc.change(w.object)
+			}
+			if diff := cmp.Diff(tc.want, denial(t, p, w)); diff != "" {
+				t.Errorf("%s\n-want +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// TestComposedKindsOnly holds that the policy, which fails closed, looks at nothing
+// but what Crossplane composes in a team's namespace.
+func TestComposedKindsOnly(t *testing.T) {
+	t.Parallel()
+	policies, bindings := readValidating(t, composedFile)
+	p := policies["service-connections-composed"]
+	if p == nil || len(policies) != 1 {
+		t.Fatalf("policies %v, want one", policies)
+	}
+	if f := p.Spec.FailurePolicy; f == nil || *f != admissionregistrationv1.Fail {
+		t.Errorf("failurePolicy %v: a write that can't be checked must not pass", f)
+	}
+	if p.Spec.ParamKind != nil || bindings[p.Name].Spec.ParamRef != nil {
+		t.Errorf("it has parameters: without them, it would refuse every write")
+	}
+	if n := len(p.Spec.MatchConditions); n != 1 {
+		t.Errorf("%d match conditions: the API server evaluates each, and so would ask for rights because of any object", n)
+	}
+}
