@@ -295,16 +295,30 @@ func TestCost(t *testing.T) {
 }
 
 // BenchmarkOtherClaim is what each ServiceConnection of a namespace costs the
-// creation of a pod that isn't its own.
+// creation of a pod that isn't its own, by its services and the pod's owners.
 func BenchmarkOtherClaim(b *testing.B) {
-	p := compile(b)
-	claim := shop(b, injection(b, "podIdentity", "cloudSql", "disk"))
-	pod := readPod(b, `spec: {containers: [{name: web, image: web}]}`)
-	pod.OwnerReferences = controlledBy("apps/v1", "ReplicaSet", "web-5f7d")
-	for b.Loop() {
-		if _, err := p.admit(pod, claim); err != nil {
-			b.Fatal(err)
-		}
+	for _, size := range []struct{ services, owners int }{{1, 1}, {1, 3000}, {100, 1}, {100, 3000}} {
+		b.Run(fmt.Sprintf("services=%d/owners=%d", size.services, size.owners), func(b *testing.B) {
+			p := compile(b)
+			claim := shop(b, injection(b, "podIdentity", "cloudSql", "disk"))
+			services := make([]any, size.services)
+			for i := range services {
+				s := runtimeCopy(statusOf(claim))
+				s["workload"].(map[string]any)["name"] = fmt.Sprintf("api-%d", i)
+				services[i] = s
+			}
+			claim["status"].(map[string]any)["services"] = services
+			pod := readPod(b, `spec: {containers: [{name: web, image: web}]}`)
+			pod.OwnerReferences = controlledBy("apps/v1", "ReplicaSet", "web-5f7d")
+			for i := range size.owners - 1 {
+				pod.OwnerReferences = append(pod.OwnerReferences, metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: fmt.Sprintf("web-%d", i)})
+			}
+			for b.Loop() {
+				if _, err := p.admit(pod, claim); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 
