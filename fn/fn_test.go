@@ -230,7 +230,7 @@ func TestReasons(t *testing.T) {
 			reason:   "what another claim grants is not granted again, and not taken over",
 			services: service("api", awsConnection),
 			cluster: func(c *cluster) {
-				c.reconcile()
+				c.settle()
 				o := c.only("PodIdentityAssociation")
 				o["metadata"].(map[string]any)["ownerReferences"] = []any{map[string]any{"uid": "other", "name": "cart", "controller": true}}
 				c.objects[objectKey(o)] = o
@@ -514,9 +514,7 @@ metadata: {name: shop, uid: `+xrUID+`}
 spec: {team: team-a, identity: {services: [{name: api, connections: [`+awsConnection+`]}]}}
 `)
 	c.input["source"] = map[string]any{"services": "spec.identity.services", "status": "status.identity", "namespace": "spec.team"}
-	c.reconcile()
-	c.provide()
-	c.reconcile()
+	c.settle()
 	got, _ := c.rsp.GetDesired().GetComposite().GetResource().AsMap()["status"].(map[string]any)["identity"].(map[string]any)
 	if got["connected"] != "1/1" {
 		t.Errorf("status.identity is %v, want connected: 1/1", got)

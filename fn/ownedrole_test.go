@@ -131,8 +131,10 @@ func TestOwnedRole(t *testing.T) {
 				c.setSettings(strings.Replace(creating(createList), "my-app-*", "your-app-*", 1))
 				c.setServices(service("api", createdRole))
 				c.reconcile()
+				want(t, 0, len(c.keys("PodIdentityAssociation")), "associations before the new role is there")
+				c.settle()
 				if got := c.roleArn(); got == plainARN {
-					t.Errorf("the association keeps %q, which is revoked", got)
+					t.Errorf("the association gives %q, which is revoked", got)
 				}
 			},
 		},

@@ -2,6 +2,7 @@ package connection
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -72,7 +73,7 @@ var (
 
 	// roleGrant reads the role, and associationGrant grants it.
 	roleGrant        = GrantKind{Name: "role", Kinds: []managedKind{roleKind}, Reports: reportedRole}
-	associationGrant = GrantKind{Name: "association", Kinds: []managedKind{associationKind}, Reports: reportedAssociation, Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
+	associationGrant = GrantKind{Name: "association", Kinds: []managedKind{associationKind}, Called: associationID, Reports: reportedAssociation, Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
 		arn, target := text(o, "spec", "forProvider", "roleArn"), text(o, "spec", "forProvider", "targetRoleArn")
 		return awsTarget(arn, target), allowsAWS(s, namespace, text(o, "spec", "forProvider", "serviceAccount"), arn, target)
 	}}
@@ -188,6 +189,9 @@ type roleState struct {
 	known   bool
 	verdict Verdict
 
+	// observed says that the role has been seen, or is in use.
+	observed bool
+
 	// policy is the role's trust policy, empty where it isn't observed.
 	policy string
 }
@@ -219,7 +223,7 @@ func (c Context) roleState(g Grant, asked roleState) roleState {
 		asked.verdict = Verdictf(IdentityMismatch, "Role %q observes %q, not the role %q that was asked for; ask the platform team whether the provider's credentials are of that account, and who changed the object", text(g.Object, "metadata", "name"), arn, asked.arn)
 		return asked
 	}
-	return roleState{roleARN: observed, known: true, verdict: asked.verdict, policy: text(o, "status", "atProvider", "assumeRolePolicy")}
+	return roleState{roleARN: observed, known: true, observed: true, verdict: asked.verdict, policy: text(o, "status", "atProvider", "assumeRolePolicy")}
 }
 
 // trusts says whether the role's trust policy lets the ServiceAccount in. A
@@ -269,8 +273,32 @@ func (c Context) associationKey() string {
 	return c.key(associationGrant.Name, aws.Region, aws.ClusterName, c.Claim.Namespace, c.ServiceAccount)
 }
 
-// podIdentity grants the role by an association of the cluster.
+// podIdentity grants the role by an association of the cluster. EKS refuses a role
+// that doesn't exist, so the association waits until the role is seen, and gives the
+// one that it gave before until then. The pods needn't wait: they have nothing of
+// the role's, and heal by themselves.
 func (c Context) podIdentity(e Expansion, role roleState) Expansion {
+	given, waits := role, Verdict{}
+	if !role.observed {
+		waits = Verdictf(Creating, "PodIdentityAssociation of ServiceAccount %q waits until the role %q is seen in AWS", c.ServiceAccount, role.arn)
+		c, given = c.formerRole(role)
+	}
+	e.Identity = role.arn
+	e.Published = true
+	e.Injection = c.podIdentityInjection()
+	if !given.observed {
+		e.Verdict = First(role.verdict, waits)
+		return e
+	}
+	association := c.association(given)
+	e.Grants = append(e.Grants, association)
+	e.Sessions = c.sessions(association)
+	e.Verdict = First(role.verdict, c.associationState(association, given.roleARN), c.associationChanges(association), waits)
+	return e
+}
+
+// association that gives the ServiceAccount a role.
+func (c Context) association(role roleState) Grant {
 	aws := c.Settings.AWS
 	key := c.associationKey()
 	forProvider := map[string]any{
@@ -283,52 +311,47 @@ func (c Context) podIdentity(e Expansion, role roleState) Expansion {
 	if t := c.Connection.TargetRoleARN; t != "" {
 		forProvider["targetRoleArn"] = t
 	}
-	association := c.grant(managedResource{
+	return c.grant(managedResource{
 		kind: associationKind, key: key, name: c.sharedName(key, associationGrant.Name),
-		externalName: c.associationID(),
-		policies:     manage, providerConfig: aws.ProviderConfigRef, forProvider: forProvider,
+		called: associationID, policies: manage, providerConfig: aws.ProviderConfigRef, forProvider: forProvider,
 	})
-	e.Grants = append(e.Grants, association)
-	e.Identity = role.arn
-	e.Published = true
+}
+
+// podIdentityInjection is what pods ask the Pod Identity agent by.
+func (c Context) podIdentityInjection() claim.Injection {
 	url := podIdentityURL
 	if c.Settings.IPv6() {
 		url = podIdentityURLIPv6
 	}
-	e.Injection = tokenInjection(podIdentityVolume, podIdentityMount, podIdentityAudience, podIdentityVolume)
-	e.Injection.Env = append(c.awsEnv(),
+	i := tokenInjection(podIdentityVolume, podIdentityMount, podIdentityAudience, podIdentityVolume)
+	i.Env = append(c.awsEnv(),
 		claim.EnvVar{Name: "AWS_CONTAINER_CREDENTIALS_FULL_URI", Value: url},
 		claim.EnvVar{Name: "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", Value: podIdentityMount + "/" + podIdentityVolume},
 	)
-	e.Sessions = c.sessions(association)
-	e.Verdict = First(role.verdict, c.associationState(association, role.roleARN), c.associationChanges(association))
-	return e
+	return i
 }
 
-// associationID that EKS gave the association, empty until it is observed. A
-// provider that has lost the status finds the association by it (see
-// managedResource.externalName).
-func (c Context) associationID() string {
-	o := c.Observed.Object(c.associationKey())
-	return cmp.Or(text(o, "status", "atProvider", "associationId"), Annotation(o, externalName))
-}
-
-// roleInUse by an observed association, as EKS says, or else the object. Empty
-// where it isn't observed.
-func (c Context) roleInUse(association Grant) string {
+// rolesInUse by an observed association, as EKS says, or else the object: the role,
+// and the one that it chains into. Empty where it isn't observed.
+func (c Context) rolesInUse(association Grant) (arn, target string) {
 	o := c.Observed.Object(association.Key)
-	if arn := text(o, "status", "atProvider", "roleArn"); arn != "" {
-		return arn
+	said := []string{"status", "atProvider"}
+	if text(o, "status", "atProvider", "roleArn") == "" {
+		said = []string{"spec", "forProvider"}
 	}
-	return text(o, "spec", "forProvider", "roleArn")
+	return text(o, append(slices.Clone(said), "roleArn")...), text(o, append(slices.Clone(said), "targetRoleArn")...)
 }
 
 // associationChanges says that an association still gives another role. Until it
 // doesn't, that role is needed.
 func (c Context) associationChanges(association Grant) Verdict {
-	was, arn := c.roleInUse(association), text(association.Object, "spec", "forProvider", "roleArn")
-	if was == "" || was == arn {
+	was, wasTarget := c.rolesInUse(association)
+	arn, target := text(association.Object, "spec", "forProvider", "roleArn"), text(association.Object, "spec", "forProvider", "targetRoleArn")
+	if was == "" || was == arn && wasTarget == target {
 		return Verdict{}
+	}
+	if was == arn {
+		was, arn = cmp.Or(wasTarget, "no role to chain into"), cmp.Or(target, "none")
 	}
 	return Verdictf(Creating, "PodIdentityAssociation %q still gives %q, and is being changed to %q", text(association.Object, "metadata", "name"), was, arn)
 }
@@ -421,6 +444,18 @@ func allowsAWS(s *settings.Settings, namespace, serviceAccount, arn, targetARN s
 	return s.AllowsRole(namespace, targetARN)
 }
 
+// stubAssociation is what provider-aws says an association's id is until it knows
+// that (provider-aws, config/externalname.go, eksPodIdentityAssociation).
+const stubAssociation = "a-stubassocid123456"
+
+// associationID that EKS gave, by which provider-aws calls an association.
+func associationID(o map[string]any) string {
+	if id := text(o, "status", "atProvider", "associationId"); id != stubAssociation {
+		return id
+	}
+	return ""
+}
+
 // reportedRole is what provider-aws says of a role.
 func reportedRole(k Known, object map[string]any) map[string]any {
 	if k.Settings.AWS == nil {
@@ -432,7 +467,11 @@ func reportedRole(k Known, object map[string]any) map[string]any {
 
 // reportedAssociation is what provider-aws says of an association.
 func reportedAssociation(_ Known, object map[string]any) map[string]any {
-	return map[string]any{"roleArn": text(object, "spec", "forProvider", "roleArn")}
+	at := map[string]any{"roleArn": text(object, "spec", "forProvider", "roleArn")}
+	if target := text(object, "spec", "forProvider", "targetRoleArn"); target != "" {
+		at["targetRoleArn"] = target
+	}
+	return at
 }
 
 // routeOfRole leads by the credential to the role, and from there to the one that it

@@ -44,8 +44,9 @@ func TestAWSRole(t *testing.T) {
 
 	expandCases(t, awsSettings, map[string]expandCase{
 		"PodIdentity": {
-			reason:     "a role is granted by an association and published at once, since pods heal from a late one",
+			reason:     "a role that is seen is granted by an association",
 			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"role": roleObserved("arn:aws:iam::111122223333:role/api")},
 			want: `
 keys: [role, association]
 identity: arn:aws:iam::111122223333:role/api
@@ -81,6 +82,43 @@ injection:
   volumeMounts: [{name: eks-pod-identity-token, mountPath: /var/run/secrets/pods.eks.amazonaws.com/serviceaccount, readOnly: true}]
 `,
 		},
+		"RoleNotSeenYet": {
+			reason:     "EKS refuses a role that doesn't exist, so the association waits; pods heal from a late one, so they don't",
+			connection: `{type: awsRole, role: api}`,
+			want:       `{keys: [role], published: true, identity: "arn:aws:iam::111122223333:role/api", verdict: Creating, env: {AWS_REGION: eu-west-1}}`,
+		},
+		"OtherRoleNotSeenYet": {
+			reason:     "what works is not changed to a role of which nothing is known",
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"association": `{spec: {forProvider: {roleArn: "arn:aws:iam::111122223333:role/team/api-old", targetRoleArn: "arn:aws:iam::444455556666:role/x"}}, status: ` + ready + `}`},
+			want: `
+keys: [role, association]
+published: true
+verdict: Creating
+grants: {association: {spec: {forProvider: {roleArn: "arn:aws:iam::111122223333:role/team/api-old", targetRoleArn: "arn:aws:iam::444455556666:role/x"}}}}
+`,
+		},
+		"RevokedRoleAndOtherNotSeenYet": {
+			reason:     "nor is what is revoked kept for it",
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"association": `{spec: {forProvider: {roleArn: "arn:aws:iam::111122223333:role/other"}}, status: ` + ready + `}`},
+			want:       `{keys: [role], published: true, verdict: Creating}`,
+		},
+		"RoleInUseNotSeen": {
+			reason:     "a provider that is down for a while takes nothing",
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"association": `{spec: {forProvider: {roleArn: "arn:aws:iam::111122223333:role/team/api"}}, status: ` + ready + `}`},
+			want:       `{keys: [role, association], published: true, grants: {association: {spec: {forProvider: {roleArn: "arn:aws:iam::111122223333:role/team/api"}}}}}`,
+		},
+		"TargetRoleChanges": {
+			reason:     "EKS still chains into the role that was asked for before",
+			connection: `{type: awsRole, role: api, targetRoleArn: "arn:aws:iam::444455556666:role/x"}`,
+			observed: map[string]string{
+				"role":        roleObserved("arn:aws:iam::111122223333:role/api"),
+				"association": `{spec: {forProvider: {roleArn: "arn:aws:iam::111122223333:role/api", targetRoleArn: "arn:aws:iam::444455556666:role/x"}}, status: {atProvider: {roleArn: "arn:aws:iam::111122223333:role/api"}, ` + strings.TrimPrefix(ready, "{") + `}`,
+			},
+			want: `{published: true, verdict: Creating, message: 'still gives "no role to chain into", and is being changed to "arn:aws:iam::444455556666:role/x"'}`,
+		},
 		"IPv6": {
 			reason:     "pods without IPv4 reach the agent at its other address",
 			settings:   `{aws: {ipFamily: IPv6}}`,
@@ -98,21 +136,12 @@ target: arn:aws:iam::111122223333:role/api
 grants: {association: {spec: {forProvider: {roleArn: "arn:aws:iam::111122223333:role/team/api"}}}}
 `,
 		},
-		"AssociationGiven": {
-			reason:     "EKS chooses the id, which no provider stores under our policies: it is stored as soon as it is known",
-			connection: `{type: awsRole, role: api}`,
-			observed:   map[string]string{"association": `{status: {atProvider: {associationId: a-1}}}`},
-			want:       `{grants: {association: {metadata: {annotations: {crossplane.io/external-name: a-1}}}}}`,
-		},
-		"AssociationRestored": {
-			reason:     "and it stays when the status is lost, as in a restore from a backup",
-			connection: `{type: awsRole, role: api}`,
-			observed:   map[string]string{"association": `{metadata: {annotations: {crossplane.io/external-name: a-1}}}`},
-			want:       `{grants: {association: {metadata: {annotations: {crossplane.io/external-name: a-1}}}}}`,
-		},
+
+
 		"TargetRole": {
 			reason:     "the association chains into the target, which the allow-list lets the namespace use",
 			connection: `{type: awsRole, role: api, targetRoleArn: "arn:aws:iam::444455556666:role/x"}`,
+			observed:   map[string]string{"role": roleObserved("arn:aws:iam::111122223333:role/api")},
 			want: `
 target: arn:aws:iam::111122223333:role/api and arn:aws:iam::444455556666:role/x
 decision: 3
@@ -161,8 +190,8 @@ grants: {association: {spec: {forProvider: {targetRoleArn: "arn:aws:iam::4444555
 		"RoleNotFound": {
 			reason:     "a role that nobody made is named with its account",
 			connection: `{type: awsRole, role: api}`,
-			observed:   map[string]string{"role": notThere, "association": `{status: ` + ready + `}`},
-			want:       `{keys: [role, association], published: true, verdict: RoleNotFound, message: 'IAM role "api" does not exist in account 111122223333'}`,
+			observed:   map[string]string{"role": notThere},
+			want:       `{keys: [role], published: true, verdict: RoleNotFound, message: 'IAM role "api" does not exist in account 111122223333'}`,
 		},
 		"ProviderError": {
 			reason:     "a provider's message is cut to what can be read",
@@ -195,6 +224,7 @@ grants: {association: {spec: {forProvider: {targetRoleArn: "arn:aws:iam::4444555
 			reason:     "a cluster-scoped composite resource composes the cluster-scoped kinds, which know one kind of ProviderConfig and the older deletion policy",
 			connection: `{type: awsRole, role: api}`,
 			context:    func(c *Context) { c.Claim.Namespaced = false },
+			observed:   map[string]string{"role": roleObserved("arn:aws:iam::111122223333:role/api")},
 			want: `
 grants:
   role:
@@ -212,6 +242,7 @@ grants:
 			reason:     "names stay label values",
 			connection: `{type: awsRole, role: api}`,
 			context:    func(c *Context) { c.ServiceAccount = strings.Repeat("long-name.", 25) + "a" },
+			observed:   map[string]string{"role": roleObserved("arn:aws:iam::111122223333:role/api")},
 			want:       `{keys: [role, association]}`,
 		},
 	})

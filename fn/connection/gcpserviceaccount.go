@@ -59,12 +59,24 @@ var googleFamily = Family{
 var (
 	memberKind = newManagedKind("ServiceAccountIAMMember", "serviceaccountiammembers", "cloudplatform.gcp", "upbound.io", "v1beta1", "v1beta2")
 
-	memberGrant = GrantKind{Name: "member", Kinds: []managedKind{memberKind}, Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
+	memberGrant = GrantKind{Name: "member", Kinds: []managedKind{memberKind}, Called: memberID, Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
 		id := text(o, "spec", "forProvider", "serviceAccountId")
 		email := id[strings.LastIndexByte(id, '/')+1:]
 		return email, s.AllowsGoogleServiceAccount(namespace, email)
 	}}
 )
+
+// memberID is what Terraform calls a member of an IAM policy
+// (terraform-provider-google, tpgiamresource/resource_iam_member.go), so it is known
+// before there is one. A workload pool and what is in it have no capitals, which
+// that would make small.
+func memberID(o map[string]any) string {
+	account, role, member := text(o, "spec", "forProvider", "serviceAccountId"), text(o, "spec", "forProvider", "role"), text(o, "spec", "forProvider", "member")
+	if account == "" || role == "" || member == "" {
+		return ""
+	}
+	return account + "/" + role + "/" + member
+}
 
 // stepOfAccount to the Google service account.
 func stepOfAccount(d Drawn, asked string) Step {
@@ -116,9 +128,7 @@ func (c Context) member(email string) Grant {
 	key := c.key(memberGrant.Name, id, roleWorkloadIdentityUser, member)
 	return c.grant(managedResource{
 		kind: memberKind, key: key, name: c.sharedName(key, memberGrant.Name),
-		// terraform-provider-google, google/tpgiamresource/resource_iam_member.go.
-		externalName: id + "/" + roleWorkloadIdentityUser + "/" + member,
-		policies:     policies, providerConfig: gcp.ProviderConfigRef,
+		called: memberID, policies: policies, providerConfig: gcp.ProviderConfigRef,
 		forProvider: map[string]any{
 			"serviceAccountId": id,
 			"role":             roleWorkloadIdentityUser,

@@ -37,10 +37,7 @@ grants:
   member:
     apiVersion: cloudplatform.gcp.m.upbound.io/v1beta1
     kind: ServiceAccountIAMMember
-    metadata:
-      namespace: team-a
-      annotations:
-        crossplane.io/external-name: projects/my-project/serviceAccounts/api-account@my-project.iam.gserviceaccount.com/roles/iam.workloadIdentityUser/serviceAccount:my-project.svc.id.goog[team-a/shop-api]
+    metadata: {namespace: team-a, annotations: {crossplane.io/external-name: "projects/my-project/serviceAccounts/api-account@my-project.iam.gserviceaccount.com/roles/iam.workloadIdentityUser/serviceAccount:my-project.svc.id.goog[team-a/shop-api]"}}
     spec:
       managementPolicies: [Observe, Create, Update, Delete]
       providerConfigRef: {kind: ClusterProviderConfig, name: default}

@@ -36,6 +36,11 @@ type GrantKind struct {
 	// and not of a ServiceAccount.
 	Data bool
 
+	// Called is the external name of an object where the cloud gives it, or a
+	// provider makes it: as the object's own spec has it, or the provider's report.
+	// Empty while nothing tells. Nil where the function chooses the name.
+	Called func(object map[string]any) string
+
 	// Reports is what the provider says of the object in status.atProvider, as far
 	// as it can be known without a cloud. Nil: nothing that the function reads.
 	Reports func(k Known, object map[string]any) map[string]any

@@ -58,21 +58,13 @@ var (
 	neverDelete = []any{"Observe", "Create", "Update"}
 )
 
-const externalName = "crossplane.io/external-name"
-
 // A managedResource is what differs between the managed resources.
 type managedResource struct {
-	kind managedKind
-	key  string
-	name string
-
-	// externalName by which the provider finds it in the cloud. Under these
-	// management policies no provider that is made with upjet stores it (crossplane-runtime
-	// does for LateInitialize only), and one that has been restarted takes what has
-	// none for what doesn't exist: it would let go of it without a call to the cloud,
-	// and the grant would stay. So it is here as soon as it can be known.
-	externalName string
-
+	kind           managedKind
+	key            string
+	name           string
+	externalName   string
+	called         func(object map[string]any) string
 	policies       []any
 	providerConfig *v1beta1.ProviderConfigReference
 	forProvider    map[string]any
@@ -97,12 +89,16 @@ func (c Context) grant(r managedResource) Grant {
 		spec["providerConfigRef"] = map[string]any{"name": r.providerConfig.Name}
 		spec["deletionPolicy"] = deletionPolicy(r.policies)
 	}
-	return Grant{Key: r.key, Kind: kind, Object: map[string]any{
+	object := map[string]any{
 		"apiVersion": kind.APIVersion,
 		"kind":       kind.Kind,
 		"metadata":   metadata,
 		"spec":       spec,
-	}}
+	}
+	if r.called != nil {
+		call(object, c.Observed.Composed[r.key], r.called)
+	}
+	return Grant{Key: r.key, Kind: kind, Object: object}
 }
 
 // deletionPolicy says in the cluster-scoped kinds' older field what the

@@ -31,6 +31,9 @@ type expandCase struct {
 	// observed composed resources, by the grant in their key.
 	observed map[string]string
 
+	// managedFields of each of them.
+	managedFields []any
+
 	// want of the summary. What isn't named isn't compared; null is absent.
 	want string
 }
@@ -67,19 +70,23 @@ func newContext(t *testing.T, base string, tc expandCase) Context {
 	if tc.context != nil {
 		tc.context(&c)
 	}
-	// The keys of what is granted hold hashes, so they are asked for.
-	grants := builtin.Expand(c).Grants
+	// The keys of what is granted hold hashes, so they are asked for; that of an
+	// association, which waits for its role, by itself.
+	keys := map[string]string{"serviceaccount": ServiceAccountKey(c.ServiceAccount)}
+	for _, g := range builtin.Expand(c).Grants {
+		keys[grantOf(g.Key)] = g.Key
+	}
+	if s.AWS != nil {
+		keys["association"] = c.associationKey()
+	}
 	for grant, object := range tc.observed {
-		key := ServiceAccountKey(c.ServiceAccount)
+		key, ok := keys[grant]
 		if strings.HasPrefix(grant, diskKey("")) {
 			key = grant
+		} else if !ok {
+			t.Fatalf("nothing is composed for %q", grant)
 		}
-		for _, g := range grants {
-			if grantOf(g.Key) == grant {
-				key = g.Key
-			}
-		}
-		c.Observed.Composed[key] = Composed{Object: decode(t, object)}
+		c.Observed.Composed[key] = Composed{Object: decode(t, object), ManagedFields: func() []any { return tc.managedFields }}
 	}
 	return c
 }

@@ -24,8 +24,8 @@ var (
 			return ownedTarget(s, Annotation(o, externalName)), s.AllowsRoleCreation(namespace)
 		}}
 	policyGrant           = GrantKind{Name: "policy", Kinds: []managedKind{policyKind}, PartOf: policyOf, Target: grantedPolicy(policyOf)}
-	policyAttachmentGrant = GrantKind{Name: "policyattachment", Kinds: []managedKind{attachmentKind}, PartOf: attachedTo, Target: grantedPolicy(attachedTo)}
-	attachmentGrant       = GrantKind{Name: "attachment", Kinds: []managedKind{attachmentKind}, Many: true, PartOf: attachedTo,
+	policyAttachmentGrant = GrantKind{Name: "policyattachment", Kinds: []managedKind{attachmentKind}, PartOf: attachedTo, Called: attachmentID, Target: grantedPolicy(attachedTo)}
+	attachmentGrant       = GrantKind{Name: "attachment", Kinds: []managedKind{attachmentKind}, Many: true, PartOf: attachedTo, Called: attachmentID,
 		Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
 			return ownedTarget(s, attachedTo(o)), s.AllowsPolicy(namespace, text(o, "spec", "forProvider", "policyArn"))
 		}}
@@ -41,6 +41,16 @@ func grantedPolicy(role func(map[string]any) string) func(*settings.Settings, st
 // policyOf and attachedTo are the role that a policy or an attachment is a part of.
 func policyOf(o map[string]any) string   { return Annotation(o, externalName) }
 func attachedTo(o map[string]any) string { return text(o, "spec", "forProvider", "role") }
+
+// attachmentID is what Terraform calls an attachment (terraform-provider-aws, import
+// of aws_iam_role_policy_attachment), so it is known before there is one.
+func attachmentID(o map[string]any) string {
+	role, policy := attachedTo(o), text(o, "spec", "forProvider", "policyArn")
+	if role == "" || policy == "" {
+		return ""
+	}
+	return role + "/" + policy
+}
 
 // createdName is what a role that is created may be called. The comma would do, but
 // for the names of its policies.
@@ -177,7 +187,7 @@ func (c Context) ownedRole() Expansion {
 	if verdict.Reason == notExist {
 		verdict.Reason = ProviderError
 	}
-	inUse := roleState{roleARN: parseRoleARN(o.arn()), known: true, verdict: verdict}
+	inUse := roleState{roleARN: parseRoleARN(o.arn()), known: true, verdict: verdict, observed: text(o.Observed.Object(role.Key), "status", "atProvider", "arn") != ""}
 	if verdict.Reason != "" {
 		// Not before all of the new role is there do the pods leave the old one.
 		o.Context, inUse = c.formerRole(inUse)
@@ -203,12 +213,16 @@ func (c Context) formerRole(asked roleState) (Context, roleState) {
 		association := c.Observed.Object(c.associationKey())
 		arn, target = text(association, "spec", "forProvider", "roleArn"), text(association, "spec", "forProvider", "targetRoleArn")
 	}
-	if arn == "" || arn == asked.arn || allowsAWS(c.Settings, c.Claim.Namespace, c.ServiceAccount, arn, target).Revokes() {
+	if arn != "" && arn == asked.arn {
+		asked.observed = true
+		return c, asked
+	}
+	if arn == "" || allowsAWS(c.Settings, c.Claim.Namespace, c.ServiceAccount, arn, target).Revokes() {
 		return c, asked
 	}
 	former := c
 	former.Connection.TargetRoleARN = target
-	return former, roleState{roleARN: parseRoleARN(arn), known: true, verdict: asked.verdict}
+	return former, roleState{roleARN: parseRoleARN(arn), known: true, observed: true, verdict: asked.verdict}
 }
 
 // role that is created.
@@ -225,12 +239,11 @@ func (o owned) role() Grant {
 }
 
 // part of an owned role. What provider-aws calls a role or policy by is its IAM
-// name, from which and the path it makes the policy's ARN; an attachment by both of
-// what it attaches (terraform-provider-aws, iam/role_policy_attachment.go). The name of the object
-// doesn't hold the claim's, so that another claim that asks for the same meets it.
+// name, from which and the path it makes the policy's ARN (provider-aws,
+// config/externalname.go). The name of the object doesn't hold the claim's, so that
+// another claim that asks for the same meets it.
 func (o owned) part(kind managedKind, grant, external string, forProvider map[string]any, identity ...string) Grant {
 	key := o.key(grant, identity...)
-	grant, _, _ = strings.Cut(grant, "-")
 	return o.grant(managedResource{
 		kind: kind, key: key, name: o.sharedName(key, grant), externalName: external,
 		policies: manage, providerConfig: o.Settings.AWS.ProviderConfigRef, forProvider: forProvider,
@@ -238,7 +251,13 @@ func (o owned) part(kind managedKind, grant, external string, forProvider map[st
 }
 
 func (o owned) attachment(grant, policyARN string) Grant {
-	return o.part(attachmentKind, grant, o.name+"/"+policyARN, map[string]any{"role": o.name, "policyArn": policyARN}, o.arn(), policyARN)
+	key := o.key(grant, o.arn(), policyARN)
+	grant, _, _ = strings.Cut(grant, "-")
+	return o.grant(managedResource{
+		kind: attachmentKind, key: key, name: o.sharedName(key, grant), called: attachmentID,
+		policies: manage, providerConfig: o.Settings.AWS.ProviderConfigRef,
+		forProvider: map[string]any{"role": o.name, "policyArn": policyARN},
+	})
 }
 
 // policies of the role, as far as the cluster settings allow them: the grants
@@ -325,7 +344,7 @@ func (o owned) trustPolicy() string { return trust.Scoped(o.trustSubject()) }
 // sessions of a created role that running pods may have: they end as the role
 // is deleted.
 func (c Context) sessions(association Grant) string {
-	arn := c.roleInUse(association)
+	arn, _ := c.rolesInUse(association)
 	if arn == "" {
 		arn = text(association.Object, "spec", "forProvider", "roleArn")
 	}

@@ -30,8 +30,9 @@ func TestOwnedRole(t *testing.T) {
 
 	expandCases(t, createSettings, map[string]expandCase{
 		"PodIdentity": {
-			reason:     "a role is created for the ServiceAccount only, bounded, with its policies, and associated at once, since its ARN is known",
+			reason:     "a role is created for the ServiceAccount only, bounded, with its policies, and associated once it is there",
 			connection: createUploads,
+			observed:   map[string]string{"ownedrole": roleObserved("arn:aws:iam::111122223333:role/serviceconnections/" + uploads + "")},
 			want: `
 keys: [ownedrole, attachment-AmazonS3ReadOnlyAccess, policy, policyattachment, association]
 identity: arn:aws:iam::111122223333:role/serviceconnections/` + uploads + `
@@ -58,7 +59,7 @@ grants:
     crd: roles.iam.aws.m.upbound.io
   attachment-AmazonS3ReadOnlyAccess:
     kind: RolePolicyAttachment
-    metadata: {annotations: {crossplane.io/external-name: "` + uploads + `/arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"}}
+    metadata: {annotations: {crossplane.io/external-name: ` + uploads + `/arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess}}
     spec: {managementPolicies: [Observe, Create, Update, Delete], forProvider: {role: ` + uploads + `, policyArn: "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"}}
     crd: rolepolicyattachments.iam.aws.m.upbound.io
   policy:
@@ -125,29 +126,30 @@ grants:
 		"PolicyExcluded": {
 			reason:     "a policy that isn't allowed is left out and told, and the rest goes on",
 			connection: `{type: awsRole, role: uploads, create: {policyArns: ["arn:aws:iam::aws:policy/AdministratorAccess", "arn:aws:iam::aws:policy/AmazonS3FullAccess"]}}`,
-			want:       `{keys: [ownedrole, attachment-AmazonS3FullAccess, association], published: true, verdict: NotAllowed, message: 'policy "arn:aws:iam::aws:policy/AdministratorAccess"'}`,
+			want:       `{keys: [ownedrole, attachment-AmazonS3FullAccess], published: true, verdict: NotAllowed, message: 'policy "arn:aws:iam::aws:policy/AdministratorAccess"'}`,
 		},
 		"NoPolicyList": {
 			reason:     "without a list of policies no role gets any",
 			settings:   `{aws: {createRoles: {allowedPolicyArns: null}}}`,
 			connection: `{type: awsRole, role: uploads, create: {policyArns: ["arn:aws:iam::aws:policy/AmazonS3FullAccess"]}}`,
-			want:       `{keys: [ownedrole, association], verdict: NotAllowed}`,
+			want:       `{keys: [ownedrole], verdict: NotAllowed}`,
 		},
 		"DocumentNotAllowed": {
 			reason:     "nor a document where the settings don't say so",
 			settings:   `{aws: {createRoles: {allowInlinePolicies: null}}}`,
 			connection: createUploads,
-			want:       `{keys: [ownedrole, attachment-AmazonS3ReadOnlyAccess, association], verdict: NotAllowed, message: aws.createRoles.allowInlinePolicies}`,
+			want:       `{keys: [ownedrole, attachment-AmazonS3ReadOnlyAccess], verdict: NotAllowed, message: aws.createRoles.allowInlinePolicies}`,
 		},
 		"PolicyNameWithDots": {
 			reason:     "a key's parts are told apart by dots",
 			settings:   `{aws: {createRoles: {allowedPolicyArns: ["arn:*"]}}}`,
 			connection: `{type: awsRole, role: uploads, create: {policyArns: ["arn:aws:iam::111122223333:policy/team/a.b.c"]}}`,
-			want:       `{keys: [ownedrole, attachment-a-b-c, association]}`,
+			want:       `{keys: [ownedrole, attachment-a-b-c]}`,
 		},
 		"TargetRole": {
 			reason:     "a created role chains into another as any does, if that one is allowed",
 			connection: `{type: awsRole, role: uploads, create: {}, targetRoleArn: "arn:aws:iam::444455556666:role/x"}`,
+			observed:   map[string]string{"ownedrole": roleObserved("arn:aws:iam::111122223333:role/serviceconnections/" + uploads)},
 			want:       `{decision: 3, grants: {association: {spec: {forProvider: {targetRoleArn: "arn:aws:iam::444455556666:role/x"}}}}}`,
 		},
 		"TargetRoleExcluded": {
@@ -186,7 +188,7 @@ grants:
 			reason:     "a role that only begins as generated names do is anybody's",
 			settings:   `{aws: {allowedRoles: [{pattern: "*", namespaces: ["*"]}]}}`,
 			connection: `{type: awsRole, role: sc-uploads}`,
-			want:       `{keys: [role, association], decision: 3}`,
+			want:       `{keys: [role], decision: 3}`,
 		},
 	})
 }

@@ -12,11 +12,6 @@ import (
 	"github.com/serviceconnections/function-service-connections/fn/decoded"
 )
 
-// fieldManager is the prefix of the managers with which Crossplane applies
-// composed resources (crossplane, composition_functions.go,
-// FieldOwnerComposedPrefix).
-const fieldManager = "apiextensions.crossplane.io/composed"
-
 // asApplied puts an observed composed resource back into desired with exactly the
 // fields that Crossplane's field manager owns. With fewer, server-side apply
 // would remove the rest; with more, we would take over the provider's, and no
@@ -59,7 +54,7 @@ func appliedFields(managedFields []any) *fieldpath.Set {
 	for _, v := range managedFields {
 		entry, _ := v.(map[string]any)
 		manager, _ := entry["manager"].(string)
-		if !strings.HasPrefix(manager, fieldManager) || entry["operation"] != "Apply" || entry["subresource"] != nil {
+		if !strings.HasPrefix(manager, connection.FieldManager) || entry["operation"] != "Apply" || entry["subresource"] != nil {
 			continue
 		}
 		b, err := json.Marshal(entry["fieldsV1"])

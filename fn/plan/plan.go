@@ -129,7 +129,9 @@ func KeepAll(types *connection.Catalog, observed connection.Observed) map[string
 	kept := map[string]Composed{}
 	for key, o := range observed.Composed {
 		if isOurs(types, key, o) {
-			kept[key] = Composed{Object: asApplied(o), Ready: true}
+			as := asApplied(o)
+			types.Call(key, o, as)
+			kept[key] = Composed{Object: as, Ready: true}
 		}
 	}
 	return kept

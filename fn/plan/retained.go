@@ -73,6 +73,7 @@ func (rs *rollouts) composes(key string) (grant, bool) {
 // keep an observed object as it was applied, without what is revoked.
 func keep(rs *rollouts, g connection.Granted, o connection.Composed, unshare bool) map[string]any {
 	kept := asApplied(o)
+	rs.Types.Call(g.Key, o, kept)
 	if unshare {
 		connection.NeverDelete(kept)
 	}
