@@ -142,6 +142,10 @@ const (
 	credentialExists   = "Issuer and subject combination already exists"
 	tooManyCredentials = "Too many Federated Identity Credentials"
 	credentialLimit    = "FederatedIdentityCredentialsLimitExceeded"
+
+	// writtenAtOnce is about the same words, and passes by itself: Azure writes one
+	// credential of an identity at a time.
+	writtenAtOnce = "ConcurrentFederatedIdentityCredentialsWrites"
 )
 
 func (c Context) credentialState(g Grant, id string) Verdict {
@@ -153,6 +157,8 @@ func (c Context) credentialState(g Grant, id string) Verdict {
 	switch {
 	case c.failedWith(g, credentialExists):
 		return Verdictf(CredentialExists, "managed identity %q has another federated credential for issuer %q and subject %q; delete that one, so that it can be made anew", c.Connection.IdentityName, az.OIDCIssuer, text(g.Object, "spec", "forProvider", "subject"))
+	case c.failedWith(g, writtenAtOnce):
+		return Verdictf(Creating, "managed identity %q gets another federated credential at this moment, and Azure takes one at a time; the provider tries again by itself", c.Connection.IdentityName)
 	case c.failedWith(g, tooManyCredentials), c.failedWith(g, credentialLimit):
 		which := "one that nothing uses"
 		if old := c.formerCredential(g.Key, id); old != "" {

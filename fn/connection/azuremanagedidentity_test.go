@@ -111,6 +111,15 @@ injection: {labels: {azure.workload.identity/use: "true"}, env: null, volumes: n
 			},
 			want: `{published: true, verdict: CredentialExists, message: 'subject "system:serviceaccount:team-a:shop-api"'}`,
 		},
+		"CredentialsWrittenAtOnce": {
+			reason:     "Azure takes one write of an identity's credentials at a time, which is no reason to delete one",
+			connection: connection,
+			observed: map[string]string{
+				"identity":   identityObserved(apiIdentity),
+				"credential": failedCredential("unexpected status 409 (409 Conflict) with error: ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity: Too many Federated Identity Credentials are written concurrently for the managed identity"),
+			},
+			want: `{published: true, verdict: Creating, message: the provider tries again by itself}`,
+		},
 		"TooManyCredentials": {
 			reason:     "Azure allows 20 on one identity; the error may stand beyond what a status has room for",
 			connection: connection,
