@@ -3,6 +3,7 @@ module github.com/serviceconnections/function-service-connections
 go 1.26.0
 
 require (
+	al.essio.dev/pkg/shellescape v1.6.0
 	charm.land/lipgloss/v2 v2.0.6
 	github.com/alecthomas/kong v1.15.0
 	github.com/charmbracelet/colorprofile v0.4.3

@@ -438,10 +438,14 @@ func allowsAWS(s *settings.Settings, namespace, serviceAccount, arn, targetARN s
 	case generated(name) && d == settings.Allowed:
 		d = settings.Excluded
 	}
-	if targetARN == "" || d != settings.Allowed {
+	if targetARN == "" || d == settings.Excluded {
 		return d
 	}
-	return s.AllowsRole(namespace, targetARN)
+	// A list that excludes the target takes it back, whatever is said of the role.
+	if t := s.AllowsRole(namespace, targetARN); t == settings.Excluded || d == settings.Allowed {
+		return t
+	}
+	return d
 }
 
 // stubAssociation is what provider-aws says an association's id is until it knows

@@ -248,6 +248,11 @@ func (c Context) volumeClaim(e Expansion, observed map[string]any) Expansion {
 		e.Requires = append(e.Requires, r)
 		pvc, _ = c.Observed.Lookup(r)
 	}
+	if observed == nil {
+		if v := Goes(pvc, c.Claim.UID); v.Reason != "" {
+			e.Warnings = append(e.Warnings, v)
+		}
+	}
 	for _, g := range e.Grants {
 		// A composed volume claim has no conditions; its phase says it all.
 		if g.Kind != volumeClaimKind {

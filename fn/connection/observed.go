@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -129,6 +130,26 @@ func Annotation(object map[string]any, key string) string {
 // Label of an object.
 func Label(object map[string]any, key string) string {
 	return text(object, "metadata", "labels", key)
+}
+
+// OwnerOf an object that another claim composes is that claim's name, or that of its
+// composite resource. Empty: the object is this claim's, or nobody composes it.
+func OwnerOf(object map[string]any, uid string) string {
+	controller, name := Controller(object)
+	if controller == "" || controller == uid {
+		return ""
+	}
+	return cmp.Or(Label(object, "crossplane.io/claim-name"), name)
+}
+
+// Goes says that an object in use goes when another claim, which composes it, gives
+// it up. The zero Verdict: no other claim does.
+func Goes(object map[string]any, uid string) Verdict {
+	owner := OwnerOf(object, uid)
+	if owner == "" {
+		return Verdict{}
+	}
+	return Verdictf(OfAnotherClaim, "%s %q belongs to %q, and is deleted when that gives it up; put both services into one claim, or use one that no claim composes", text(object, "kind"), text(object, "metadata", "name"), owner)
 }
 
 // Controller is the uid and name of the object's controller, empty where it has

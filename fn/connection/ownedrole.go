@@ -170,7 +170,7 @@ func (c Context) ownedRole() Expansion {
 	}
 	e.Identity = o.arn()
 	e.Target = awsTarget(o.arn(), c.Connection.TargetRoleARN)
-	if t := c.Connection.TargetRoleARN; t != "" && e.Decision == settings.Allowed {
+	if t := c.Connection.TargetRoleARN; t != "" {
 		e.Decision = allowsAWS(c.Settings, ns, c.ServiceAccount, o.arn(), t)
 	}
 	role := o.role()

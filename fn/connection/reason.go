@@ -72,6 +72,7 @@ const (
 	DiskPolicyPinned   Reason = "DiskPolicyPinned"
 	AllowListAbsent    Reason = "AllowListAbsent"
 	BindingRetained    Reason = "BindingRetained"
+	OfAnotherClaim     Reason = "OfAnotherClaim"
 
 	WorkloadNotFound Reason = "WorkloadNotFound"
 	WorkloadWithheld Reason = "WorkloadWithheld"
@@ -90,6 +91,7 @@ var severities = map[Reason]Severity{
 	DiskPolicyPinned:   Warns,
 	AllowListAbsent:    Warns,
 	BindingRetained:    Warns,
+	OfAnotherClaim:     Warns,
 	WorkloadNotFound:   Note,
 	WorkloadWithheld:   Note,
 	Superseded:         Note,

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"al.essio.dev/pkg/shellescape"
 )
 
 var serviceAccountKind = Kind{APIVersion: "v1", Kind: "ServiceAccount"}
@@ -50,7 +52,8 @@ func NotAnnotated(serviceAccount map[string]any, namespace, name string, want ma
 	var missing []string
 	for _, k := range slices.Sorted(maps.Keys(want)) {
 		if Annotation(serviceAccount, k) != want[k] {
-			missing = append(missing, k+"="+want[k])
+			// What is asked for may be anything that a name may hold.
+			missing = append(missing, k+"="+shellescape.Quote(want[k]))
 		}
 	}
 	if len(missing) == 0 {

@@ -67,6 +67,9 @@ type account struct {
 
 	// verdict says why the service can't have it.
 	verdict connection.Verdict
+
+	// goes says that it goes with another claim.
+	goes connection.Verdict
 }
 
 // taken says whether the ServiceAccount that should be composed is somebody
@@ -246,12 +249,17 @@ func findAccount(in *Input, s *claim.ServiceEntry, rs *requirements) account {
 	switch {
 	case !known:
 		a.verdict = unanswered
+	case a.composed && connection.OwnerOf(sa, in.Claim.UID) != "":
+		a.verdict = connection.Verdictf(connection.ServiceAccountTaken, "ServiceAccount %q of namespace %q belongs to %q; name a ServiceAccount of your own in services[%s].serviceAccountName, or put both services into one claim", a.name, ns, connection.OwnerOf(sa, in.Claim.UID), s.Name)
 	case a.composed && sa != nil && !connection.ComposedAs(sa, in.Claim.UID, key):
 		a.verdict = connection.Verdictf(connection.ServiceAccountTaken, "ServiceAccount %q exists in namespace %q and %s; set services[%s].serviceAccountName: %s to share it with all that it may do, or name another one there", a.name, ns, owner(sa), s.Name, a.name)
 	case !a.composed && sa == nil:
 		a.verdict = connection.Verdictf(connection.ServiceAccountNotFound, "ServiceAccount %q does not exist in namespace %q; create it, or leave serviceAccountName out to have one composed", a.name, ns)
 	case sa != nil:
 		a.object = sa
+	}
+	if !a.composed {
+		a.goes = connection.Goes(sa, in.Claim.UID)
 	}
 	return a
 }

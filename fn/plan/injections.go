@@ -140,7 +140,23 @@ func notAnnotated(as *accounts, c granted) connection.Verdict {
 	if _, ours := as.composesAccount(a); ours && v.Blocks() {
 		return connection.Verdictf(connection.Creating, "ServiceAccount %q is being annotated", a.name)
 	}
+	if owner := connection.OwnerOf(a.object, as.Claim.UID); owner != "" && v.Blocks() && annotatedOtherwise(a.object, c.Annotations) {
+		// To annotate it would take from the other claim's pods, and that claim
+		// would take it back.
+		return connection.Verdictf(connection.ServiceAccountConflict, "ServiceAccount %q belongs to %q, which gives it another identity; use another serviceAccountName for service %q", a.name, owner, c.service.Name)
+	}
 	return v
+}
+
+// annotatedOtherwise says whether a ServiceAccount has an annotation with another
+// value than the wanted one.
+func annotatedOtherwise(object map[string]any, wanted map[string]string) bool {
+	for k, v := range wanted {
+		if is := connection.Annotation(object, k); is != "" && is != v {
+			return true
+		}
+	}
+	return false
 }
 
 // workloadConflict says whether another service of the claim has the workload.

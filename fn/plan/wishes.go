@@ -95,8 +95,12 @@ func wishFor(f *facts) *wishes {
 	}
 	ws.all = settled(f, ws.all)
 	for i, w := range ws.all {
-		if w.service.account.taken() {
-			ws.all[i] = w.refused(w.service.account.verdict)
+		a := w.service.account
+		if a.taken() {
+			ws.all[i] = w.refused(a.verdict)
+		}
+		if a.goes.Reason != "" {
+			ws.all[i].warnings = append(w.warnings, a.goes)
 		}
 	}
 	return ws
