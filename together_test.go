@@ -78,9 +78,28 @@ func largeWorkloads(n, size int) *fnv1.RunFunctionRequest {
 	})
 }
 
-// TestRevokesBesideLargeWorkloads sends what four Deployments with large environments
-// make of a request, which is more than the function takes.
-func TestRevokesBesideLargeWorkloads(t *testing.T) { //nolint:paralleltest // One at a time has the cores.
+// largePolicy of a claim's first service.
+func largePolicy(resource any) *fnv1.RunFunctionRequest {
+	return hostile(func(p *plain) {
+		p.connection("awsRole", func(s, c map[string]any) {
+			s["name"], s["serviceAccountName"], c["role"] = "s-0", "sa", "role-0"
+			c["create"] = map[string]any{"policy": map[string]any{"Version": "2012-10-17", "Statement": []any{map[string]any{"Resource": resource}}}}
+		})
+	})
+}
+
+// nested objects in each other.
+func nested(n int) any {
+	v := any("x")
+	for range n {
+		v = map[string]any{"a": v}
+	}
+	return v
+}
+
+// TestRevokesWhateverIsLarge sends what is more than the function takes, by what a team
+// can make large: nothing of it may hold back that something is taken back.
+func TestRevokesWhateverIsLarge(t *testing.T) { //nolint:paralleltest // One at a time has the cores.
 	binary := filepath.Join(t.TempDir(), "function")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v: %s", err, out)
@@ -96,49 +115,67 @@ func TestRevokesBesideLargeWorkloads(t *testing.T) { //nolint:paralleltest // On
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 
-	const key = "sa.association.0000000000"
 	cases := map[string]struct {
-		reason  string
-		allowed []any
-		want    bool
+		reason string
+		large  func() *fnv1.RunFunctionRequest
 	}{
-		"Allowed": {
-			reason:  "What is granted stays, although its workload can't be seen.",
-			allowed: []any{map[string]any{"pattern": "*", "namespaces": []any{"*"}}},
-			want:    true,
+		"Workloads": {
+			reason: "four Deployments may have environments of 1.2 MB each",
+			large:  func() *fnv1.RunFunctionRequest { return largeWorkloads(4, 1_200_000) },
 		},
-		"Revoked": {
-			reason:  "A team can't keep what the allow-list takes back by making its workloads large.",
-			allowed: []any{},
-			want:    false,
+		"PolicyOfManyValues": {
+			reason: "a claim that is older than the schema's bounds may have any policy",
+			large: func() *fnv1.RunFunctionRequest {
+				return largePolicy(many(300_000, func(int) any { return []any{} }))
+			},
+		},
+		"PolicyOfNumbers": {
+			reason: "etcd takes 1.5 MB of JSON, of which protobuf may make more than is read of a request",
+			large: func() *fnv1.RunFunctionRequest {
+				return largePolicy(many(700_000, func(int) any { return 1 }))
+			},
+		},
+		"NestedPolicy": {
+			reason: "protobuf takes no message that is nested more than 10,000 deep",
+			large:  func() *fnv1.RunFunctionRequest { return largePolicy(nested(4500)) },
 		},
 	}
 	for name, tc := range cases { //nolint:paralleltest // See above.
 		t.Run(name, func(t *testing.T) {
-			req := largeWorkloads(4, 1_200_000)
-			in := req.GetInput().AsMap()
-			in["settings"].(map[string]any)["aws"].(map[string]any)["allowedRoles"] = tc.allowed
-			req.Input = encode(in)
-			req.Observed.Resources = map[string]*fnv1.Resource{key: {Resource: encode(fromYAML(`
+			for allowed, rules := range map[bool][]any{true: {map[string]any{"pattern": "*", "namespaces": []any{"*"}}}, false: {}} {
+				if got := staysGranted(t, conn, tc.large(), rules); got != allowed {
+					t.Errorf("%s: want the association desired: %t, got %t", tc.reason, allowed, got)
+				}
+			}
+		})
+	}
+}
+
+// staysGranted says whether an association that is observed beside a large request is
+// desired, where the rules allow roles.
+func staysGranted(t *testing.T, conn *grpc.ClientConn, req *fnv1.RunFunctionRequest, rules []any) bool {
+	t.Helper()
+	const key = "sa.association.0000000000"
+	in := req.GetInput().AsMap()
+	in["settings"].(map[string]any)["aws"].(map[string]any)["allowedRoles"] = rules
+	req.Input = encode(in)
+	req.Observed.Resources = map[string]*fnv1.Resource{key: {Resource: encode(fromYAML(`
 apiVersion: eks.aws.m.upbound.io/v1beta1
 kind: PodIdentityAssociation
 metadata: {name: sa, namespace: team-a, annotations: {serviceconnections.io/needed-by: s-0/awsRole}}
 spec: {forProvider: {roleArn: "arn:aws:iam::123456789012:role/role-0", namespace: team-a, serviceAccount: sa}}
 `))}}
-			rsp, err := fnv1.NewFunctionRunnerServiceClient(conn).RunFunction(t.Context(), req)
-			if err != nil {
-				t.Fatalf("\n%s\nRunFunction(...) of %d bytes: %v", tc.reason, proto.Size(req), err)
-			}
-			for _, r := range rsp.GetResults() {
-				if r.GetSeverity() == fnv1.Severity_SEVERITY_FATAL {
-					t.Fatalf("\n%s\nRunFunction(...): %s", tc.reason, r.GetMessage())
-				}
-			}
-			if _, got := rsp.GetDesired().GetResources()[key]; got != tc.want {
-				t.Errorf("\n%s\nRunFunction(...): want the association desired: %t, got %t", tc.reason, tc.want, got)
-			}
-		})
+	rsp, err := fnv1.NewFunctionRunnerServiceClient(conn).RunFunction(t.Context(), req)
+	if err != nil {
+		t.Fatalf("RunFunction(...) of %d bytes: %v", proto.Size(req), err)
 	}
+	for _, r := range rsp.GetResults() {
+		if r.GetSeverity() == fnv1.Severity_SEVERITY_FATAL {
+			t.Fatalf("RunFunction(...): %s", r.GetMessage())
+		}
+	}
+	_, desired := rsp.GetDesired().GetResources()[key]
+	return desired
 }
 
 // A caller makes one call after the other.

@@ -117,11 +117,11 @@ func (c *calls) admit(w http.ResponseWriter, r *http.Request) (message []byte, l
 	if size/maxLightening > c.maxBytes {
 		return nil, leave, c.tooLarge(size)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), c.patience)
-	defer cancel()
 	enter := func(g gate, taken int64) error {
 		c.waiting.Inc()
 		defer c.waiting.Dec()
+		ctx, cancel := context.WithTimeout(r.Context(), c.patience)
+		defer cancel()
 		f, err := g.enter(ctx, taken)
 		if err == nil {
 			left = append(left, f)
@@ -166,7 +166,7 @@ func (c *calls) lighten(r *http.Request, from io.Reader, prefix [prefixBytes]byt
 	if prefix[0] != 0 {
 		return nil, 0, c.tooLarge(size) // It is compressed, and so can't be looked into.
 	}
-	message, left, err := c.lightener.read(io.LimitReader(from, int64(size)), prefix[:], c.maxBytes)
+	message, left, err := c.lightener.read(from, size, prefix[:], c.maxBytes)
 	switch {
 	case errors.Is(err, errTooLarge):
 		return nil, 0, c.tooLarge(size)
@@ -174,7 +174,7 @@ func (c *calls) lighten(r *http.Request, from io.Reader, prefix [prefixBytes]byt
 		return nil, 0, c.broken(r, err)
 	}
 	if n = c.request.values(message[prefixBytes:], c.maxValues, maxDepth); n > c.maxValues {
-		return nil, 0, c.refuse(refusedValues, "cannot read a request of %d bytes: its maps and lists hold more than %d values, and so would take too much memory; nothing was changed; split the composite resource into several, or start the function with a larger --max-recv-message-size", size, c.maxValues)
+		return nil, 0, c.refuse(refusedValues, "cannot read a request of %d bytes: its maps and lists hold more than %d values or are nested too deeply, and so would take too much memory; nothing was changed; split the composite resource into several, or start the function with a larger --max-recv-message-size", size, c.maxValues)
 	}
 	if left > 0 {
 		c.lightened.Inc()

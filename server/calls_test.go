@@ -107,13 +107,13 @@ func TestImpatience(t *testing.T) {
 	t.Parallel()
 
 	h := held{started: make(chan string, 1), finish: make(chan struct{})}
-	s := serve(t, h.run, func(o *Options) { little(o); o.Patience = 10 * time.Millisecond })
+	s := serve(t, h.run, func(o *Options) { little(o); o.Patience = time.Second })
 	conn := s.dial(t, insecure.NewCredentials())
 	first := run(t.Context(), conn, sized("first"))
 	receive(t, "the first call", h.started)
 
 	err := receive(t, "the second call", run(t.Context(), conn, sized("second")))
-	want := status.New(codes.ResourceExhausted, "cannot take a request of 20029 bytes: the memory for large requests was in use for 10ms; nothing was changed, and it will be tried again")
+	want := status.New(codes.ResourceExhausted, "cannot take a request of 20029 bytes: the memory for large requests was in use for 1s; nothing was changed, and it will be tried again")
 	if diff := cmp.Diff(want.String(), status.Convert(err).String()); diff != "" {
 		t.Errorf("a large call that waits too long: -want, +got:\n%s", diff)
 	}

@@ -7,15 +7,30 @@ import (
 
 	"github.com/crossplane/function-sdk-go/errors"
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/structpb"
 )
 
 // errTooLarge is a message that stays too large without what it can do without.
 var errTooLarge = errors.New("too large")
 
+const (
+	// longestName that is looked at of what was asked for.
+	longestName = 1 << 10
+
+	// largestPolicy of a claim that is read in a request that is too large, in bytes.
+	// IAM takes 6,144 characters, which are less in a request.
+	largestPolicy = 24 << 10
+
+	// deepest field that is looked for in a claim.
+	deepest = 64
+)
+
 // A lightener leaves out of a request what the function can do without, while it
-// arrives. What a team's workloads hold would otherwise decide whether its claim can be
-// read, and so whether what it was granted can be taken back.
+// arrives. What a team's workloads hold, or a policy that IAM wouldn't take, would
+// otherwise decide whether its claim can be read, and so whether what it was granted
+// can be taken back.
 type lightener struct {
 	// required are the numbers of the fields that hold what the function asked for,
 	// by the name that it asked with.
@@ -24,61 +39,165 @@ type lightener struct {
 	// dispensable says whether the function can do without what it asked for by a
 	// name.
 	dispensable func(name string) bool
-}
 
-// longestName that is looked at of what was asked for.
-const longestName = 1 << 10
+	// observed and composite are the numbers of the fields that hold the claim, and
+	// resource and object the layouts of what is in them.
+	observed, composite protowire.Number
+	resource, object    *layout
+}
 
 func newLightener(request protoreflect.MessageDescriptor, dispensable func(string) bool) lightener {
-	l := lightener{required: map[protowire.Number]bool{}, dispensable: dispensable}
-	for _, name := range []protoreflect.Name{"required_resources", "extra_resources"} {
-		l.required[request.Fields().ByName(name).Number()] = true
+	number := func(m protoreflect.MessageDescriptor, name protoreflect.Name) protowire.Number {
+		return m.Fields().ByName(name).Number()
 	}
-	return l
+	observed := request.Fields().ByName("observed")
+	composite := observed.Message().Fields().ByName("composite")
+	ls := layouts{}
+	return lightener{
+		required:    map[protowire.Number]bool{number(request, "required_resources"): true, number(request, "extra_resources"): true},
+		dispensable: dispensable,
+		observed:    observed.Number(),
+		composite:   composite.Number(),
+		resource:    ls.of(composite.Message()),
+		object:      ls.of(composite.Message().Fields().ByName("resource").Message()),
+	}
 }
 
-// read a request, and append it without what is dispensable, of which it returns the
-// bytes. It fails with errTooLarge rather than append more than most bytes.
-func (l lightener) read(from io.Reader, to []byte, most int) (message []byte, left int, err error) {
-	in, start := bufio.NewReaderSize(from, longestName+2*binary.MaxVarintLen64), len(to)
-	for {
-		tag, err := binary.ReadUvarint(in)
-		if errors.Is(err, io.EOF) {
-			return to, left, nil
+// read a request of a size, and append it without what is dispensable, of which it
+// returns the bytes. It fails with errTooLarge rather than append more than most.
+func (l lightener) read(from io.Reader, size int, to []byte, most int) (message []byte, left int, err error) {
+	r := &lightening{lightener: l, in: bufio.NewReaderSize(from, longestName+2*binary.MaxVarintLen64), most: most}
+	message, err = r.fields(to, size, func(to []byte, number protowire.Number, n int) ([]byte, error) {
+		switch {
+		case l.required[number] && l.dispensable(r.name(n)):
+			return to, r.leave(n)
+		case number == l.observed:
+			return r.message(to, number, n, r.state)
+		default:
+			return r.copy(to, number, n)
 		}
+	})
+	return message, r.left, err
+}
+
+// A lightening of one request.
+type lightening struct {
+	lightener
+
+	in   *bufio.Reader
+	most int
+	left int
+}
+
+// fields of a message of a size, each that has bytes by what is done with it.
+func (r *lightening) fields(to []byte, size int, field func(to []byte, number protowire.Number, n int) ([]byte, error)) ([]byte, error) {
+	for size > 0 {
+		tag, k, err := r.varint(size)
+		if err != nil {
+			return nil, err
+		}
+		size -= k
 		number, typ := protowire.DecodeTag(tag)
-		if err != nil || typ != protowire.BytesType || !number.IsValid() {
-			// A request has only fields that are messages.
-			return nil, left, errors.New("it isn't a request of a function")
+		if typ != protowire.BytesType || !number.IsValid() {
+			// What stands above objects' values has only fields that are messages.
+			return nil, errors.New("it isn't a request of a function")
 		}
-		size, err := binary.ReadUvarint(in)
-		if err != nil || size > 1<<31 {
-			return nil, left, errors.New("a field of it has no length")
+		n, k, err := r.varint(size)
+		if size -= k; err != nil || n > uint64(max(0, size)) { //nolint:gosec // It isn't negative.
+			return nil, errors.New("a field of it is longer than itself")
 		}
-		n := int(size)
-		if l.required[number] && l.dispensable(nameOf(in, n)) {
-			if _, err := in.Discard(n); err != nil {
-				return nil, left, errors.Wrap(err, "cannot read to its end")
-			}
-			left += n
-			continue
-		}
-		to = protowire.AppendVarint(protowire.AppendTag(to, number, typ), size)
-		at := len(to)
-		if at+n-start > most {
-			return nil, left, errTooLarge
-		}
-		to = append(to, make([]byte, n)...)
-		if _, err := io.ReadFull(in, to[at:]); err != nil {
-			return nil, left, errors.Wrap(err, "cannot read to its end")
+		size -= int(n)                                       //nolint:gosec // It was compared.
+		if to, err = field(to, number, int(n)); err != nil { //nolint:gosec // It was compared.
+			return nil, err
 		}
 	}
+	return to, nil
 }
 
-// nameOf the entry of a map that comes next and has so many bytes: its key, which
+// state of what is observed: the claim without its large policies, and the rest.
+func (r *lightening) state(to []byte, size int) ([]byte, error) {
+	return r.fields(to, size, func(to []byte, number protowire.Number, n int) ([]byte, error) {
+		if number != r.composite {
+			return r.copy(to, number, n)
+		}
+		return r.message(to, number, n, func(to []byte, n int) ([]byte, error) { return r.claim(to, n, r.resource, deepest) })
+	})
+}
+
+// claim without its large policies, of which the function then reads how large they
+// are.
+func (r *lightening) claim(to []byte, size int, in *layout, depth int) ([]byte, error) {
+	return r.fields(to, size, func(to []byte, number protowire.Number, n int) ([]byte, error) {
+		switch {
+		case n <= largestPolicy || depth == 0 || int(number) >= len(*in) || (*in)[number].of == nil:
+			return r.copy(to, number, n)
+		case in == r.object && r.name(n) == "policy":
+			to = protowire.AppendTag(to, number, protowire.BytesType)
+			to = protowire.AppendBytes(to, policyTooLarge)
+			return to, r.leave(n)
+		default:
+			of := (*in)[number].of
+			return r.message(to, number, n, func(to []byte, n int) ([]byte, error) { return r.claim(to, n, of, depth-1) })
+		}
+	})
+}
+
+// policyTooLarge is the entry of an object that stands for a policy that is left
+// out. It isn't one, so whoever reads it must refuse it.
+var policyTooLarge = func() []byte {
+	b, err := proto.Marshal(structpb.NewStringValue("too large to be read"))
+	if err != nil {
+		panic(err) // It has nothing that could fail.
+	}
+	entry := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), "policy")
+	return protowire.AppendBytes(protowire.AppendTag(entry, 2, protowire.BytesType), b)
+}()
+
+// message of a field, whose own size is known only afterwards.
+func (r *lightening) message(to []byte, number protowire.Number, size int, content func(to []byte, size int) ([]byte, error)) ([]byte, error) {
+	b, err := content(nil, size)
+	if err != nil {
+		return nil, err
+	}
+	if len(to)+len(b) > r.most+prefixBytes {
+		return nil, errTooLarge
+	}
+	return protowire.AppendBytes(protowire.AppendTag(to, number, protowire.BytesType), b), nil
+}
+
+// copy a field as it is.
+func (r *lightening) copy(to []byte, number protowire.Number, size int) ([]byte, error) {
+	to = protowire.AppendVarint(protowire.AppendTag(to, number, protowire.BytesType), uint64(size)) //nolint:gosec // A size isn't negative.
+	at := len(to)
+	if at+size > r.most+prefixBytes {
+		return nil, errTooLarge
+	}
+	to = append(to, make([]byte, size)...)
+	_, err := io.ReadFull(r.in, to[at:])
+	return to, errors.Wrap(err, "cannot read to its end")
+}
+
+// leave out what comes next.
+func (r *lightening) leave(size int) error {
+	r.left += size
+	_, err := r.in.Discard(size)
+	return errors.Wrap(err, "cannot read to its end")
+}
+
+// varint that comes next, within so many bytes, and how many it takes.
+func (r *lightening) varint(within int) (v uint64, n int, err error) {
+	b, _ := r.in.Peek(min(within, binary.MaxVarintLen64)) // What can't be peeked can't be read either.
+	if v, n = protowire.ConsumeVarint(b); n < 0 {
+		return 0, 0, errors.New("it ends early")
+	}
+	_, err = r.in.Discard(n)
+	return v, n, err //nolint:wrapcheck // It was peeked.
+}
+
+// name of the entry of a map that comes next and has so many bytes: its key, which
 // is written first. Empty: it has none, or one that is too long.
-func nameOf(in *bufio.Reader, size int) string {
-	start, _ := in.Peek(min(size, longestName)) // What can't be peeked can't be read either.
+func (r *lightening) name(size int) string {
+	start, _ := r.in.Peek(min(size, longestName)) // What can't be peeked can't be read either.
 	number, typ, n := protowire.ConsumeTag(start)
 	if n < 0 || number != 1 || typ != protowire.BytesType {
 		return ""

@@ -96,6 +96,64 @@ func TestLargeWorkloadsAreLeftOut(t *testing.T) {
 	}
 }
 
+// claimOf a policy beside something else, and composed resources.
+func claimOf(policy, other *structpb.Value) *fnv1.RunFunctionRequest {
+	object := func(fields map[string]*structpb.Value) *structpb.Value {
+		return structpb.NewStructValue(&structpb.Struct{Fields: fields})
+	}
+	spec := object(map[string]*structpb.Value{"services": structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{object(map[string]*structpb.Value{"policy": policy, "other": other})}})})
+	return &fnv1.RunFunctionRequest{
+		Meta: &fnv1.RequestMeta{Tag: "tag"},
+		Observed: &fnv1.State{
+			Composite: &fnv1.Resource{Resource: &structpb.Struct{Fields: map[string]*structpb.Value{"spec": spec}}},
+			Resources: map[string]*fnv1.Resource{"a": {Resource: &structpb.Struct{Fields: map[string]*structpb.Value{"policy": structpb.NewStringValue(strings.Repeat("x", largestPolicy))}}}},
+		},
+		Context: &structpb.Struct{Fields: map[string]*structpb.Value{"policy": structpb.NewStringValue(strings.Repeat("x", largestPolicy))}},
+	}
+}
+
+func TestLargePoliciesAreLeftOut(t *testing.T) {
+	t.Parallel()
+
+	const limit = 1 << 20
+	small, left := structpb.NewStringValue("small"), structpb.NewStringValue("too large to be read")
+	lists := dense(2 * limit / bytesPerValue).GetInput().GetFields()["l"]
+	deep := small
+	for range maxDepth / 2 {
+		deep = structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{deep}})
+	}
+	cases := map[string]struct {
+		reason string
+		sent   *fnv1.RunFunctionRequest
+		want   *fnv1.RunFunctionRequest
+		code   codes.Code
+	}{
+		"ManyValues":       {reason: "The claim is read with a policy that can't be one.", sent: claimOf(lists, small), want: claimOf(left, small)},
+		"ManyBytes":        {reason: "So it is where the policy has more bytes than a request.", sent: claimOf(structpb.NewStringValue(strings.Repeat("x", 3*limit)), small), want: claimOf(left, small)},
+		"Deep":             {reason: "So it is where it is nested more deeply than protobuf reads.", sent: claimOf(deep, small), want: claimOf(left, small)},
+		"SmallPolicyStays": {reason: "A policy that IAM may take stays, whatever else is too large.", sent: claimOf(small, lists), code: codes.ResourceExhausted},
+		"NothingIsLarge":   {reason: "What fits is read as it is.", sent: claimOf(structpb.NewStringValue(strings.Repeat("x", 2*largestPolicy)), small), want: claimOf(structpb.NewStringValue(strings.Repeat("x", 2*largestPolicy)), small)},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			got := make(chan *fnv1.RunFunctionRequest, 1)
+			s := serve(t, func(ctx context.Context, req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse, error) {
+				got <- req
+				return echo(ctx, req)
+			}, func(o *Options) { o.MaxReceiveBytes = limit })
+			_, err := fnv1.NewFunctionRunnerServiceClient(s.dial(t, insecure.NewCredentials())).RunFunction(t.Context(), tc.sent)
+			if diff := cmp.Diff(tc.code.String(), status.Code(err).String()); diff != "" {
+				t.Fatalf("\n%s\nRunFunction(...): -want, +got:\n%s\n%v", tc.reason, diff, err)
+			}
+			if err == nil && !proto.Equal(tc.want, receive(t, "the request", got)) {
+				t.Errorf("\n%s\nRunFunction(...): want all else as it was sent", tc.reason)
+			}
+		})
+	}
+}
+
 // FuzzLighten holds that a request without anything dispensable stays what it is, and
 // that no bytes make more than is allowed.
 func FuzzLighten(f *testing.F) {
@@ -111,7 +169,7 @@ func FuzzLighten(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte, dispensable bool) {
 		const most = 1 << 10
 		l := newLightener(descriptor, func(name string) bool { return dispensable && name == "dispensable" })
-		got, left, err := l.read(bytes.NewReader(b), nil, most)
+		got, left, err := l.read(bytes.NewReader(b), len(b), nil, most)
 		want, req := &fnv1.RunFunctionRequest{}, &fnv1.RunFunctionRequest{}
 		if proto.Unmarshal(b, want) != nil {
 			return

@@ -56,11 +56,12 @@ func (ls layouts) of(m protoreflect.MessageDescriptor) *layout {
 }
 
 // values in maps and lists of an encoded message, counted to one more than most,
-// or a few. What can't be decoded holds none; who decodes it says what is wrong.
+// or a few; one that is nested too deeply holds too many. What can't be decoded
+// otherwise holds none; who decodes it says what is wrong.
 func (l layout) values(b []byte, most, depth int) int {
 	n := 0
 	if depth == 0 {
-		return n
+		return most + 1
 	}
 	for len(b) > 0 && n <= most {
 		number, typ, tag := protowire.ConsumeTag(b)

@@ -46,7 +46,7 @@ func TestRequestValues(t *testing.T) {
 		"TooMany": {
 			reason: "One more is told to the caller, who learns how many there may be.",
 			values: most + 1,
-			want: status.New(codes.ResourceExhausted, "cannot read a request of 932083 bytes: its maps and lists hold more than 233016 values, "+
+			want: status.New(codes.ResourceExhausted, "cannot read a request of 932083 bytes: its maps and lists hold more than 233016 values or are nested too deeply, "+
 				"and so would take too much memory; nothing was changed; split the composite resource into several, or start the function with a larger --max-recv-message-size"),
 		},
 	}
