@@ -137,7 +137,6 @@ grants: {association: {spec: {forProvider: {roleArn: "arn:aws:iam::111122223333:
 `,
 		},
 
-
 		"TargetRole": {
 			reason:     "the association chains into the target, which the allow-list lets the namespace use",
 			connection: `{type: awsRole, role: api, targetRoleArn: "arn:aws:iam::444455556666:role/x"}`,

@@ -19,16 +19,20 @@ var (
 // attachment, and the attachment of each managed policy, whose name follows in its
 // key.
 var (
-	ownedRoleGrant = GrantKind{Name: "ownedrole", Kinds: []managedKind{roleKind}, Reports: reportedRole,
+	ownedRoleGrant = GrantKind{
+		Name: "ownedrole", Kinds: []managedKind{roleKind}, Reports: reportedRole,
 		Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
 			return ownedTarget(s, Annotation(o, externalName)), s.AllowsRoleCreation(namespace)
-		}}
+		},
+	}
 	policyGrant           = GrantKind{Name: "policy", Kinds: []managedKind{policyKind}, PartOf: policyOf, Target: grantedPolicy(policyOf)}
 	policyAttachmentGrant = GrantKind{Name: "policyattachment", Kinds: []managedKind{attachmentKind}, PartOf: attachedTo, Called: attachmentID, Target: grantedPolicy(attachedTo)}
-	attachmentGrant       = GrantKind{Name: "attachment", Kinds: []managedKind{attachmentKind}, Many: true, PartOf: attachedTo, Called: attachmentID,
+	attachmentGrant       = GrantKind{
+		Name: "attachment", Kinds: []managedKind{attachmentKind}, Many: true, PartOf: attachedTo, Called: attachmentID,
 		Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
 			return ownedTarget(s, attachedTo(o)), s.AllowsPolicy(namespace, text(o, "spec", "forProvider", "policyArn"))
-		}}
+		},
+	}
 )
 
 // grantedPolicy is the claim's own policy, or its attachment.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-
 	"testing"
 
 	storagev1 "k8s.io/api/storage/v1"

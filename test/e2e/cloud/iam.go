@@ -196,10 +196,6 @@ func iamAnswers() map[string]answer {
 		}
 		return cloudapi.Nothing{}, failed
 	}
-	tagPolicy := ofPolicy(func(_ *call, p *policy, r cloudapi.IAMRequest) (any, *cloudapi.Error) {
-		p.Tags = tag(p.Tags, r)
-		return cloudapi.Nothing{}, nil
-	})
 	none := func(x *call) (any, *cloudapi.Error) {
 		_, failed := x.role()
 		return []string{}, failed
@@ -227,7 +223,16 @@ func iamAnswers() map[string]answer {
 		cloudapi.ListAttachedRolePolicies:      listAttachments,
 		cloudapi.AttachRolePolicy:              attach,
 		cloudapi.DetachRolePolicy:              detach,
-		cloudapi.CreatePolicy:                  createPolicy,
+	}
+}
+
+func policyAnswers() map[string]answer {
+	tagPolicy := ofPolicy(func(_ *call, p *policy, r cloudapi.IAMRequest) (any, *cloudapi.Error) {
+		p.Tags = tag(p.Tags, r)
+		return cloudapi.Nothing{}, nil
+	})
+	return map[string]answer{
+		cloudapi.CreatePolicy: createPolicy,
 		cloudapi.GetPolicy: ofPolicy(func(x *call, p *policy, _ cloudapi.IAMRequest) (any, *cloudapi.Error) {
 			p.Attachments = 0
 			for a := range x.attachments {

@@ -73,7 +73,7 @@ type answer func(*call) (any, *cloudapi.Error)
 // answers by action.
 func answers() map[string]answer {
 	all := map[string]answer{}
-	for _, some := range []map[string]answer{iamAnswers(), eksAnswers(), azureAnswers(), googleAnswers()} {
+	for _, some := range []map[string]answer{iamAnswers(), policyAnswers(), eksAnswers(), azureAnswers(), googleAnswers()} {
 		for action, a := range some {
 			all[action] = a
 		}
