@@ -78,6 +78,13 @@ func memberID(o map[string]any) string {
 	return account + "/" + role + "/" + member
 }
 
+// What provider-gcp says where the account isn't there (terraform-provider-google,
+// tpgiamresource/iam.go, and Google's API).
+const (
+	noAccount = "Error retrieving IAM policy for service account"
+	notFound  = "googleapi: Error 404"
+)
+
 // stepOfAccount to the Google service account.
 func stepOfAccount(d Drawn, asked string) Step {
 	return Step{Kind: "Google service account", Name: d.identity(asked)}
@@ -107,7 +114,7 @@ func (c Context) google(account string) Expansion {
 	member := c.member(email)
 	e.Grants = []Grant{member}
 	e.Verdict = c.state(member)
-	if e.Verdict.Reason == notExist {
+	if e.Verdict.Reason == notExist || e.Verdict.Reason == ProviderError && c.failedWith(member, noAccount) && c.failedWith(member, notFound) {
 		e.Verdict = Verdictf(IdentityNotFound, "Google service account %q does not exist; correct the name, or ask whoever administers its project to create it", email)
 	}
 	return e
