@@ -35,8 +35,9 @@ func read(t *testing.T, path string) string {
 
 // blocks of a language in a page, in order.
 func blocks(page, language string) []string {
-	var found []string
-	for _, m := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(page, -1) {
+	all := regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(page, -1)
+	found := make([]string, 0, len(all))
+	for _, m := range all {
 		found = append(found, m[1])
 	}
 
@@ -131,9 +132,7 @@ func TestExamplesAreValid(t *testing.T) {
 	services := map[string][]string{}
 
 	for _, page := range []string{"connections.md", "pods.md"} {
-		for _, b := range blocks(read(t, page), "yaml") {
-			services[page] = append(services[page], b)
-		}
+		services[page] = append(services[page], blocks(read(t, page), "yaml")...)
 	}
 
 	for _, row := range regexp.MustCompile("(?m)^\\|.*`(\\{type: .*\\})`.*$").FindAllStringSubmatch(read(t, "../README.md"), -1) {
@@ -253,7 +252,7 @@ func anchors(page string) []string {
 		for _, r := range strings.ToLower(strings.TrimSpace(text)) {
 			switch {
 			case r == ' ':
-				b.WriteRune('-')
+				b.WriteByte('-')
 			case r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z':
 				b.WriteRune(r)
 			}

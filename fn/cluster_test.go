@@ -63,7 +63,7 @@ var clouds = composer.Cloud{Types: connection.Builtin(), Known: connection.Known
 
 const xrUID = "11111111-2222-3333-4444-555555555555"
 
-func newCluster(tb testing.TB, services, settings string) *cluster {
+func newCluster(tb testing.TB, services, clusterSettings string) *cluster {
 	tb.Helper()
 	c := &cluster{
 		t: tb, fn: New(logging.NewNopLogger()),
@@ -79,7 +79,7 @@ metadata: {name: shop, namespace: team-a, uid: `+xrUID+`}
 spec: {}
 `)
 	c.setServices(services)
-	c.setSettings(settings)
+	c.setSettings(clusterSettings)
 	for _, crd := range []string{
 		"policies.iam.aws.m.upbound.io", "rolepolicyattachments.iam.aws.m.upbound.io",
 		"policies.iam.aws.upbound.io", "rolepolicyattachments.iam.aws.upbound.io",

@@ -180,6 +180,11 @@ func readClaim(in *input, xr map[string]any, schema *claim.Schema, owned bool) (
 		}
 		return nil, fmt.Errorf("%s %w; %s", what, errNotClaimed, next)
 	}
+	return readServices(c, in, xr, schema, owned, what)
+}
+
+// readServices of a composite resource, which an error calls by what it is.
+func readServices(c *claim.Claim, in *input, xr map[string]any, schema *claim.Schema, owned bool, what string) (*claim.Claim, error) {
 	path := field.NewPath(in.services[0], in.services[1:]...)
 	services, found, err := unstructured.NestedFieldNoCopy(xr, in.services...)
 	_, ok := services.([]any)

@@ -86,16 +86,7 @@ func generate(ctx context.Context, root, out string) error {
 		}
 	}
 
-	for folder, xrd := range map[string]*definition{
-		"configuration":        namespaced(crd),
-		"configuration-claims": claimed(crd),
-	} {
-		if err := write(filepath.Join(out, "package", folder, "definition.yaml"), "the types in fn/claim", xrd); err != nil {
-			return err
-		}
-	}
-
-	if err := write(filepath.Join(out, "plugin", "schema", "serviceconnection.yaml"), "the types in fn/claim", crd); err != nil {
+	if err := writeDefinitions(out, crd); err != nil {
 		return err
 	}
 
@@ -112,6 +103,21 @@ func generate(ctx context.Context, root, out string) error {
 	}
 
 	return writeCommands(filepath.Join(out, "docs", "plugin")) //nolint:contextcheck // No command runs.
+}
+
+// writeDefinitions of the kinds that teams write: both XRDs, and the schema that the
+// plugin validates by.
+func writeDefinitions(out string, crd *apiextensionsv1.CustomResourceDefinition) error {
+	for folder, xrd := range map[string]*definition{
+		"configuration":        namespaced(crd),
+		"configuration-claims": claimed(crd),
+	} {
+		if err := write(filepath.Join(out, "package", folder, "definition.yaml"), "the types in fn/claim", xrd); err != nil {
+			return err
+		}
+	}
+
+	return write(filepath.Join(out, "plugin", "schema", "serviceconnection.yaml"), "the types in fn/claim", crd)
 }
 
 // inputFile is the name that controller-gen gives to the Input's

@@ -183,7 +183,7 @@ func forms(f workload.Forms) string {
     expression: |
 `, f.Labels)
 
-	var tokens []string
+	tokens := make([]string, 0, len(f.Tokens))
 
 	for _, name := range slices.Sorted(maps.Keys(f.Tokens)) {
 		t := f.Tokens[name]

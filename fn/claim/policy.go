@@ -23,9 +23,7 @@ const (
 	statementsOfClaim = 100
 )
 
-var (
-	policyARNPattern = regexp.MustCompile(`^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/([!-~]{1,512}/)?[\w+=,.@-]{1,128}$`)
-)
+var policyARNPattern = regexp.MustCompile(`^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/([!-~]{1,512}/)?[\w+=,.@-]{1,128}$`)
 
 // The fields of what a role is created with.
 var (

@@ -278,10 +278,10 @@ func (c Context) associationKey() string {
 // one that it gave before until then. The pods needn't wait: they have nothing of
 // the role's, and heal by themselves.
 func (c Context) podIdentity(e Expansion, role roleState) Expansion {
-	given, waits := role, Verdict{}
+	former, given, waits := c, role, Verdict{}
 	if !role.observed {
 		waits = Verdictf(Creating, "PodIdentityAssociation of ServiceAccount %q waits until the role %q is seen in AWS", c.ServiceAccount, role.arn)
-		c, given = c.formerRole(role)
+		former, given = c.formerRole(role)
 	}
 	e.Identity = role.arn
 	e.Published = true
@@ -290,7 +290,7 @@ func (c Context) podIdentity(e Expansion, role roleState) Expansion {
 		e.Verdict = First(role.verdict, waits)
 		return e
 	}
-	association := c.association(given)
+	association := former.association(given)
 	e.Grants = append(e.Grants, association)
 	e.Sessions = c.sessions(association)
 	e.Verdict = First(role.verdict, c.associationState(association, given.roleARN), c.associationChanges(association), waits)

@@ -123,8 +123,8 @@ grants: {member: {
 		"IdentityNotFoundByThePolicy": {
 			reason:     "a member is managed, so what says that the account is missing is the policy that can't be read",
 			connection: `{type: gcpServiceAccount, serviceAccountEmail: api-account@my-project.iam.gserviceaccount.com}`,
-			observed: map[string]string{"member": `{status: {conditions: [{type: Synced, status: "True"}, {type: Ready, status: "False"}, {type: LastAsyncOperation, status: "False", message: "create failed: async create failed: failed to create the resource: [{0 Error retrieving IAM policy for service account 'projects/my-project/serviceAccounts/api-account@my-project.iam.gserviceaccount.com': googleapi: Error 404: Unknown service account, notFound  []}]"}]}}`},
-			want:     `{verdict: IdentityNotFound, message: 'Google service account "api-account@my-project.iam.gserviceaccount.com" does not exist'}`,
+			observed:   map[string]string{"member": `{status: {conditions: [{type: Synced, status: "True"}, {type: Ready, status: "False"}, {type: LastAsyncOperation, status: "False", message: "create failed: async create failed: failed to create the resource: [{0 Error retrieving IAM policy for service account 'projects/my-project/serviceAccounts/api-account@my-project.iam.gserviceaccount.com': googleapi: Error 404: Unknown service account, notFound  []}]"}]}}`},
+			want:       `{verdict: IdentityNotFound, message: 'Google service account "api-account@my-project.iam.gserviceaccount.com" does not exist'}`,
 		},
 		"ProviderError": {
 			reason:     "a provider's message is cut to what can be read",

@@ -162,8 +162,9 @@ func TestSixthTypeLeaves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var drawn []string
-	for _, n := range graph.Of(connection.WithObjectStore(), sc).Nodes {
+	nodes := graph.Of(connection.WithObjectStore(), sc).Nodes
+	drawn := make([]string, 0, len(nodes))
+	for _, n := range nodes {
 		drawn = append(drawn, n.Kind+" "+n.Name)
 	}
 	want := []string{"ServiceConnection team-a/shop", "service api", "ServiceAccount shop-api", "BucketAccess objectStore", "bucket photos"}

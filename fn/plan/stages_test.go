@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"testing"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -61,10 +62,7 @@ func (w world) input(tb testing.TB) Input {
 	var services any
 	decode(tb, w.services, &services)
 	in.Claim.Read(connection.Builtin().Schema(), services, field.NewPath("spec", "services"))
-	if w.settings == "" {
-		w.settings = cluster
-	}
-	s, err := settings.Decode(object(tb, w.settings))
+	s, err := settings.Decode(object(tb, cmp.Or(w.settings, cluster)))
 	if err != nil {
 		tb.Fatal(err)
 	}

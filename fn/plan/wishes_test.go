@@ -114,7 +114,7 @@ func TestWishes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ws := wishFor(gather(tc.world.input(t)))
-			var got []connection.Reason
+			got := make([]connection.Reason, 0, len(ws.all))
 			for _, w := range ws.all {
 				got = append(got, w.verdict.Reason)
 				want(t, w.verdict.Reason == "", w.granted, "granted, "+tc.reason)

@@ -50,7 +50,7 @@ func TestServicesAgreeOnAnyPod(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		c := shop(t, in)
 		one := statusOf(c)
-		var services []any
+		services := make([]any, 0, 2)
 		workloads := map[string]claim.Workload{}
 		for _, name := range []string{"api", "web"} {
 			w := drawWorkload(r, name)

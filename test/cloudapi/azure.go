@@ -5,9 +5,9 @@ import "context"
 // Actions of Azure, as "Azure permissions for Identity" names them.
 const (
 	ReadIdentity     = "Microsoft.ManagedIdentity/userAssignedIdentities/read"
-	ReadCredential   = "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/read"   //nolint:gosec // A right, and no credential.
-	WriteCredential  = "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write"  //nolint:gosec // A right, and no credential.
-	DeleteCredential = "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/delete" //nolint:gosec // A right, and no credential.
+	ReadCredential   = "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/read"
+	WriteCredential  = "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write"
+	DeleteCredential = "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/delete"
 )
 
 // An Identity of Azure that users assign. Its ID says its subscription, resource

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -41,13 +42,7 @@ func Is(err error, codes ...string) bool {
 		return false
 	}
 
-	for _, c := range codes {
-		if e.Code == c {
-			return true
-		}
-	}
-
-	return false
+	return slices.Contains(codes, e.Code)
 }
 
 // A Client of a cloud.

@@ -224,7 +224,7 @@ func TestPlatformTeamHolds(t *testing.T) {
 			team.t.Fatal(err)
 		}
 		team.eventually("the claim is gone", team.noClaim)
-		team.eventually("its ServiceAccount goes too", func(ctx context.Context) error {
+		team.eventually("its ServiceAccount goes too", func(context.Context) error {
 			if u := team.get("v1", "ServiceAccount", "shop-api"); u != nil {
 				return fmt.Errorf("it is there")
 			}

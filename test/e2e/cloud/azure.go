@@ -28,7 +28,7 @@ const maxCredentials = 20
 // AddIdentity of Azure by its resource id, in a tenant.
 func (c *Cloud) AddIdentity(id, tenantID string) {
 	c.do(func() {
-		n := c.id("")
+		n := c.id()
 		c.identities[fold(id)] = &identity{
 			Identity: cloudapi.Identity{
 				ID: id, Location: "westeurope", TenantID: tenantID,

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -149,9 +150,9 @@ func (c *Cloud) do(f func()) {
 }
 
 // id that is new.
-func (c *Cloud) id(prefix string) string {
+func (c *Cloud) id() string {
 	c.ids++
-	return fmt.Sprintf("%s%d", prefix, c.ids)
+	return strconv.Itoa(c.ids)
 }
 
 func (c *Cloud) wrotef(format string, a ...any) {

@@ -26,14 +26,14 @@ func (c *Cloud) RemoveAssociations(namespace string) {
 }
 
 // associationID looks like one of EKS, with 17 letters and digits.
-func (c *Cloud) associationID() string { return fmt.Sprintf("a-%017s", c.id("")) }
+func (c *Cloud) associationID() string { return fmt.Sprintf("a-%017s", c.id()) }
 
 func associationARN(cluster, id string) string {
 	return fmt.Sprintf("arn:aws:eks:eu-west-1:%s:podidentityassociation/%s/%s", AccountID, cluster, id)
 }
 
 func (c *Cloud) associationContents() []string {
-	var lines []string
+	lines := make([]string, 0, len(c.associations))
 	for _, a := range c.associations {
 		lines = append(lines, fmt.Sprintf("association %s %s/%s -> %s", a.ClusterName, a.Namespace, a.ServiceAccount, a.RoleARN))
 	}

@@ -47,7 +47,7 @@ func iamARN(kind, under, name string) string {
 func (c *Cloud) AddRole(under, name string) {
 	c.do(func() {
 		c.roles[name] = &role{byHand: true, Role: cloudapi.Role{
-			Name: name, Path: under, ARN: iamARN("role", under, name), ID: "AROA" + pad(c.id("")), Created: "2026-01-01T00:00:00Z",
+			Name: name, Path: under, ARN: iamARN("role", under, name), ID: "AROA" + pad(c.id()), Created: "2026-01-01T00:00:00Z",
 			AssumeRolePolicy: trustsPods, MaxSessionDuration: 3600,
 		}}
 	})
@@ -188,7 +188,7 @@ func tag(tags map[string]string, r cloudapi.IAMRequest) map[string]string {
 	return out
 }
 
-func iamAnswers() map[string]answer {
+func iamAnswers() map[string]answer { //nolint:funlen // A table, of one call a line.
 	tagRole := func(x *call) (any, *cloudapi.Error) {
 		r, failed := x.ownRole()
 		if failed == nil {
@@ -274,7 +274,7 @@ func createRole(x *call) (any, *cloudapi.Error) {
 	if x.roles[r.Name] != nil {
 		return nil, &cloudapi.Error{Status: http.StatusConflict, Code: "EntityAlreadyExists", Message: fmt.Sprintf("Role with name %s already exists.", r.Name)}
 	}
-	r.ARN, r.ID, r.Created = iamARN("role", r.Path, r.Name), "AROA"+pad(x.id("")), "2026-01-01T00:00:00Z"
+	r.ARN, r.ID, r.Created = iamARN("role", r.Path, r.Name), "AROA"+pad(x.id()), "2026-01-01T00:00:00Z"
 	x.roles[r.Name] = &role{Role: r, made: time.Now()}
 	x.wrotef("create role %s", r.Name)
 	return r, nil
@@ -340,7 +340,7 @@ func detach(x *call) (any, *cloudapi.Error) {
 
 func createPolicy(x *call) (any, *cloudapi.Error) {
 	q := in[cloudapi.CreatePolicyRequest](x)
-	q.ARN, q.ID = iamARN("policy", q.Path, q.Name), "ANPA"+pad(x.id(""))
+	q.ARN, q.ID = iamARN("policy", q.Path, q.Name), "ANPA"+pad(x.id())
 	if x.policies[q.ARN] != nil {
 		return nil, &cloudapi.Error{Status: http.StatusConflict, Code: "EntityAlreadyExists", Message: fmt.Sprintf("A policy called %s already exists. Duplicate names are not allowed.", q.Name)}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -74,9 +75,7 @@ type answer func(*call) (any, *cloudapi.Error)
 func answers() map[string]answer {
 	all := map[string]answer{}
 	for _, some := range []map[string]answer{iamAnswers(), policyAnswers(), eksAnswers(), azureAnswers(), googleAnswers()} {
-		for action, a := range some {
-			all[action] = a
-		}
+		maps.Copy(all, some)
 	}
 	return all
 }
@@ -89,11 +88,11 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out, failed := x.answer(r)
 	if failed != nil {
 		e := *failed
-		c.do(func() { e.RequestID = "7f3c1c64-0000-4000-8000-" + pad(c.id("")) })
+		c.do(func() { e.RequestID = "7f3c1c64-0000-4000-8000-" + pad(c.id()) })
 		w.WriteHeader(e.Status)
 		out = &e
 	}
-	_ = json.NewEncoder(w).Encode(out) // Whoever has called may be gone.
+	_ = json.NewEncoder(w).Encode(out) //nolint:errchkjson // Whoever has called may be gone.
 }
 
 func (x *call) answer(r *http.Request) (any, *cloudapi.Error) {

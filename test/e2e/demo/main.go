@@ -120,7 +120,7 @@ func (d *demo) install(ctx context.Context) error {
 	c.AddRole("/apps/", "my-app-s3-access")
 	c.AddIdentity("/subscriptions/aaaaaaaa-1111-2222-3333-444444444444/resourceGroups/shop-prod/providers/Microsoft.ManagedIdentity/userAssignedIdentities/shop-api", "bbbbbbbb-1111-2222-3333-444444444444")
 	c.AddGoogleAccount("my-service-account@my-project-123456.iam.gserviceaccount.com")
-	address, err := c.Serve()
+	address, err := c.Serve() //nolint:contextcheck // It serves until the demo ends.
 	if err != nil {
 		return err
 	}
