@@ -117,10 +117,10 @@ func (c *calls) admit(w http.ResponseWriter, r *http.Request) (message []byte, l
 	if size/maxLightening > c.maxBytes {
 		return nil, leave, c.tooLarge(size)
 	}
-	enter := func(g gate, taken int64) error {
+	enter := func(ctx context.Context, g gate, taken int64) error {
 		c.waiting.Inc()
 		defer c.waiting.Dec()
-		ctx, cancel := context.WithTimeout(r.Context(), c.patience)
+		ctx, cancel := context.WithTimeout(ctx, c.patience)
 		defer cancel()
 		f, err := g.enter(ctx, taken)
 		if err == nil {
@@ -132,7 +132,7 @@ func (c *calls) admit(w http.ResponseWriter, r *http.Request) (message []byte, l
 		}
 		return c.refuse(refusedBusy, "cannot take a request of %d bytes: the memory for large requests was in use for %s; nothing was changed, and it will be tried again", size, c.patience)
 	}
-	if err := enter(c.wire, int64(min(size, c.maxBytes))); err != nil {
+	if err := enter(r.Context(), c.wire, int64(min(size, c.maxBytes))); err != nil {
 		return nil, leave, err
 	}
 	// A stream that has ended can't have a deadline, and needs none.
@@ -141,7 +141,7 @@ func (c *calls) admit(w http.ResponseWriter, r *http.Request) (message []byte, l
 	if err != nil {
 		return nil, leave, err
 	}
-	return message, leave, enter(c.heap, weight(len(message), n))
+	return message, leave, enter(r.Context(), c.heap, weight(len(message), n))
 }
 
 // read a message of a size, and how many values it holds. One that is too large is

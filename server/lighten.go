@@ -103,7 +103,7 @@ func (r *lightening) fields(to []byte, size int, field func(to []byte, number pr
 			return nil, errors.New("it isn't a request of a function")
 		}
 		n, k, err := r.varint(size)
-		if size -= k; err != nil || n > uint64(max(0, size)) { //nolint:gosec // It isn't negative.
+		if size -= k; err != nil || n > uint64(max(0, size)) {
 			return nil, errors.New("a field of it is longer than itself")
 		}
 		size -= int(n)                                       //nolint:gosec // It was compared.
