@@ -100,7 +100,7 @@ func wishFor(f *facts) *wishes {
 			ws.all[i] = w.refused(a.verdict)
 		}
 		if a.goes.Reason != "" {
-			ws.all[i].warnings = append(w.warnings, a.goes)
+			ws.all[i].warnings = append(ws.all[i].warnings, a.goes)
 		}
 	}
 	return ws
