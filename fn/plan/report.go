@@ -10,7 +10,7 @@ import (
 func report(r *retained) *Plan {
 	p := &Plan{
 		Composed:  make(map[string]Composed, len(r.composed)+len(r.serviceAccounts)+len(r.kept)),
-		Requires:  slices.Concat(r.facts.requires, r.grants.requires),
+		Requires:  slices.Concat(r.facts.requires, r.grants.requires), //nolint:staticcheck // Both stages have some, so it says of which.
 		Services:  make([]Service, len(r.services)),
 		Held:      r.held,
 		Workloads: r.workloads,

@@ -188,7 +188,7 @@ func tag(tags map[string]string, r cloudapi.IAMRequest) map[string]string {
 	return out
 }
 
-func iamAnswers() map[string]answer { //nolint:funlen // A table, of one call a line.
+func iamAnswers() map[string]answer {
 	tagRole := func(x *call) (any, *cloudapi.Error) {
 		r, failed := x.ownRole()
 		if failed == nil {
@@ -406,7 +406,7 @@ func (p *principal) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &all); err != nil {
 		return fmt.Errorf("cannot read principal: %w", err)
 	}
-	p.Service = append(all["Service"], all["AWS"]...)
+	p.Service = slices.Concat(all["Service"], all["AWS"])
 	return nil
 }
 
