@@ -264,7 +264,7 @@ func TestErrorsAreStable(t *testing.T) {
 	t.Parallel()
 	alone(t, func(team *team) {
 		team.cloud.Deny(cloudapi.CreatePodIdentityAssociation)
-		t.Cleanup(func() { team.cloud.Allow(cloudapi.CreatePodIdentityAssociation) })
+		team.t.Cleanup(func() { team.cloud.Allow(cloudapi.CreatePodIdentityAssociation) })
 		team.connect("- name: api\n  connections: [{type: awsRole, role: my-app-s3-access}]")
 		team.awaitMessage("api", claim.TypeAWSRole, "ProviderError", says("AccessDeniedException"))
 		var version string
