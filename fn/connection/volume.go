@@ -6,6 +6,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 	"github.com/serviceconnections/function-service-connections/fn/workload"
 )
 
@@ -86,24 +87,13 @@ func (c Context) rolloutWarnings(pvc map[string]any) []Verdict {
 	}
 	var vs []Verdict
 	v, _, _ := unstructured.NestedFieldNoCopy(c.Workload, "spec", "replicas")
-	if n, ok := number(v); ok && n > 1 {
+	if n, ok := decoded.Integer(v); ok && n > 1 {
 		vs = append(vs, Verdictf(ReplicasUnsafe, "Deployment %q has %d replicas, and PersistentVolumeClaim %q can be mounted by one node only; set replicas: 1, or use a disk with ReadWriteMany", w.Name, n, c.Connection.Config.DiskName))
 	}
 	if s := text(c.Workload, "spec", "strategy", "type"); s == "" || s == "RollingUpdate" {
 		vs = append(vs, Verdictf(RolloutBlocks, "Deployment %q rolls out with RollingUpdate, and its new pod may wait for PersistentVolumeClaim %q on another node; set spec.strategy.type: Recreate", w.Name, c.Connection.Config.DiskName))
 	}
 	return vs
-}
-
-func number(v any) (int64, bool) {
-	switch n := v.(type) {
-	case int64:
-		return n, true
-	case float64:
-		return int64(n), true
-	default:
-		return 0, false
-	}
 }
 
 // objects of a list of decoded JSON.
