@@ -548,16 +548,7 @@ func TestHostile(t *testing.T) { //nolint:paralleltest // See above.
 			if err != nil {
 				t.Fatal(err)
 			}
-			p, err := process.Start(t.Context(), t.Output(), binary, "--insecure", "--metrics-address=")
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(p.Stop)
-			conn, err := grpc.NewClient(p.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = conn.Close() })
+			p, conn := started(t, binary)
 			ctx, cancel := context.WithTimeout(t.Context(), tooLong)
 			defer cancel()
 
@@ -628,4 +619,20 @@ func memoryOf(t *testing.T, pid int) int {
 		t.Fatal(err)
 	}
 	return int(status.VmHWM) //nolint:gosec // No process has 8 EiB.
+}
+
+// started function, and a connection to it, until the test ends.
+func started(t *testing.T, binary string) (*process.Process, *grpc.ClientConn) {
+	t.Helper()
+	p, err := process.Start(t.Context(), t.Output(), binary, "--insecure", "--metrics-address=")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Stop)
+	conn, err := grpc.NewClient(p.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return p, conn
 }

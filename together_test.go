@@ -211,16 +211,7 @@ func TestTogether(t *testing.T) { //nolint:paralleltest // One at a time has the
 			if err != nil {
 				t.Fatal(err)
 			}
-			p, err := process.Start(t.Context(), t.Output(), binary, "--insecure", "--metrics-address=")
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(p.Stop)
-			conn, err := grpc.NewClient(p.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = conn.Close() })
+			p, conn := started(t, binary)
 			ctx, cancel := context.WithTimeout(t.Context(), tooLong)
 			defer cancel()
 
