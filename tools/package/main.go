@@ -171,8 +171,16 @@ func build(ctx context.Context, o options, m manifests) error {
 			return err
 		}
 	}
+	r := newRegistry()
+	defer r.close()
+	if err := r.pinFunction(ctx, o, sources); err != nil {
+		return err
+	}
 	for repository, folder := range configurationPackages {
 		if err := buildPackage(ctx, o, filepath.Join(sources, folder), repository); err != nil {
+			return err
+		}
+		if err := r.pinConfiguration(ctx, o, repository, sources); err != nil {
 			return err
 		}
 	}
@@ -184,7 +192,7 @@ func build(ctx context.Context, o options, m manifests) error {
 	if err := writeSchema(o, m); err != nil {
 		return err
 	}
-	return writeDigests(ctx, o)
+	return r.writeDigests(o)
 }
 
 // removeFunctions of an earlier release, which may be for a platform that isn't
