@@ -115,6 +115,10 @@ faults: build controlplane-tools ## Let parts of a full control plane fail, for 
 scale: build controlplane-tools ## Fill a control plane with claims, measure what they cost, and write docs/scale.md.
 	@go -C test/e2e run ./scale -claims=$(CLAIMS)
 
+.PHONY: podcost
+podcost: build controlplane-tools ## Measure what ServiceConnections add to the creation of a pod, and write docs/podcost.md.
+	@go -C test/e2e run ./podcost
+
 # The linters that need types look into all that a module imports, which for the
 # providers' generated types takes many minutes and 3 GB.
 .PHONY: lint
