@@ -172,8 +172,8 @@ type Connection struct {
 	// +optional
 	ResourceGroup string `json:"resourceGroup,omitempty"`
 
-	// SubscriptionID is the subscription of the identity. Defaults to the
-	// cluster's. (azureManagedIdentity)
+	// SubscriptionID is the subscription of the identity, one that the cluster
+	// settings have. Defaults to the cluster's. (azureManagedIdentity)
 	//
 	// +optional
 	SubscriptionID string `json:"subscriptionId,omitempty"`

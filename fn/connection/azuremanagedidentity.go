@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/settings"
 	"github.com/serviceconnections/function-service-connections/fn/workload"
+	"github.com/serviceconnections/function-service-connections/input/v1beta1"
 )
 
 // azureManagedIdentity connects to a user-assigned managed identity, by a federated
@@ -60,7 +62,7 @@ var (
 		return map[string]any{"id": id, "clientId": k.Guess("client id", id[strings.LastIndexByte(id, '/')+1:])}
 	}}
 	credentialGrant = GrantKind{Name: "credential", Kinds: []managedKind{credentialKind}, Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
-		id := text(o, "spec", "forProvider", "parentId")
+		id := cmp.Or(credentialOn(o), text(o, "spec", "forProvider", "parentId"))
 		return strings.ToLower(id), allowsAzure(s, namespace, id)
 	}}
 )
@@ -94,6 +96,9 @@ func expandAzureManagedIdentity(c Context) Expansion {
 	e := Expansion{
 		Target: strings.ToLower(id), Identity: id,
 		Decision: allowsAzure(c.Settings, c.Claim.Namespace, id),
+	}
+	if c.providerConfig() == nil {
+		return blocked(e, Verdictf(SubscriptionNotConfigured, "subscription %q is not in the cluster settings; correct subscriptionId, or ask the platform team to add it to azure.subscriptions with a ProviderConfig of its own", c.subscription()))
 	}
 	identity := c.observedIdentity(id)
 	e.Grants = append(e.Grants, identity)
@@ -149,6 +154,9 @@ const (
 )
 
 func (c Context) credentialState(g Grant, id string) Verdict {
+	if on := credentialOn(c.Observed.Object(g.Key)); on != "" && !strings.EqualFold(on, id) {
+		return Verdictf(IdentityMismatch, "FederatedIdentityCredential %q is on managed identity %q, not on %q; ask the platform team whether the subscription of the provider's ProviderConfig is the one that the cluster settings say, and to delete the credential in Azure", text(g.Object, "metadata", "name"), on, id)
+	}
 	v := c.state(g)
 	if v.Reason != ProviderError {
 		return v
@@ -188,14 +196,31 @@ func (c Context) formerCredential(key, id string) string {
 	return slices.Min(names)
 }
 
+// subscription of the identity.
+func (c Context) subscription() string {
+	return cmp.Or(c.Connection.SubscriptionID, c.Settings.Azure.SubscriptionID)
+}
+
+// providerConfig of the identity's subscription, nil where the settings have none.
+func (c Context) providerConfig() *v1beta1.ProviderConfigReference {
+	return c.Settings.AzureProviderConfig(c.subscription())
+}
+
+// credentialOn is the identity that a credential is on as Azure has it, empty while the
+// provider hasn't said. It is another one than the spec's where the provider's
+// ProviderConfig has another subscription.
+func credentialOn(o map[string]any) string {
+	on, _, ok := strings.Cut(text(o, "status", "atProvider", "id"), "/federatedIdentityCredentials/")
+	if !ok {
+		return ""
+	}
+	return on
+}
+
 // armID of the identity. The provider compares it with Azure's answer, so the
 // case matters.
 func (c Context) armID() string {
-	sub := c.Connection.SubscriptionID
-	if sub == "" {
-		sub = c.Settings.Azure.SubscriptionID
-	}
-	return "/subscriptions/" + sub + "/resourceGroups/" + c.Connection.ResourceGroup +
+	return "/subscriptions/" + c.subscription() + "/resourceGroups/" + c.Connection.ResourceGroup +
 		"/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + c.Connection.IdentityName
 }
 
@@ -218,7 +243,7 @@ func (c Context) observedIdentity(id string) Grant {
 	return c.grant(managedResource{
 		kind: identityKind, key: key, name: c.ownName(key, identityGrant.Name),
 		externalName: id, policies: observe,
-		providerConfig: c.Settings.Azure.ProviderConfigRef, forProvider: map[string]any{},
+		providerConfig: c.providerConfig(), forProvider: map[string]any{},
 	})
 }
 
@@ -238,7 +263,7 @@ func (c Context) credential(id string) Grant {
 	}
 	return c.grant(managedResource{
 		kind: credentialKind, key: key, name: c.sharedName(key, credentialGrant.Name),
-		externalName: name, policies: manage, providerConfig: c.Settings.Azure.ProviderConfigRef,
+		externalName: name, policies: manage, providerConfig: c.providerConfig(),
 		// The cluster-scoped kind has the same parameters.
 		forProvider: parameters(&azure.FederatedIdentityCredentialParameters{
 			Audience:          []*string{&audience},

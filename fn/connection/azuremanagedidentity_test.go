@@ -1,9 +1,12 @@
 package connection
 
 import (
+	"maps"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/serviceconnections/function-service-connections/fn/settings"
 )
 
 const azureSettings = `
@@ -16,6 +19,19 @@ azure:
 `
 
 const apiIdentity = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/api"
+
+// An identity in another subscription, and the settings that a claim needs to use it.
+const (
+	inDataSubscription = `{type: azureManagedIdentity, identityName: api, resourceGroup: rg, subscriptionId: 33333333-aaaa-3333-3333-333333333333}`
+	dataIdentity       = "/subscriptions/33333333-aaaa-3333-3333-333333333333/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/api"
+	dataSubscription   = `subscriptions: [{subscriptionId: 33333333-AAAA-3333-3333-333333333333, providerConfigRef: {name: data}}]`
+	allowsData         = `allowedIdentities: [{subscriptionId: 33333333-aaaa-3333-3333-333333333333, resourceGroup: rg, identity: api, namespaces: [team-a]}]`
+)
+
+// credentialObserved on an identity, as the provider reports it.
+func credentialObserved(id string) string {
+	return `{status: {atProvider: {id: "` + id + `/federatedIdentityCredentials/c"}, conditions: [{type: Synced, status: "True"}, {type: Ready, status: "True"}]}}`
+}
 
 func identityObserved(id string) string {
 	return `{status: {atProvider: {id: "` + id + `", clientId: c-1}, conditions: [{type: Synced, status: "True"}, {type: Ready, status: "True"}]}}`
@@ -150,13 +166,45 @@ injection: {labels: {azure.workload.identity/use: "true"}, env: null, volumes: n
 			observed:   map[string]string{"serviceaccount": `{kind: ServiceAccount, metadata: {annotations: {azure.workload.identity/client-id: c-0}}}`},
 			want:       `{published: true, annotations: {azure.workload.identity/client-id: c-0}, verdict: Creating}`,
 		},
-		"Subscription": {
+		"SubscriptionNotAllowed": {
 			reason:     "an identity of another subscription is another identity, which the list doesn't have",
-			connection: `{type: azureManagedIdentity, identityName: api, resourceGroup: rg, subscriptionId: 33333333-3333-3333-3333-333333333333}`,
+			settings:   `{azure: {` + dataSubscription + `}}`,
+			connection: inDataSubscription,
+			want:       `{identity: ` + dataIdentity + `, decision: 1}`,
+		},
+		"SubscriptionNotConfigured": {
+			reason:     "provider-azure writes to the subscription of its ProviderConfig: to an identity of that name there, which nobody has allowed",
+			settings:   `{azure: {` + allowsData + `}}`,
+			connection: inDataSubscription,
+			want: `{keys: [], published: false, identity: ` + dataIdentity + `, decision: 3, verdict: SubscriptionNotConfigured,
+				message: 'subscription "33333333-aaaa-3333-3333-333333333333" is not in the cluster settings; correct subscriptionId, or ask the platform team to add it to azure.subscriptions with a ProviderConfig of its own'}`,
+		},
+		"OtherSubscription": {
+			reason:     "each subscription has a ProviderConfig",
+			settings:   `{azure: {` + dataSubscription + `, ` + allowsData + `}}`,
+			connection: inDataSubscription,
 			want: `
-identity: /subscriptions/33333333-3333-3333-3333-333333333333/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/api
-decision: 1
+decision: 3
+verdict: Creating
+grants:
+  identity: {spec: {providerConfigRef: {kind: ClusterProviderConfig, name: data}}}
+  credential: {spec: {providerConfigRef: {kind: ClusterProviderConfig, name: data}, forProvider: {parentId: ` + dataIdentity + `}}}
 `,
+		},
+		"OwnSubscriptionNamed": {
+			reason:     "ids have no case",
+			settings:   `{azure: {subscriptionId: AAAAAAAA-1111-1111-1111-111111111111}}`,
+			connection: `{type: azureManagedIdentity, identityName: api, resourceGroup: rg, subscriptionId: aaaaaaaa-1111-1111-1111-111111111111}`,
+			want:       `{decision: 3, verdict: Creating, grants: {credential: {spec: {providerConfigRef: {kind: ClusterProviderConfig, name: default}}}}}`,
+		},
+		"CredentialElsewhere": {
+			reason:     "a ProviderConfig of another subscription than the settings say has let pods be another identity",
+			connection: connection,
+			observed: map[string]string{
+				"identity":   identityObserved(apiIdentity),
+				"credential": credentialObserved(dataIdentity),
+			},
+			want: `{published: true, verdict: IdentityMismatch, message: 'is on managed identity "` + dataIdentity + `", not on "` + apiIdentity + `"; ask the platform team'}`,
 		},
 		"USGovernment": {
 			reason:     "each cloud has an audience",
@@ -235,5 +283,46 @@ func apiCredential(name, id string) map[string]any {
 		"apiVersion": credentialKind.namespaced.APIVersion, "kind": credentialKind.namespaced.Kind,
 		"metadata": map[string]any{"annotations": map[string]any{externalName: name}},
 		"spec":     map[string]any{"forProvider": map[string]any{"parentId": id}},
+	}
+}
+
+// TestCredentialTarget holds the allow-list to the identity that a credential is on,
+// whatever its spec says.
+func TestCredentialTarget(t *testing.T) {
+	t.Parallel()
+
+	s, err := settings.Decode(decode(t, azureSettings))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases := map[string]struct {
+		reason string
+		status string
+		target string
+		want   settings.Decision
+	}{
+		"Unreported": {
+			reason: "a provider that has said nothing yet does as it is told",
+			status: `{}`, target: apiIdentity, want: settings.Allowed,
+		},
+		"There": {
+			reason: "Azure answers ids in a case of its own",
+			status: credentialObserved(strings.ToUpper(apiIdentity)), target: apiIdentity, want: settings.Allowed,
+		},
+		"Elsewhere": {
+			reason: "it was written to the subscription of the ProviderConfig, past the list, and so it goes",
+			status: credentialObserved(dataIdentity), target: dataIdentity, want: settings.Excluded,
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := apiCredential("c", apiIdentity)
+			maps.Copy(o, decode(t, tc.status))
+			target, got := credentialGrant.Target(s, "team-a", o)
+			if target != strings.ToLower(tc.target) || got != tc.want {
+				t.Errorf("%s: got %q, %v; want %q, %v", tc.reason, target, got, tc.target, tc.want)
+			}
+		})
 	}
 }

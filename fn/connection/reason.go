@@ -25,6 +25,7 @@ const (
 	InvalidField                Reason = "InvalidField"
 	NotClaimed                  Reason = "NotClaimed"
 	CloudNotConfigured          Reason = "CloudNotConfigured"
+	SubscriptionNotConfigured   Reason = "SubscriptionNotConfigured"
 	NotAllowed                  Reason = "NotAllowed"
 	ServiceAccountNotRegistered Reason = "ServiceAccountNotRegistered"
 	DiskNotRegistered           Reason = "DiskNotRegistered"

@@ -116,6 +116,13 @@ func (s *Settings) setDefaults() {
 	if a := s.Azure; a != nil {
 		setDefault(&a.Environment, azurePublicCloud)
 		a.ProviderConfigRef = providerConfig(a.ProviderConfigRef)
+		for i := range a.Subscriptions {
+			// The default is the cluster's own, so each of the others names one.
+			if r := &a.Subscriptions[i].ProviderConfigRef; *r == nil {
+				*r = &v1beta1.ProviderConfigReference{}
+			}
+			setDefault(&a.Subscriptions[i].ProviderConfigRef.Kind, clusterProviderConfig)
+		}
 	}
 	if g := s.GCP; g != nil {
 		if g.ProjectID != "" {
@@ -157,6 +164,22 @@ func proxyResources() *v1beta1.ProxyResources {
 		Requests: map[string]string{"cpu": "50m", "memory": "64Mi"},
 		Limits:   map[string]string{"cpu": "500m", "memory": "256Mi"},
 	}
+}
+
+// AzureProviderConfig is the ProviderConfig of a subscription. Nil: the settings don't
+// have that one, and with another's ProviderConfig provider-azure would write to the
+// other (terraform-provider-azurerm, federated_identity_credential_resource.go, which
+// takes of parent_id only the identity's name).
+func (s *Settings) AzureProviderConfig(subscription string) *v1beta1.ProviderConfigReference {
+	if strings.EqualFold(subscription, s.Azure.SubscriptionID) {
+		return s.Azure.ProviderConfigRef
+	}
+	for _, other := range s.Azure.Subscriptions {
+		if strings.EqualFold(subscription, other.SubscriptionID) {
+			return other.ProviderConfigRef
+		}
+	}
+	return nil
 }
 
 // Inspect says whether the workloads that claims name may be read.

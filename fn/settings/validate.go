@@ -112,6 +112,7 @@ func (v *validator) azure(a *v1beta1.Azure, p *field.Path) {
 	}
 	v.oneOf(p.Child("environment"), a.Environment, azurePublicCloud, "AzureUSGovernment", "AzureChinaCloud")
 	v.providerConfig(a.ProviderConfigRef, p.Child("providerConfigRef"))
+	v.subscriptions(a, p.Child("subscriptions"))
 	if a.AllowedIdentities == nil {
 		return
 	}
@@ -126,6 +127,23 @@ func (v *validator) azure(a *v1beta1.Azure, p *field.Path) {
 		v.required(rp.Child("resourceGroup"), r.ResourceGroup, `name the resource groups, or "*" for all`)
 		v.required(rp.Child("identity"), r.Identity, `name the identities, or "*" for all`)
 		v.namespaces(rp.Child("namespaces"), r.Namespaces)
+	}
+}
+
+// subscriptions beside the cluster's, which has its ProviderConfig elsewhere.
+func (v *validator) subscriptions(a *v1beta1.Azure, p *field.Path) {
+	seen := map[string]bool{strings.ToLower(a.SubscriptionID): true}
+	for i, s := range a.Subscriptions {
+		if v.enough() {
+			return
+		}
+		sp, id := p.Index(i), strings.ToLower(s.SubscriptionID)
+		v.form(sp.Child("subscriptionId"), s.SubscriptionID, uuidPattern, "must be a UUID")
+		v.providerConfig(s.ProviderConfigRef, sp.Child("providerConfigRef"))
+		if id != "" && seen[id] {
+			v.errs = append(v.errs, field.Duplicate(sp.Child("subscriptionId"), excerpt.Of(s.SubscriptionID, maxShown)))
+		}
+		seen[id] = true
 	}
 }
 

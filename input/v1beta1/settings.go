@@ -163,16 +163,32 @@ type Azure struct {
 	// +kubebuilder:validation:Enum=AzurePublicCloud;AzureUSGovernment;AzureChinaCloud
 	Environment string `json:"environment,omitempty"`
 
-	// ProviderConfigRef of provider-azure.
+	// ProviderConfigRef of provider-azure, whose subscriptionID is the cluster's:
+	// provider-azure writes to that one, whatever an identity's id says.
 	//
 	// +optional
 	ProviderConfigRef *ProviderConfigReference `json:"providerConfigRef,omitempty"`
+
+	// Subscriptions beside the cluster's whose identities may be used, as far as
+	// allowedIdentities lets. Identities of others are refused.
+	//
+	// +optional
+	Subscriptions []Subscription `json:"subscriptions,omitempty"`
 
 	// AllowedIdentities says which namespaces may use which identities. Absent:
 	// no new grants. Empty: none, and what was granted is withdrawn.
 	//
 	// +optional
 	AllowedIdentities *[]IdentityRule `json:"allowedIdentities,omitempty"`
+}
+
+// A Subscription of Azure beside the cluster's.
+type Subscription struct {
+	// SubscriptionID of the identities.
+	SubscriptionID string `json:"subscriptionId"`
+
+	// ProviderConfigRef of provider-azure, whose subscriptionID is this one.
+	ProviderConfigRef *ProviderConfigReference `json:"providerConfigRef"`
 }
 
 // An IdentityRule lets namespaces use Azure managed identities.
