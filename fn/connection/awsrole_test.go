@@ -197,9 +197,9 @@ grants: {association: {spec: {forProvider: {targetRoleArn: "arn:aws:iam::4444555
 			connection: `{type: awsRole, role: api}`,
 			observed: map[string]string{
 				"role":        roleObserved("arn:aws:iam::111122223333:role/api"),
-				"association": `{status: {conditions: [{type: Synced, status: "False", message: "` + strings.Repeat("x", 400) + `"}]}}`,
+				"association": `{status: {conditions: [{type: Synced, status: "False", message: "` + strings.Repeat("x", 500) + `"}]}}`,
 			},
-			want: `{published: true, verdict: ProviderError, message: "` + strings.Repeat("x", 300) + `…"}`,
+			want: `{published: true, verdict: ProviderError, message: "` + strings.Repeat("x", 290) + `…x"}`,
 		},
 		"AssociationChanges": {
 			reason:     "EKS still gives the role that was asked for before, which must stay until it doesn't",

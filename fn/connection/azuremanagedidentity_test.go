@@ -108,9 +108,9 @@ injection: {labels: {azure.workload.identity/use: "true"}, env: null, volumes: n
 			connection: connection,
 			observed: map[string]string{
 				"identity":   identityObserved(apiIdentity),
-				"credential": `{status: {conditions: [{type: Synced, status: "False", message: "` + strings.Repeat("x", 400) + `"}]}}`,
+				"credential": `{status: {conditions: [{type: Synced, status: "False", message: "` + strings.Repeat("x", 500) + `"}]}}`,
 			},
-			want: `{published: true, verdict: ProviderError, message: "` + strings.Repeat("x", 300) + `…"}`,
+			want: `{published: true, verdict: ProviderError, message: "` + strings.Repeat("x", 290) + `…x"}`,
 		},
 		"WrongTenant": {
 			reason:     "a token would be asked of a tenant that doesn't know the identity",

@@ -129,8 +129,8 @@ grants: {member: {
 		"ProviderError": {
 			reason:     "a provider's message is cut to what can be read",
 			connection: connection,
-			observed:   map[string]string{"member": `{status: {conditions: [{type: Synced, status: "False", message: "` + strings.Repeat("x", 400) + `"}]}}`},
-			want:       `{published: true, verdict: ProviderError, message: "` + strings.Repeat("x", 300) + `…"}`,
+			observed:   map[string]string{"member": `{status: {conditions: [{type: Synced, status: "False", message: "` + strings.Repeat("x", 500) + `"}]}}`},
+			want:       `{published: true, verdict: ProviderError, message: "` + strings.Repeat("x", 290) + `…x"}`,
 		},
 		"NotConfigured": {
 			reason:     "a cloud that the settings don't have is the platform's to add",

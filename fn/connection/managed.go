@@ -1,16 +1,13 @@
 package connection
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"regexp"
 	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/serviceconnections/function-service-connections/fn/excerpt"
 	"github.com/serviceconnections/function-service-connections/input/v1beta1"
 )
 
@@ -177,9 +174,6 @@ func digest(parts ...string) string {
 // (pkg/reconciler/managed/reconciler.go, errExternalResourceNotExist).
 const errNotExist = "external resource does not exist"
 
-// providerMessage is cut to a length that can be read in a status.
-const providerMessage = 300
-
 // state of the managed resource of a grant. The zero Verdict: it is ready.
 func (c Context) state(g Grant) Verdict {
 	o := c.Observed.Object(g.Key)
@@ -201,39 +195,15 @@ func (c Context) state(g Grant) Verdict {
 	case strings.Contains(failure, errNotExist):
 		return Verdict{Reason: notExist, Message: failure}
 	case failure != "":
-		return Verdictf(ProviderError, "%s %q: %s; unless that is about your claim, show it to the platform team", g.Kind.Kind, name, cut(failure))
+		return Verdictf(ProviderError, "%s %q: %s; unless that is about your claim, show it to the platform team", g.Kind.Kind, name, cause(failure))
 	}
 	if r := condition(o, "Ready"); !Ready(o) {
 		if r.message != "" {
-			return Verdictf(Creating, "%s %q is not ready: %s", g.Kind.Kind, name, cut(r.message))
+			return Verdictf(Creating, "%s %q is not ready: %s", g.Kind.Kind, name, cause(r.message))
 		}
 		return Verdictf(Creating, "%s %q %s", g.Kind.Kind, name, created)
 	}
 	return Verdict{}
-}
-
-// lastAsyncOperation is the condition in which the providers that are made with
-// upjet say how a create or update ended that they didn't wait for (upjet,
-// pkg/resource/conditions.go, TypeLastAsyncOperation). An object that is ready
-// all the same works as it was.
-const lastAsyncOperation = "LastAsyncOperation"
-
-// providerError of a managed resource, empty where there is none.
-func providerError(object map[string]any) string {
-	failed := condition(object, "Synced")
-	if failed.status != "False" && condition(object, "Ready").status != "True" {
-		failed = condition(object, lastAsyncOperation)
-	}
-	if failed.status != "False" {
-		return ""
-	}
-	return cmp.Or(strings.TrimSpace(failed.message), "the provider reports an error without a message")
-}
-
-// failedWith says whether a provider's error about a grant has a text in it,
-// which may be beyond what is cut from it for the status.
-func (c Context) failedWith(g Grant, text string) bool {
-	return strings.Contains(strings.ToLower(providerError(c.Observed.Object(g.Key))), strings.ToLower(text))
 }
 
 // Ready says whether an observed object is: a managed resource by its
@@ -251,18 +221,3 @@ func Ready(object map[string]any) bool {
 
 // notExist is internal: each connection says what it is that doesn't exist.
 const notExist Reason = "NotExist"
-
-// passing matches what clouds put into an error anew on every try: ids of
-// requests, times, and what AWS encodes of a refusal. In a status it would be a
-// change, and so an event, each time that the provider tries again.
-var passing = regexp.MustCompile(`(?i)[,;]?\s*"?(` +
-	`((x-ms-|x-amz-|x-amzn-)?(client[- ]?)?(request|correlation|trace|activity|transaction|operation|tracking)[-_ ]?(request[-_ ]?)?id(-2)?|host ?id)"?\s*[:=]\s*"?[0-9a-z][0-9a-z_/+=.-]*"?` +
-	`|(time ?stamp|time|date)"?\s*[:=]\s*"?\d{4}-\d{2}-\d{2}[t ][0-9:.]+(z|[+-]\d{2}:?\d{2})?"?` +
-	`|encoded authorization failure message: \S+` +
-	`)`)
-
-// cut a provider's message to one line, without what changes by itself, of a
-// length that can be read in a status.
-func cut(s string) string {
-	return excerpt.Of(strings.Join(strings.Fields(passing.ReplaceAllString(s, "")), " "), providerMessage)
-}

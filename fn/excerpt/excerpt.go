@@ -11,3 +11,12 @@ func Of(s string, most int) string {
 	}
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
+
+// Ends of a text: the whole where it has at most so many bytes, or else as many of them
+// around an ellipsis, some of which are from its end.
+func Ends(s string, most, end int) string {
+	if len(s) <= most {
+		return s
+	}
+	return Of(s, most-end) + strings.ToValidUTF8(s[len(s)-end:], "")
+}
