@@ -2,6 +2,9 @@ package connection
 
 import (
 	"fmt"
+
+	"github.com/serviceconnections/function-service-connections/fn/trust"
+	"github.com/serviceconnections/function-service-connections/fn/workload"
 )
 
 // A Reason is one word for the state of a connection. docs/reasons.md lists
@@ -20,7 +23,8 @@ const (
 	Blocks
 )
 
-// The reasons.
+// The reasons. Those of a package that knows no connections are its own, with the
+// severity that they have here.
 const (
 	InvalidField                Reason = "InvalidField"
 	NotClaimed                  Reason = "NotClaimed"
@@ -32,7 +36,7 @@ const (
 	TwoGoogleAccounts           Reason = "TwoGoogleAccounts"
 	ServiceAccountConflict      Reason = "ServiceAccountConflict"
 	WorkloadConflict            Reason = "WorkloadConflict"
-	ContainerNotFound           Reason = "ContainerNotFound"
+	ContainerNotFound           Reason = workload.ReasonContainerNotFound
 
 	CrossplaneTooOld           Reason = "CrossplaneTooOld"
 	OutOfSight                 Reason = "OutOfSight"
@@ -40,12 +44,12 @@ const (
 	ServiceAccountNotFound     Reason = "ServiceAccountNotFound"
 	ServiceAccountTaken        Reason = "ServiceAccountTaken"
 	ServiceAccountNotAnnotated Reason = "ServiceAccountNotAnnotated"
-	ServiceAccountInUse        Reason = "ServiceAccountInUse"
+	ServiceAccountInUse        Reason = workload.ReasonServiceAccountInUse
 	VolumeClaimNotFound        Reason = "VolumeClaimNotFound"
 	VolumeClaimLost            Reason = "VolumeClaimLost"
 	StorageClassNotFound       Reason = "StorageClassNotFound"
-	PortConflict               Reason = "PortConflict"
-	NameConflict               Reason = "NameConflict"
+	PortConflict               Reason = workload.ReasonPortConflict
+	NameConflict               Reason = workload.ReasonNameConflict
 
 	RoleNotFound       Reason = "RoleNotFound"
 	IdentityNotFound   Reason = "IdentityNotFound"
@@ -56,16 +60,16 @@ const (
 	ProviderError      Reason = "ProviderError"
 	Creating           Reason = "Creating"
 
-	TrustDenied                   Reason = "TrustDenied"
-	TrustMissingPrincipal         Reason = "TrustMissingPrincipal"
-	TrustMissingTagSession        Reason = "TrustMissingTagSession"
-	TrustWrongIssuer              Reason = "TrustWrongIssuer"
-	TrustSubjectMismatch          Reason = "TrustSubjectMismatch"
-	TrustAudienceMismatch         Reason = "TrustAudienceMismatch"
-	TrustWildcardWithStringEquals Reason = "TrustWildcardWithStringEquals"
+	TrustDenied                   Reason = trust.ReasonDenied
+	TrustMissingPrincipal         Reason = trust.ReasonMissingPrincipal
+	TrustMissingTagSession        Reason = trust.ReasonMissingTagSession
+	TrustWrongIssuer              Reason = trust.ReasonWrongIssuer
+	TrustSubjectMismatch          Reason = trust.ReasonSubjectMismatch
+	TrustAudienceMismatch         Reason = trust.ReasonAudienceMismatch
+	TrustWildcardWithStringEquals Reason = trust.ReasonWildcardWithStringEquals
 
-	TrustUnscoped      Reason = "TrustUnscoped"
-	TrustUnverifiable  Reason = "TrustUnverifiable"
+	TrustUnscoped      Reason = trust.ReasonUnscoped
+	TrustUnverifiable  Reason = trust.ReasonUnverifiable
 	RevocationExternal Reason = "RevocationExternal"
 	ReplicasUnsafe     Reason = "ReplicasUnsafe"
 	RolloutBlocks      Reason = "RolloutBlocks"

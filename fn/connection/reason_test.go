@@ -4,8 +4,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/serviceconnections/function-service-connections/fn/trust"
 )
 
 func TestSeverity(t *testing.T) {
@@ -32,23 +30,25 @@ func TestSeverity(t *testing.T) {
 	}
 }
 
-// Package trust knows no severities, so its reasons must be the ones that have
-// them here.
-func TestTrustReasons(t *testing.T) {
+// Packages trust and workload know no severities, and whoever reads a status looks a
+// reason up by its word.
+func TestReasonsOfOthers(t *testing.T) {
 	t.Parallel()
 
-	want := map[Reason]Severity{
-		TrustMissingPrincipal: Blocks, TrustMissingTagSession: Blocks, TrustWrongIssuer: Blocks,
-		TrustSubjectMismatch: Blocks, TrustAudienceMismatch: Blocks, TrustWildcardWithStringEquals: Blocks,
-		TrustDenied: Blocks, TrustUnscoped: Warns, TrustUnverifiable: Warns,
+	want := map[string]Severity{
+		"TrustMissingPrincipal": Blocks, "TrustMissingTagSession": Blocks, "TrustWrongIssuer": Blocks,
+		"TrustSubjectMismatch": Blocks, "TrustAudienceMismatch": Blocks, "TrustWildcardWithStringEquals": Blocks,
+		"TrustDenied": Blocks, "TrustUnscoped": Warns, "TrustUnverifiable": Warns,
+		"ContainerNotFound": Blocks, "PortConflict": Blocks, "NameConflict": Blocks, "ServiceAccountInUse": Blocks,
 	}
-	got := map[Reason]Severity{}
+	got := map[string]Severity{}
 	for _, r := range []Reason{
-		trust.ReasonMissingPrincipal, trust.ReasonMissingTagSession, trust.ReasonWrongIssuer,
-		trust.ReasonSubjectMismatch, trust.ReasonAudienceMismatch, trust.ReasonWildcardWithStringEquals,
-		trust.ReasonDenied, trust.ReasonUnscoped, trust.ReasonUnverifiable,
+		TrustMissingPrincipal, TrustMissingTagSession, TrustWrongIssuer,
+		TrustSubjectMismatch, TrustAudienceMismatch, TrustWildcardWithStringEquals,
+		TrustDenied, TrustUnscoped, TrustUnverifiable,
+		ContainerNotFound, PortConflict, NameConflict, ServiceAccountInUse,
 	} {
-		got[r] = r.Severity()
+		got[string(r)] = r.Severity()
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want, +got:\n%s", diff)
