@@ -158,3 +158,76 @@ func TestTwoStepsRenderOneWorkload(t *testing.T) {
 		first = got
 	}
 }
+
+// TestMistakesKeepData holds that no row of mistakes takes what holds data, whatever
+// was published before: neither a disk that goes with its connection nor one that is
+// retained.
+func TestMistakesKeepData(t *testing.T) {
+	t.Parallel()
+
+	two := func(disks ...string) string {
+		return "- {name: api, connections: [{type: disk, config: {" + disks[0] + "}}]}\n" +
+			"- {name: web, connections: [{type: disk, config: {" + disks[len(disks)-1] + "}}]}"
+	}
+	const typos = "- {name: api, conections: []}\n- {name: web, conections: []}"
+	cases := map[string]struct {
+		reason string
+		claims []string
+	}{
+		"OneOfTwo": {
+			reason: "the other still has the disk",
+			claims: []string{two("diskName: DISK", "diskName: typo")},
+		},
+		"BothMisspelt": {
+			reason: "neither has another disk that works",
+			claims: []string{two("diskName: typo")},
+		},
+		"UnknownField": {
+			reason: "a disk whose name is misspelt has none",
+			claims: []string{two("diskname: DISK")},
+		},
+		"InvalidValue": {
+			reason: "an invalid name asks for nothing else",
+			claims: []string{two("diskName: Not_A_Name")},
+		},
+		"OneMistakeAfterTheOther": {
+			reason: "after the first nothing is published, which doesn't make the second one a wish",
+			claims: []string{two("diskName: typo"), typos},
+		},
+		"NeverPublished": {
+			reason: "that the services never worked doesn't make a mistake a wish",
+			claims: []string{strings.ReplaceAll(two("diskName: DISK"), "connections", "serviceAccountName: not-there, connections"), typos},
+		},
+		"BesidesAnotherWorkload": {
+			reason: "whatever else the same edit does",
+			claims: []string{strings.ReplaceAll(typos, "conections", "workload: {name: other}, conections")},
+		},
+		"BesidesAnotherName": {
+			reason: "a service whose connections are misspelt may be any",
+			claims: []string{strings.NewReplacer("api", "backend", "web", "frontend").Replace(typos)},
+		},
+	}
+	for name, tc := range cases {
+		for _, disk := range []string{"scratch", "uploads"} {
+			t.Run(name+"/"+disk, func(t *testing.T) {
+				t.Parallel()
+				c := newCluster(t, two("diskName: "+disk), allSettings)
+				c.add(deployment("api", ""))
+				c.add(deployment("web", ""))
+				c.settle()
+				for _, services := range tc.claims {
+					c.setServices(strings.ReplaceAll(services, "DISK", disk))
+					for range 3 {
+						if deleted := c.reconcile(); slices.Contains(deleted, "disk."+disk) {
+							t.Fatalf("%s: %v is deleted by:\n%s", tc.reason, deleted, services)
+						}
+					}
+				}
+				c.setServices("- {name: api, connections: [" + awsConnection + "]}")
+				c.settle()
+				c.reconcile()
+				want(t, false, c.composed["disk."+disk] != nil && disk == "scratch", "the disk, once its connection has left the claim")
+			})
+		}
+	}
+}

@@ -33,7 +33,8 @@ type Claim struct {
 	Errors field.ErrorList
 
 	// Incomplete says that an entry could not even be told apart by its name or
-	// type. Nothing can then be said to have left the claim.
+	// type, or has a field that may be another one misspelt. Nothing can then be
+	// said to have left the claim.
 	Incomplete bool
 }
 

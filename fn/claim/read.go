@@ -29,11 +29,13 @@ func (c *Claim) Read(schema *Schema, services any, path *field.Path) {
 		r := reader{path: path.Index(i)}
 		s := r.service(r.object(v))
 		s.Path = r.path
-		// A field of a service that isn't known keeps the whole from being ready.
-		// What is published for the service stays as it is until that is mended:
-		// the field may be another one misspelt.
+		// A field of a service that isn't known keeps the whole from being ready,
+		// and may be another one misspelt. So until it is mended, nothing has left,
+		// and what is published for the service stays as it is.
 		unknown := slices.Concat(r.unknown(serviceFields), r.ignored)
-		s.Misread = len(unknown) > 0
+		if s.Misread = len(unknown) > 0; s.Misread {
+			c.Incomplete = true
+		}
 		c.Errors = append(c.Errors, unknown...)
 		invalid := validateService(s.Service, r)
 		misnamed := slices.ContainsFunc(invalid, func(err *field.Error) bool { return err.Field == r.path.Child("name").String() })

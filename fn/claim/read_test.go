@@ -205,14 +205,14 @@ func TestReadMistakes(t *testing.T) {
 
 		// Unknown fields.
 		"UnknownInService": {
-			reason:   "A service-level field that isn't known is told, and its connections go on.",
+			reason:   "A service-level field that isn't known may be connections misspelt, so none have left; those that can be read go on.",
 			services: `[{name: api, containres: [api], requireInjections: true, connections: [` + good + `]}]`,
-			want:     []string{"FieldValueForbidden " + first + ".containres", "FieldValueForbidden " + first + ".requireInjections"}, usable: []string{"api/awsRole"},
+			want:     []string{"FieldValueForbidden " + first + ".containres", "FieldValueForbidden " + first + ".requireInjections"}, incomplete: true, usable: []string{"api/awsRole"},
 		},
 		"UnknownInWorkload": {
-			reason:   "A workload is of the service.",
+			reason:   "A workload's fields are of the service.",
 			services: `[{name: api, workload: {name: api, namespace: b}, connections: [` + good + `]}]`,
-			want:     []string{"FieldValueForbidden " + first + ".workload.namespace"}, usable: []string{"api/awsRole"},
+			want:     []string{"FieldValueForbidden " + first + ".workload.namespace"}, incomplete: true, usable: []string{"api/awsRole"},
 		},
 		"UnknownInConnection": {
 			reason:   "What a connection asks for in vain keeps it, and no other, from being expanded.",
@@ -380,7 +380,7 @@ func TestTooMuch(t *testing.T) {
 		"UnknownFields": {
 			reason:  "Ten of an object are told by name.",
 			claim:   "[{name: api" + unknown + "}]",
-			mistake: "FieldValueForbidden spec.services[0]", mistakes: 11,
+			mistake: "FieldValueForbidden spec.services[0]", mistakes: 11, incomplete: true,
 		},
 		"Text": {
 			reason:  "A text that no field takes isn't read, nor told.",
