@@ -43,32 +43,14 @@ func main() {
 
 // generate reads the types below root and writes all generated files below out.
 func generate(ctx context.Context, root, out string) error {
-	tool, err := controllerGen(ctx, root)
-	if err != nil {
-		return err
-	}
-
 	crds, err := os.MkdirTemp("", "crds")
 	if err != nil {
 		return fmt.Errorf("cannot make a temporary folder: %w", err)
 	}
 	defer os.RemoveAll(crds) //nolint:errcheck // A leftover in the temporary folder harms nobody.
 
-	input, err := filepath.Abs(filepath.Join(out, "input", "v1beta1"))
-	if err != nil {
-		return fmt.Errorf("cannot find output folder: %w", err)
-	}
-
-	for _, args := range [][]string{
-		{"object", "paths=./input/v1beta1", "output:object:dir=" + input},
-		{"crd", "paths=./input/v1beta1", "paths=./fn/claim", "output:crd:dir=" + crds},
-	} {
-		cmd := exec.CommandContext(ctx, tool, args...) //nolint:gosec // The tool is the one that tools/controller-gen pins.
-		cmd.Dir = root
-
-		if output, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("cannot run controller-gen %s: %w\n%s", strings.Join(args, " "), err, output)
-		}
+	if err := runControllerGen(ctx, root, out, crds); err != nil {
+		return err
 	}
 
 	if err := writeInput(filepath.Join(crds, inputFile), filepath.Join(out, "package", "function", "input", inputFile)); err != nil {
@@ -103,6 +85,34 @@ func generate(ctx context.Context, root, out string) error {
 	}
 
 	return writeCommands(filepath.Join(out, "docs", "plugin")) //nolint:contextcheck // No command runs.
+}
+
+// runControllerGen on the types below root: deep copies of the input's go below out, and
+// the CustomResourceDefinitions into a folder of their own.
+func runControllerGen(ctx context.Context, root, out, crds string) error {
+	tool, err := controllerGen(ctx, root)
+	if err != nil {
+		return err
+	}
+
+	input, err := filepath.Abs(filepath.Join(out, "input", "v1beta1"))
+	if err != nil {
+		return fmt.Errorf("cannot find output folder: %w", err)
+	}
+
+	for _, args := range [][]string{
+		{"object", "paths=./input/v1beta1", "output:object:dir=" + input},
+		{"crd", "paths=./input/v1beta1", "paths=./fn/claim", "output:crd:dir=" + crds},
+	} {
+		cmd := exec.CommandContext(ctx, tool, args...) //nolint:gosec // The tool is the one that tools/controller-gen pins.
+		cmd.Dir = root
+
+		if output, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("cannot run controller-gen %s: %w\n%s", strings.Join(args, " "), err, output)
+		}
+	}
+
+	return nil
 }
 
 // writeDefinitions of the kinds that teams write: both XRDs, and the schema that the

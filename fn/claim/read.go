@@ -273,7 +273,7 @@ func (r *reader) hold(c *Connection, rules []Rule, cfg *reader) {
 	}
 }
 
-// The fields of objects, in the order of the README.
+// The fields of objects, in the order in which a claim is written.
 var (
 	serviceFields  = []string{"name", "workload", "containers", "serviceAccountName", "requireInjection", "connections"}
 	workloadFields = []string{"apiVersion", "kind", "name"}

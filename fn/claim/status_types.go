@@ -89,7 +89,7 @@ type ConnectionStatus struct {
 	// Ready means that pods with the injection can use the connection.
 	Ready bool `json:"ready"`
 
-	// Reason is one word for the state; the README lists all of them.
+	// Reason is one word for the state; docs/reasons.md lists all of them.
 	Reason string `json:"reason"`
 
 	// Message is one sentence with the object, the value seen and the next
