@@ -96,11 +96,10 @@ func (f *Function) run(req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse,
 	case err != nil:
 		return fatal(rsp, status.Unresolved(err), err), nil
 	}
-	s.For(c.Namespace)
 	return respond(rsp, in, c, plan.Make(plan.Input{
 		Types:    f.types,
 		Claim:    c,
-		Settings: s,
+		Settings: s.For(c.Namespace),
 		Observed: observed,
 		Desired:  desired(req),
 		Rendered: rendered(req, c),

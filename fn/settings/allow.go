@@ -2,6 +2,7 @@ package settings
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ryanuber/go-glob"
@@ -29,33 +30,65 @@ const (
 	Allowed
 )
 
+// String is the decision's name.
+func (d Decision) String() string {
+	switch d {
+	case Absent:
+		return "Absent"
+	case Excluded:
+		return "Excluded"
+	case Unregistered:
+		return "Unregistered"
+	case Allowed:
+		return "Allowed"
+	default:
+		return "Decision(" + strconv.Itoa(int(d)) + ")"
+	}
+}
+
 // Revokes says whether what was granted must be withdrawn.
 func (d Decision) Revokes() bool { return d == Excluded || d == Unregistered }
 
-// For one namespace only: what the lists say of it is worked out once, and not
-// again for each target.
-func (s *Settings) For(namespace string) {
-	if s.AWS != nil && s.AWS.AllowedRoles != nil {
-		rules := slices.DeleteFunc(*s.AWS.AllowedRoles, func(r v1beta1.RoleRule) bool { return !matches(r.Namespaces, namespace) })
-		for i := range rules {
-			rules[i].Namespaces = everywhere
+// For are the settings as they are for one namespace: what the lists say of it is
+// worked out once, and not again for each target. The settings themselves stay as
+// they are.
+func (s *Settings) For(namespace string) *Settings {
+	scope := *s
+	if s.AWS != nil {
+		aws := *s.AWS
+		aws.AllowedRoles = scoped(aws.AllowedRoles, namespace, func(r *v1beta1.RoleRule) *[]string { return &r.Namespaces })
+		if aws.CreateRoles != nil {
+			create := *aws.CreateRoles
+			create.Namespaces = nil
+			if matches(aws.CreateRoles.Namespaces, namespace) {
+				create.Namespaces = everywhere
+			}
+			aws.CreateRoles = &create
 		}
-		s.AWS.AllowedRoles = &rules
+		scope.AWS = &aws
 	}
-	if s.AWS != nil && s.AWS.CreateRoles != nil {
-		if matches(s.AWS.CreateRoles.Namespaces, namespace) {
-			s.AWS.CreateRoles.Namespaces = everywhere
-		} else {
-			s.AWS.CreateRoles.Namespaces = nil
+	if s.Azure != nil {
+		azure := *s.Azure
+		azure.AllowedIdentities = scoped(azure.AllowedIdentities, namespace, func(r *v1beta1.IdentityRule) *[]string { return &r.Namespaces })
+		scope.Azure = &azure
+	}
+	return &scope
+}
+
+// scoped rules are those of a namespace, of which each is for everywhere then. A
+// list that is absent stays so: it says something else than one without rules.
+func scoped[R any](list *[]R, namespace string, namespaces func(*R) *[]string) *[]R {
+	if list == nil {
+		return nil
+	}
+	rules := make([]R, 0, len(*list))
+	for _, r := range *list {
+		if of := namespaces(&r); matches(*of, namespace) {
+			*of = everywhere
+			rules = append(rules, r)
 		}
 	}
-	if s.Azure != nil && s.Azure.AllowedIdentities != nil {
-		rules := slices.DeleteFunc(*s.Azure.AllowedIdentities, func(r v1beta1.IdentityRule) bool { return !matches(r.Namespaces, namespace) })
-		for i := range rules {
-			rules[i].Namespaces = everywhere
-		}
-		s.Azure.AllowedIdentities = &rules
-	}
+	return &rules
 }
 
 // everywhere is the pattern of all namespaces.

@@ -3,6 +3,8 @@ package settings_test
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/serviceconnections/function-service-connections/fn/settings"
 )
 
@@ -67,12 +69,16 @@ func TestAllowsRole(t *testing.T) {
 
 			s := decode(t, base, tc.list)
 			if got := s.AllowsRole(namespace, tc.arn); got != tc.want {
-				t.Errorf("%s\nwant %d, got %d", tc.reason, tc.want, got)
+				t.Errorf("%s\nwant %s, got %s", tc.reason, tc.want, got)
 			}
 
-			s.For(namespace)
-			if got := s.AllowsRole(namespace, tc.arn); got != tc.want {
-				t.Errorf("%s\nFor(%q): want %d, got %d", tc.reason, namespace, tc.want, got)
+			scope := s.For(namespace)
+			if got := scope.AllowsRole(namespace, tc.arn); got != tc.want {
+				t.Errorf("%s\nFor(%q): want %s, got %s", tc.reason, namespace, tc.want, got)
+			}
+
+			if diff := cmp.Diff(decode(t, base, tc.list), s); diff != "" {
+				t.Errorf("For(%q) changed the settings: -were, +are:\n%s", namespace, diff)
 			}
 		})
 	}
@@ -122,12 +128,12 @@ func TestAllowsIdentity(t *testing.T) {
 
 			s := decode(t, base, tc.list)
 			if got := s.AllowsIdentity("team-a", subscription, "rg-a", "my-identity"); got != tc.want {
-				t.Errorf("%s\nwant %d, got %d", tc.reason, tc.want, got)
+				t.Errorf("%s\nwant %s, got %s", tc.reason, tc.want, got)
 			}
 
-			s.For("team-a")
-			if got := s.AllowsIdentity("team-a", subscription, "rg-a", "my-identity"); got != tc.want {
-				t.Errorf("%s\nFor(team-a): want %d, got %d", tc.reason, tc.want, got)
+			scope := s.For("team-a")
+			if got := scope.AllowsIdentity("team-a", subscription, "rg-a", "my-identity"); got != tc.want {
+				t.Errorf("%s\nFor(team-a): want %s, got %s", tc.reason, tc.want, got)
 			}
 		})
 	}
@@ -169,7 +175,7 @@ func TestAllowsGoogleServiceAccount(t *testing.T) {
 			}
 
 			if got := decode(t, base, tc.list).AllowsGoogleServiceAccount("team-a", email); got != tc.want {
-				t.Errorf("%s\nwant %d, got %d", tc.reason, tc.want, got)
+				t.Errorf("%s\nwant %s, got %s", tc.reason, tc.want, got)
 			}
 		})
 	}
