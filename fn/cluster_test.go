@@ -11,6 +11,7 @@ import (
 	"github.com/crossplane/function-sdk-go/logging"
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
 	"github.com/crossplane/function-sdk-go/resource"
+	gocmp "github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/types/known/structpb"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
@@ -181,6 +182,8 @@ func (c *cluster) run() *fnv1.RunFunctionResponse {
 // deleted.
 func (c *cluster) reconcile() (deleted []string) {
 	c.t.Helper()
+	c.control()
+	before := maps.Clone(c.composed)
 	crossplane := c.play()
 	rsp, deleted, err := crossplane.Reconcile(c.t.Context())
 	if rsp == nil {
@@ -190,6 +193,17 @@ func (c *cluster) reconcile() (deleted []string) {
 		c.errorf("%v", err)
 	}
 	c.rsp, c.calls, c.required = rsp, crossplane.Calls, crossplane.Required
+	for key, o := range c.composed {
+		was, there := before[key]
+		switch {
+		case !there:
+			// Pods that are made now are of this template.
+			rollOut(o)
+		case str(o, "spec", "updateStrategy", "type") == "OnDelete" && !gocmp.Equal(was["spec"], o["spec"]):
+			// Those that are there are not.
+			delete(o, "status")
+		}
+	}
 	for key, o := range rsp.GetDesired().GetResources() {
 		c.validate(key, o.GetResource().AsMap())
 	}
@@ -238,6 +252,35 @@ func (c *cluster) provide() {
 		if _, there := c.objects[objectKey(made)]; made != nil && !there {
 			c.objects[objectKey(made)] = made
 		}
+	}
+}
+
+// control workloads, as their controllers do where nothing is in the way: all pods
+// are of the current template. Those that wait for somebody to delete their pods
+// have done nothing. Where a test has said how far one is, that holds.
+func (c *cluster) control() {
+	for _, objects := range []map[string]map[string]any{c.objects, c.composed} {
+		for _, o := range objects {
+			if _, said := o["status"]; !said && str(o, "spec", "updateStrategy", "type") != "OnDelete" {
+				rollOut(o)
+			}
+		}
+	}
+}
+
+// rollOut a workload: all its pods are of its template.
+func rollOut(o map[string]any) {
+	switch o["kind"] {
+	case "Deployment", "StatefulSet", "ReplicaSet":
+		n := 1.0
+		if v, ok := fieldAt(o, []string{"spec", "replicas"}).(float64); ok {
+			n = v
+		}
+		o["status"] = map[string]any{"replicas": n, "updatedReplicas": n}
+	case "Rollout":
+		o["status"] = map[string]any{"replicas": 1.0, "updatedReplicas": 1.0, "stableRS": "a", "currentPodHash": "a"}
+	case "DaemonSet":
+		o["status"] = map[string]any{"desiredNumberScheduled": 1.0, "updatedNumberScheduled": 1.0}
 	}
 }
 

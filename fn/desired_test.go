@@ -134,23 +134,26 @@ func TestRendered(t *testing.T) {
 			},
 		},
 		"ReplicaSetDoesNot": {
-			reason:   "its pods stay as they are, so the old credential must",
+			reason:   "its pods stay as they are, also where it is made anew and takes them up, so the old credential must",
 			services: workloadService("apps/v1", "ReplicaSet", azureConnection),
 			workload: replicaSet,
 			check: func(t *testing.T, c *cluster) {
 				t.Helper()
+				const command = "kubectl -n team-a scale replicaset/api --replicas=0, then back once its pods are gone"
 				c.settle()
-				want(t, true, str(c.service("api"), "restart") != "", "restart of pods that are older than the injection")
-				c.composed["workload"]["metadata"].(map[string]any)["uid"] = "recreated"
-				c.settle()
-				want(t, "", str(c.service("api"), "restart"), "restart of recreated pods")
 				c.setServices(workloadService("apps/v1", "ReplicaSet", otherAzure))
 				c.settle()
 				want(t, 2, len(c.keys("FederatedIdentityCredential")), "credentials")
-				want(t, `recreate ReplicaSet "api" in namespace "team-a"`, str(c.service("api"), "restart"), "restart")
+				want(t, command, str(c.service("api"), "restart"), "restart")
 				c.composed["workload"]["metadata"].(map[string]any)["uid"] = "new"
 				c.settle()
-				want(t, 1, len(c.keys("FederatedIdentityCredential")), "credentials of the new ReplicaSet")
+				want(t, 2, len(c.keys("FederatedIdentityCredential")), "credentials of a ReplicaSet that is made anew")
+				c.render("workload", strings.Replace(replicaSet, "replicas: 1", "replicas: 0", 1))
+				c.composed["workload"]["status"] = map[string]any{"replicas": 0.0}
+				c.settle()
+				c.settle()
+				want(t, 1, len(c.keys("FederatedIdentityCredential")), "credentials once its pods are gone")
+				want(t, "", str(c.service("api"), "restart"), "restart once its pods are gone")
 			},
 		},
 		"OnDelete": {
@@ -160,15 +163,14 @@ func TestRendered(t *testing.T) {
 			check: func(t *testing.T, c *cluster) {
 				t.Helper()
 				c.settle()
-				c.composed["workload"]["status"] = map[string]any{"currentRevision": "api-1"}
-				c.settle()
 				c.setServices(workloadService("apps/v1", "StatefulSet", otherAzure))
 				c.settle()
 				want(t, 2, len(c.keys("FederatedIdentityCredential")), "credentials")
-				want(t, true, strings.HasPrefix(str(c.service("api"), "restart"), `delete the pods of StatefulSet "api"`), "restart tells to delete pods")
-				c.composed["workload"]["status"] = map[string]any{"currentRevision": "api-2"}
+				want(t, true, strings.Contains(str(c.service("api"), "restart"), "delete its pods"), "restart tells to delete pods")
+				c.composed["workload"]["status"] = map[string]any{"currentRevision": "api-1", "updateRevision": "api-2", "replicas": 1.0, "updatedReplicas": 1.0}
 				c.settle()
 				want(t, 1, len(c.keys("FederatedIdentityCredential")), "credentials once all pods are of the new revision")
+				want(t, "", str(c.service("api"), "restart"), "restart once all pods are of the new revision")
 			},
 		},
 		"BrokenEdit": {

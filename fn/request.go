@@ -169,6 +169,9 @@ func readClaim(in *input, xr map[string]any, schema *claim.Schema, owned bool) (
 			c.Namespace = text(in.namespace...)
 		}
 	}
+	if said := text("metadata", "annotations", claim.AnnotationPodsReplaced); said != "" {
+		c.PodsReplaced = strings.Split(said, ",")
+	}
 	what := fmt.Sprintf("%.63s %.253q", text("kind"), c.Composite)
 	if longest := max(len(c.Composite), len(c.Name), len(c.Namespace), len(c.UID)); longest > maxName {
 		return nil, fmt.Errorf("cannot read %s: its name, its namespace or its uid has %d characters, and in Kubernetes they have %d at most", what, longest, maxName)

@@ -4,6 +4,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
+// AnnotationPodsReplaced of a ServiceConnection is the team's word that the pods
+// are replaced: hashes of injections, comma separated. It lets go what nothing
+// uses any more, and can keep nothing.
+const AnnotationPodsReplaced = "serviceconnections.io/pods-replaced"
+
 // A Claim is a team's ServiceConnection as the function works with it: read
 // leniently, because it may pre-date the schema, with every mistake kept beside
 // the connection that it concerns.
@@ -25,6 +30,10 @@ type Claim struct {
 	// namespace, so that it composes namespaced managed resources. Otherwise it
 	// is cluster-scoped and a claim made it.
 	Namespaced bool
+
+	// PodsReplaced are hashes of injections of which the team says that no pod of
+	// the service is older, where nobody else can tell.
+	PodsReplaced []string
 
 	// Services in the order of the claim.
 	Services []ServiceEntry

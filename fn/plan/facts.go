@@ -306,6 +306,12 @@ func (f *facts) published(s *service) *claim.Injection {
 	return nil
 }
 
+// neverPublished says whether nothing was ever published for a service, whatever
+// its workload was.
+func (f *facts) neverPublished(s *service) bool {
+	return !slices.ContainsFunc(f.previous[s.Name], func(ps *claim.ServiceStatus) bool { return ps.Injection != nil || ps.Rollout != nil })
+}
+
 // annotated says whether a ServiceAccount has all these annotations, and there
 // are some. One that the team made counts too: its annotation grants what it
 // says without us.

@@ -56,7 +56,7 @@ func retain(rs *rollouts) *retained {
 		r.kept[key] = keep(rs, g, o, unshare)
 	}
 	for i := range kept {
-		r.notes[i] = kept[i].told(rs.services[i].Name)
+		r.notes[i] = kept[i].told(rs, &rs.services[i])
 	}
 	return r
 }
@@ -201,8 +201,7 @@ func worksWithout(rs *rollouts, g connection.Granted, n connection.Need) bool {
 		// The role stays, and loses what the claim no longer gives it.
 		return true
 	}
-	rollout := rs.progress[c.service.index].rollout
-	return c.service.workload.readable && rollout != nil && rollout.Current
+	return rs.progress[c.service.index].replaced
 }
 
 // runsAs says whether a workload that was read still names a ServiceAccount
@@ -230,14 +229,21 @@ type keptFor struct {
 	// more objects than there are notes, and the key of the last of all.
 	more int
 	last string
+
+	// forPods says that some are kept for pods which may still use them.
+	forPods bool
 }
 
-// told of what is kept for a service.
-func (k keptFor) told(name string) []connection.Verdict {
-	if k.more == 0 {
-		return k.notes
+// told of what is kept for a service, and how to say that nothing uses it.
+func (k keptFor) told(rs *rollouts, s *service) []connection.Verdict {
+	notes := k.notes
+	if k.more > 0 {
+		notes = append(notes, connection.Verdictf(connection.Superseded, "%d more objects of earlier states stay for service %q", k.more, s.Name))
 	}
-	return append(k.notes, connection.Verdictf(connection.Superseded, "%d more objects of earlier states stay for service %q", k.more, name))
+	if hash := rs.injected[s.index].hash(); k.forPods && hash != "" {
+		notes = append(notes, connection.Verdictf(connection.Superseded, "if you know that no pod of service %q is older than its injection, say so: kubectl -n %s annotate serviceconnection %s --overwrite %s=%s", s.Name, rs.Claim.Namespace, rs.Claim.Name, claim.AnnotationPodsReplaced, hash))
+	}
+	return notes
 }
 
 // noteKept adds a kept object to what is told of the services that need it.
@@ -252,27 +258,42 @@ func noteKept(rs *rollouts, kept []keptFor, g connection.Granted, object map[str
 			continue // It needs the object for more than one connection.
 		}
 		k.last = g.Key
+		v, forPods := superseded(rs, g, kind, name, &rs.services[i], needs)
+		k.forPods = k.forPods || forPods
 		if len(k.notes) == maxNotes {
 			k.more++
 			continue
 		}
-		k.notes = append(k.notes, superseded(rs, g, kind, name, &rs.services[i], needs))
+		k.notes = append(k.notes, v)
 	}
 }
 
-func superseded(rs *rollouts, g connection.Granted, kind, name string, s *service, needs []connection.Need) connection.Verdict {
-	cs := rs.of(s)
-	refused := slices.IndexFunc(cs, func(c granted) bool { return !c.granted && slices.Contains(needs, c.need()) })
+// superseded object that stays for a service, and whether it does for pods of
+// which nobody knows yet that they don't use it.
+func superseded(rs *rollouts, g connection.Granted, kind, name string, s *service, needs []connection.Need) (v connection.Verdict, forPods bool) {
+	refused, waiting := -1, false
+	for i, c := range rs.of(s) {
+		if !slices.Contains(needs, c.need()) {
+			continue
+		}
+		if !c.granted && refused < 0 {
+			refused = i
+		}
+		waiting = waiting || rs.on[rs.first[s.index]+i].Blocks()
+	}
+	p := rs.progress[s.index]
 	switch {
 	case g.Data:
-		return connection.Verdictf(connection.Superseded, "%s %q holds data, and stays until the disk connection of service %q leaves the claim", kind, name, s.Name)
+		return connection.Verdictf(connection.Superseded, "%s %q holds data, and stays until the disk connection of service %q leaves the claim", kind, name, s.Name), false
 	case len(g.Types) == 0:
-		return connection.Verdictf(connection.Superseded, "ServiceAccount %q stays while service %q is in the claim, because running pods may use it", name, s.Name)
+		return connection.Verdictf(connection.Superseded, "ServiceAccount %q stays while service %q is in the claim, because running pods may use it", name, s.Name), false
 	case refused >= 0:
-		return connection.Verdictf(connection.Superseded, "%s %q stays as it is until %s of service %q is right again, or leaves the claim", kind, name, cs[refused].typ, s.Name)
+		return connection.Verdictf(connection.Superseded, "%s %q stays as it is until %s of service %q is right again, or leaves the claim", kind, name, rs.of(s)[refused].typ, s.Name), false
+	case waiting:
+		return connection.Verdictf(connection.Superseded, "%s %q stays until its successor is ready and the pods of service %q have restarted", kind, name, s.Name), false
 	case !s.workload.readable:
-		return connection.Verdictf(connection.Superseded, "%s %q stays until its connection leaves the claim, because the workload of service %q isn't read and its pods may use it", kind, name, s.Name)
+		return connection.Verdictf(connection.Superseded, "%s %q stays until its connection leaves the claim, because the workload of service %q isn't read and its pods may use it", kind, name, s.Name), true
 	default:
-		return connection.Verdictf(connection.Superseded, "%s %q stays until its successor is ready and the pods of service %q have restarted", kind, name, s.Name)
+		return connection.Verdictf(connection.Superseded, "%s %q stays until %s %q has replaced all pods that may use it: %s", kind, name, s.Workload.Kind, s.Workload.Name, p.waits), true
 	}
 }

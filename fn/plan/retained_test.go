@@ -35,7 +35,11 @@ func progressed(f *facts, on connection.Verdict, granted, current bool) *rollout
 	}
 	rs := &rollouts{deliveries: &deliveries{verdicts: vs}}
 	for range f.services {
-		rs.progress = append(rs.progress, progress{rollout: &claim.Rollout{Injection: "hash", Current: current}})
+		p := progress{replaced: current, waits: notRestarted}
+		if current {
+			p.waits = ""
+		}
+		rs.progress = append(rs.progress, p)
 	}
 	return rs
 }
@@ -79,14 +83,14 @@ func TestRetain(t *testing.T) {
 			world:  world{services: api, composed: old, objects: []string{deployment}},
 			on:     connected, outdated: true,
 			want:  []string{"shop-api.association.0123456789"},
-			notes: []string{`PodIdentityAssociation "a" stays until its successor is ready and the pods of service "api" have restarted`},
+			notes: []string{`PodIdentityAssociation "a" stays until Deployment "api" has replaced all pods that may use it: its pods haven't restarted`},
 		},
 		"WorkloadIsNotRead": {
 			reason: "nobody knows what its pods use",
 			world:  world{services: api, composed: old},
-			on:     connected,
-			want:   []string{"shop-api.association.0123456789"},
-			notes:  []string{`PodIdentityAssociation "a" stays until its connection leaves the claim, because the workload of service "api" isn't read and its pods may use it`},
+			on:     connected, outdated: true,
+			want:  []string{"shop-api.association.0123456789"},
+			notes: []string{`PodIdentityAssociation "a" stays until its connection leaves the claim, because the workload of service "api" isn't read and its pods may use it`},
 		},
 		"ConnectionIsRefused": {
 			reason: "a mistake in the claim takes nothing from what runs",

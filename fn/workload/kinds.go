@@ -81,7 +81,10 @@ const podKind = "Pod"
 const recreate = `recreate <kind> "<name>" in namespace "<namespace>"`
 
 // deletePods is for those whose controller waits for it.
-const deletePods = `delete the pods of <kind> "<name>" in namespace "<namespace>", which its updateStrategy OnDelete leaves as they are`
+const deletePods = `kubectl -n <namespace> rollout restart <kinds>/<name>, then delete its pods one by one, which its updateStrategy OnDelete leaves as they are`
+
+// scaleReplicaSet is for pods that only go when there are to be none.
+const scaleReplicaSet = `kubectl -n <namespace> scale replicaset/<name> --replicas=0, then back once its pods are gone`
 
 var podTemplate = []string{"spec", "template"}
 
@@ -91,7 +94,7 @@ var kinds = []Kind{
 	{APIVersion: apps, Kind: "Deployment", Inspected: true, template: podTemplate, Makes: Maker{apps, "ReplicaSet", "pod-template-hash"}, restart: "kubectl -n <namespace> rollout restart deployment/<name>"},
 	{APIVersion: apps, Kind: "StatefulSet", Inspected: true, template: podTemplate, restart: "kubectl -n <namespace> rollout restart statefulset/<name>"},
 	{APIVersion: apps, Kind: "DaemonSet", Inspected: true, template: podTemplate, restart: "kubectl -n <namespace> rollout restart daemonset/<name>"},
-	{APIVersion: apps, Kind: "ReplicaSet", Inspected: true, template: podTemplate, restart: recreate},
+	{APIVersion: apps, Kind: "ReplicaSet", Inspected: true, template: podTemplate, restart: scaleReplicaSet},
 	{APIVersion: batch, Kind: "Job", Inspected: true, Fixed: true, template: podTemplate, restart: recreate},
 	// A CronJob's Jobs are named by the minute (kubernetes/kubernetes,
 	// pkg/controller/cronjob/cronjob_controllerv2.go, getJobName).
@@ -157,6 +160,10 @@ func (k Kind) Rolls(obj map[string]any) bool {
 	}
 }
 
+// Replaces says whether the workload's controller tells pods of its template from
+// those of templates before. A ReplicaSet's doesn't.
+func (k Kind) Replaces() bool { return !k.Fixed && k.Kind != "ReplicaSet" }
+
 // Runs says whether the workload makes new pods each time that it runs, and
 // replaces none.
 func (k Kind) Runs() bool { return k.Kind == "CronJob" }
@@ -176,30 +183,28 @@ func (k Kind) Restart(namespace, name string, obj map[string]any) string {
 		advice = deletePods
 	}
 	advice = strings.ReplaceAll(advice, "<kind>", k.Kind)
+	advice = strings.ReplaceAll(advice, "<kinds>", strings.ToLower(k.Kind))
 	advice = strings.ReplaceAll(advice, "<namespace>", namespace)
 	return strings.ReplaceAll(advice, "<name>", name)
 }
 
-// TemplateHash is a hash of all that replaces the workload's pods when it
-// changes: the object's identity, since a workload that was deleted and made
-// again has new pods; the pod template, where that rolls out; for a Rollout the
-// time of its last restart, and for a StatefulSet whose pods somebody deletes the
-// revision that all of them have. Scaling doesn't change it. It is empty without
-// a pod template.
+// TemplateHash is a hash of all that replaces the workload's pods when it changes,
+// once its controller has followed: the pod template, and for a Rollout the time
+// of its last restart, or where its template is another workload's, the hash that
+// its controller has of that. Scaling doesn't change it, nor does making the
+// workload anew, since pods that were left behind are taken up again. It is empty
+// where nothing tells.
 func (k Kind) TemplateHash(obj map[string]any) string {
-	template, ok := k.Template(obj)
-	if !ok {
-		return ""
-	}
-	hashed := map[string]any{"uid": decoded.At(obj, "metadata", "uid")}
-	switch {
-	case k.Rolls(obj):
+	hashed := map[string]any{}
+	switch template, ok := k.Template(obj); {
+	case ok && hasNulls(template):
+		hashed["template"] = withoutNulls(template)
+	case ok:
 		hashed["template"] = template
-		if hasNulls(template) {
-			hashed["template"] = withoutNulls(template)
-		}
-	case onDelete(obj):
-		hashed["revision"] = decoded.At(obj, "status", "currentRevision")
+	case k.CRD != "" && decoded.Text(obj, "status", "currentPodHash") != "":
+		hashed["template"] = decoded.Text(obj, "status", "currentPodHash")
+	default:
+		return ""
 	}
 	if len(k.restartedAt) > 0 {
 		hashed["restartedAt"] = decoded.At(obj, k.restartedAt...)

@@ -24,7 +24,7 @@ func TestKindOf(t *testing.T) {
 		"Deployment":  {"The commonest workload.", "apps/v1", "Deployment", want{true, true, "", "kubectl -n team-a rollout restart deployment/api"}},
 		"StatefulSet": {"Rolled out like a Deployment.", "apps/v1", "StatefulSet", want{true, true, "", "kubectl -n team-a rollout restart statefulset/api"}},
 		"DaemonSet":   {"Rolled out like a Deployment.", "apps/v1", "DaemonSet", want{true, true, "", "kubectl -n team-a rollout restart daemonset/api"}},
-		"ReplicaSet":  {"It leaves running pods alone.", "apps/v1", "ReplicaSet", want{true, true, "", `recreate ReplicaSet "api" in namespace "team-a"`}},
+		"ReplicaSet":  {"It leaves running pods alone.", "apps/v1", "ReplicaSet", want{true, true, "", "kubectl -n team-a scale replicaset/api --replicas=0, then back once its pods are gone"}},
 		"Job":         {"Its template can't change.", "batch/v1", "Job", want{true, true, "", `recreate Job "api" in namespace "team-a"`}},
 		"CronJob":     {"Its next run is new anyway.", "batch/v1", "CronJob", want{true, true, "", ""}},
 		"Pod":         {"To read it, Crossplane would cache every Pod of the cluster.", "v1", "Pod", want{true, false, "", `recreate Pod "api" in namespace "team-a"`}},
@@ -103,9 +103,9 @@ func TestTemplateHash(t *testing.T) {
 		"Restarted": {"kubectl rollout restart annotates the template.", "apps/v1", "Deployment", func(_, template map[string]any) {
 			decoded.Object(template, "metadata")["annotations"] = map[string]any{"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}
 		}, false},
-		"Recreated": {"A workload that was made again has new pods.", "batch/v1", "Job", func(obj, _ map[string]any) {
+		"Recreated": {"Pods that a deleted workload has left behind are taken up by the one that is made again.", "apps/v1", "StatefulSet", func(obj, _ map[string]any) {
 			decoded.Object(obj, "metadata")["uid"] = "2"
-		}, false},
+		}, true},
 		"RolloutRestarted": {"Argo restarts without touching the template.", "argoproj.io/v1alpha1", "Rollout", func(obj, _ map[string]any) {
 			decoded.Object(obj, "spec")["restartAt"] = "2026-01-01T00:00:00Z"
 		}, false},
