@@ -598,17 +598,22 @@ func (m *machine) complete() {
 	}
 }
 
-// contains says whether an injection has what a connection is known by.
+// contains says whether an injection has what a connection is known by. While that
+// doesn't work, it may be what was published for it before.
 func (m *machine) contains(injection map[string]any, s *drawnService, typ, value string) bool {
 	named := func(list []any, field, value string) bool {
 		return slices.ContainsFunc(list, func(v any) bool { e, _ := v.(map[string]any); return e[field] == value })
 	}
+	env, ready := list(injection, "env"), m.connection(s.name, typ)["ready"] == true
 	switch typ {
 	case "awsRole":
-		if m.irsa {
-			return named(list(injection, "env"), "value", "arn:aws:iam::123456789012:role/"+value)
+		switch {
+		case !ready:
+			return named(env, "name", "AWS_ROLE_ARN") || named(env, "name", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+		case m.irsa:
+			return named(env, "value", "arn:aws:iam::123456789012:role/"+value)
 		}
-		return value != brokenRole && named(list(injection, "env"), "name", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+		return value != brokenRole && named(env, "name", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
 	case "azureManagedIdentity":
 		return str(injection, "labels", "azure.workload.identity/use") == "true"
 	case "cloudSql":
@@ -617,8 +622,7 @@ func (m *machine) contains(injection map[string]any, s *drawnService, typ, value
 		return named(list(injection, "volumes"), "name", "sc-disk")
 	default:
 		// It adds nothing to the pod, only to the ServiceAccount.
-		other, ok := s.connections["cloudSql"]
-		return annotated(m.serviceAccount(s.serviceAccount()), "google") != "" && (!ok || other == value)
+		return annotated(m.serviceAccount(str(injection, "serviceAccountName")), "google") != ""
 	}
 }
 

@@ -41,7 +41,7 @@ var awsRole = Type{
 			"AWS_CONTAINER_CREDENTIALS_FULL_URI":     `^http://(169[.]254[.]170[.]23|[[]fd00:ec2::23[]])/v1/credentials$`,
 			"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": `^/var/run/secrets/pods[.]eks[.]amazonaws[.]com/serviceaccount/eks-pod-identity-token$`,
 			// A path may hold a dollar, but none that begins a reference.
-			"AWS_ROLE_ARN":                `^arn:aws[a-z-]*:iam::[0-9]{12}:role/(([!-#%-~]|[$][!-')-~]){1,512}/)?[A-Za-z0-9_+=,.@-]{1,64}$`,
+			envRoleARN:                    `^arn:aws[a-z-]*:iam::[0-9]{12}:role/(([!-#%-~]|[$][!-')-~]){1,512}/)?[A-Za-z0-9_+=,.@-]{1,64}$`,
 			"AWS_WEB_IDENTITY_TOKEN_FILE": `^/var/run/secrets/eks[.]amazonaws[.]com/serviceaccount/token$`,
 		},
 		Tokens: map[string]workload.Token{
@@ -49,8 +49,9 @@ var awsRole = Type{
 			irsaVolume:        {Audience: irsaAudience, Path: irsaPath, MountPath: irsaMount},
 		},
 	},
-	Expand: expandAWSRole,
-	Route:  routeOfRole,
+	Expand:    expandAWSRole,
+	Published: publishedRole,
+	Route:     routeOfRole,
 }
 
 // awsFamily are IAM roles.
@@ -176,9 +177,12 @@ func expandAWSRole(c Context) Expansion {
 		return e
 	case aws.Mode == settings.ModeIRSA:
 		return c.irsa(e, role)
-	default:
-		return c.podIdentity(e, role)
+	case e.Verdict.Blocks():
+		// The association is changed in place, so it stays with a role that works
+		// until this one is known to.
+		c, role = c.formerRole(role)
 	}
+	return c.podIdentity(e, role)
 }
 
 // A roleState is a role's ARN, whether it is sure (a bare name leaves the path
@@ -389,7 +393,7 @@ func (c Context) irsa(e Expansion, role roleState) Expansion {
 	}
 	e.Injection = tokenInjection(irsaVolume, irsaMount, irsaAudience, irsaPath)
 	e.Injection.Env = append(c.awsEnv(),
-		claim.EnvVar{Name: "AWS_ROLE_ARN", Value: role.arn},
+		claim.EnvVar{Name: envRoleARN, Value: role.arn},
 		claim.EnvVar{Name: "AWS_WEB_IDENTITY_TOKEN_FILE", Value: irsaMount + "/" + irsaPath},
 	)
 	return e
@@ -403,6 +407,20 @@ func (c Context) awsEnv() []claim.EnvVar {
 		{Name: "AWS_DEFAULT_REGION", Value: region},
 		{Name: "AWS_STS_REGIONAL_ENDPOINTS", Value: "regional"},
 	}
+}
+
+// envRoleARN is the variable by which AWS's SDKs know what to assume with a token
+// (AWS SDKs and Tools reference guide, "Assume role credential provider").
+const envRoleARN = "AWS_ROLE_ARN"
+
+// publishedRole is named in mode IRSA.
+func publishedRole(s *settings.Settings, namespace, serviceAccount string, part claim.Injection) settings.Decision {
+	for _, e := range part.Env {
+		if e.Name == envRoleARN {
+			return allowsAWS(s, namespace, serviceAccount, e.Value, "")
+		}
+	}
+	return settings.Absent
 }
 
 // tokenInjection mounts a projected service account token.

@@ -34,6 +34,11 @@ type Type struct {
 	// Expand a connection of the type, which is valid.
 	Expand func(Context) Expansion
 
+	// Published says what an allow-list makes of the part of an injection that was
+	// published for a connection of the type. Nil where the part doesn't tell what it
+	// gives.
+	Published func(s *settings.Settings, namespace, serviceAccount string, part claim.Injection) settings.Decision
+
 	// Route of a connection of the type, for a picture of it.
 	Route func(Drawn) Route
 }
@@ -160,6 +165,21 @@ func (c *Catalog) Expand(ctx Context) Expansion {
 	e := t.Expand(ctx)
 	e.Family = t.Family
 	return e
+}
+
+// Published part of an injection that is of a connection's type, in the forms that
+// such connections inject, what an allow-list says of it, and whether it is of them.
+// It is Absent where the part doesn't tell what it gives.
+func (c *Catalog) Published(s *settings.Settings, namespace string, name claim.ConnectionType, whole claim.Injection) (part claim.Injection, d settings.Decision, ok bool) {
+	t := c.typeOf(name)
+	if t == nil {
+		return claim.Injection{}, settings.Absent, false
+	}
+	part, ok = t.Injects.Part(whole)
+	if ok && t.Published != nil {
+		d = t.Published(s, namespace, whole.ServiceAccountName, part)
+	}
+	return part, d, ok
 }
 
 // Route of a connection, for a picture of it. A claim that pre-dates the schema may

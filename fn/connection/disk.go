@@ -40,6 +40,15 @@ var disk = Type{
 	Injects: workload.Forms{Disk: diskVolume},
 	Data:    func(c claim.Connection) string { return diskKey(c.Config.DiskName) },
 	Expand:  expandDisk,
+	Published: func(s *settings.Settings, namespace, _ string, part claim.Injection) settings.Decision {
+		for _, v := range part.Volumes {
+			// One that has left the settings while in use stays mounted.
+			if d, _ := s.AllowsDisk(namespace, v.PersistentVolumeClaim.ClaimName); d == settings.Excluded {
+				return d
+			}
+		}
+		return settings.Absent
+	},
 	Route: func(d Drawn) Route {
 		return Route{Steps: []Step{{Kind: "disk", Name: d.Config.DiskName}}}
 	},

@@ -10,25 +10,25 @@ import (
 // accounts are the ServiceAccounts that are composed, for the services that
 // don't name one, with the annotations of everything that uses them.
 type accounts struct {
-	*grants
+	*held
 
 	// serviceAccounts by their composed resource key.
 	serviceAccounts map[string]grant
 }
 
 // composeAccounts of the services whose ServiceAccount is theirs.
-func composeAccounts(gs *grants) *accounts {
-	as := &accounts{grants: gs, serviceAccounts: make(map[string]grant, len(gs.services))}
-	for i := range gs.services {
-		s := &gs.services[i]
+func composeAccounts(hs *held) *accounts {
+	as := &accounts{held: hs, serviceAccounts: make(map[string]grant, len(hs.services))}
+	for i := range hs.services {
+		s := &hs.services[i]
 		if !s.account.composed || s.account.verdict.Blocks() {
 			continue
 		}
-		g := connection.ServiceAccount(gs.Claim.Namespace, s.account.name, annotations(gs, s.account))
+		g := connection.ServiceAccount(hs.Claim.Namespace, s.account.name, annotations(hs, s.account))
 		// A service that names this ServiceAccount needs it as well.
 		var needs []connection.Need
-		for j := range gs.services {
-			if o := &gs.services[j]; o.account.name == s.account.name {
+		for j := range hs.services {
+			if o := &hs.services[j]; o.account.name == s.account.name {
 				needs = append(needs, connection.Need{Service: o.Name})
 			}
 		}
@@ -46,20 +46,23 @@ func (as *accounts) composesAccount(a account) (object map[string]any, ok bool) 
 // annotations of a composed ServiceAccount: those of the connections that are
 // granted to it, and those that are observed and that an identity in the claim
 // still rests on.
-func annotations(gs *grants, a account) map[string]string {
+func annotations(hs *held, a account) map[string]string {
 	out := map[string]string{}
 	settled := map[*connection.Family]bool{}
-	for i := range gs.connections {
-		c := &gs.connections[i]
-		if c.service.account.name != a.name || !c.granted || !c.Published || waits(gs, a, c.wish) {
+	for i := range hs.connections {
+		c := &hs.connections[i]
+		if c.service.account.name != a.name || !c.granted || !c.Published || waits(hs, a, c.wish) {
 			continue
+		}
+		if hs.parts[i] != nil && !hs.former[c.service.index].stays {
+			continue // The identity that the pods have stays too.
 		}
 		settled[c.Family] = true
 		maps.Copy(out, c.Annotations)
 	}
 	for _, k := range annotationKeys(a.object) {
-		f := gs.Types.AnnotationFamily(k)
-		if f != nil && !settled[f] && holds(gs, a, f) {
+		f := hs.Types.AnnotationFamily(k)
+		if f != nil && !settled[f] && holds(hs, a, f) {
 			out[k] = connection.Annotation(a.object, k)
 		}
 	}
@@ -68,20 +71,20 @@ func annotations(gs *grants, a account) map[string]string {
 
 // waits says whether a connection's annotations wait for its grants, because
 // another identity is in use and must work until the new one does.
-func waits(gs *grants, a account, w wish) bool {
+func waits(hs *held, a account, w wish) bool {
 	switching := false
 	for k, v := range w.Annotations {
 		if was := connection.Annotation(a.object, k); was != "" && was != v {
 			switching = true
 		}
 	}
-	return switching && predecessor(gs, w) && !gs.ready(w)
+	return switching && predecessor(hs, w) && !hs.ready(w)
 }
 
 // predecessor says whether an object still grants the ServiceAccount another
 // identity of the connection's family.
-func predecessor(gs *grants, w wish) bool {
-	return slices.ContainsFunc(gs.identities[w.claimant()], func(g connection.Granted) bool {
+func predecessor(hs *held, w wish) bool {
+	return slices.ContainsFunc(hs.identities[w.claimant()], func(g connection.Granted) bool {
 		return g.Target != w.Target && !g.Decision.Revokes()
 	})
 }
@@ -89,29 +92,29 @@ func predecessor(gs *grants, w wish) bool {
 // holds says whether an observed annotation stays although no granted connection
 // asks for it: a connection of its family is in the claim, though it can't be
 // expanded now, and what it grants isn't revoked.
-func holds(gs *grants, a account, f *connection.Family) bool {
-	wanted, excluded := gs.incomplete(), false
-	for _, w := range gs.all {
-		if w.service.account.name == a.name && gs.Types.FamilyOf(w.typ) == f {
+func holds(hs *held, a account, f *connection.Family) bool {
+	wanted, excluded := hs.incomplete(), false
+	for _, w := range hs.all {
+		if w.service.account.name == a.name && hs.Types.FamilyOf(w.typ) == f {
 			wanted = true
 			excluded = excluded || w.Decision.Revokes()
 		}
 	}
 	by := claimant{a.name, f}
-	if !wanted || gs.revoked(by, a.object) {
+	if !wanted || hs.revoked(by, a.object) {
 		return false
 	}
 	// Nothing tells which identity the annotation names: the connections do.
-	return identified(gs, by, a.object) || !excluded
+	return identified(hs, by, a.object) || !excluded
 }
 
 // identified says whether an annotation's identity can be told, by the
 // annotation itself or by an object that grants it.
-func identified(gs *grants, by claimant, serviceAccount map[string]any) bool {
-	if _, ok := by.family.Identified(gs.Settings, gs.Claim.Namespace, serviceAccount); ok {
+func identified(hs *held, by claimant, serviceAccount map[string]any) bool {
+	if _, ok := by.family.Identified(hs.Settings, hs.Claim.Namespace, serviceAccount); ok {
 		return true
 	}
-	return len(gs.identities[by]) > 0
+	return len(hs.identities[by]) > 0
 }
 
 func annotationKeys(object map[string]any) []string {

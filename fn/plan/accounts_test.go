@@ -72,7 +72,7 @@ func TestComposeAccounts(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			accounts := composeAccounts(grantWishes(wishFor(gather(tc.world.input(t)))))
+			accounts := composeAccounts(hold(grantWishes(wishFor(gather(tc.world.input(t))))))
 			var got string
 			object, ok := accounts.composesAccount(accounts.services[0].account)
 			want(t, true, ok, "composed")
@@ -90,7 +90,7 @@ func TestComposeAccounts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			want(t, 0, len(composeAccounts(grantWishes(wishFor(gather(w.input(t))))).serviceAccounts), "composed ServiceAccounts of others")
+			want(t, 0, len(composeAccounts(hold(grantWishes(wishFor(gather(w.input(t)))))).serviceAccounts), "composed ServiceAccounts of others")
 		})
 	}
 }

@@ -53,7 +53,7 @@ func TestDeliver(t *testing.T) {
 			t.Parallel()
 			in := world{services: tc.services, composed: tc.composed, rendered: map[string]string{"workload": tc.rendered}}.input(t)
 			before := fmt.Sprint(in.Rendered)
-			ds := deliver(conclude(inject(composeAccounts(grantWishes(wishFor(gather(in)))))))
+			ds := deliver(conclude(inject(composeAccounts(hold(grantWishes(wishFor(gather(in))))))))
 			want(t, before, fmt.Sprint(in.Rendered), "rendered workloads after the plan")
 			got, changed := ds.workloads["workload"]
 			want(t, !tc.unchanged, changed, "changed, "+tc.reason)
@@ -78,7 +78,7 @@ func TestDeliverLeavesAlone(t *testing.T) {
 	t.Parallel()
 	job := `{apiVersion: batch/v1, kind: Job, metadata: {name: old, namespace: team-a}, spec: {template: {metadata: {annotations: {serviceconnections.io/injected: '{}'}}, spec: {containers: [{name: app, image: old}]}}}}`
 	in := world{services: `[]`, composed: map[string]string{"workload": job}, rendered: map[string]string{"workload": strings.Replace(job, "image: old", "image: new", 1)}}.input(t)
-	ds := deliver(conclude(inject(composeAccounts(grantWishes(wishFor(gather(in)))))))
+	ds := deliver(conclude(inject(composeAccounts(hold(grantWishes(wishFor(gather(in))))))))
 	kind, _ := workload.KindOf("batch/v1", "Job")
 	ran, _ := kind.Template(object(t, job))
 	got, _ := kind.Template(ds.workloads["workload"])

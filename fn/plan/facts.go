@@ -32,12 +32,14 @@ type facts struct {
 	// installed kinds, as an object of theirs is observed.
 	installed map[kind]bool
 
-	// previous status by the service's name.
-	previous map[string][]*claim.ServiceStatus
+	// previous status by the service's name, and of those that have an injection
+	// by their workload.
+	previous   map[string][]*claim.ServiceStatus
+	previousBy map[claim.Workload]*claim.ServiceStatus
 
-	// held services are published, and stay so as they are: what the claim says of
-	// them can't be read, or may not be what is meant.
-	held []claim.ServiceStatus
+	// untouched services are published, and stay so as they are: what the claim says
+	// of them can't be read, or may not be what is meant.
+	untouched []claim.ServiceStatus
 
 	requires requirements
 }
@@ -122,6 +124,7 @@ func gather(in Input) *facts {
 		identities: map[claimant][]connection.Granted{},
 		installed:  map[kind]bool{},
 		previous:   make(map[string][]*claim.ServiceStatus, n),
+		previousBy: make(map[claim.Workload]*claim.ServiceStatus, n),
 	}
 	for key, o := range in.Observed.Composed {
 		if g, ok := in.Types.GrantedBy(in.Settings, in.Claim.Namespace, key, o.Object); ok {
@@ -139,18 +142,22 @@ func gather(in Input) *facts {
 	for i := range in.Previous.Services {
 		s := &in.Previous.Services[i]
 		f.previous[s.Name] = append(f.previous[s.Name], s)
+		if s.Workload != nil && s.Injection != nil && f.previousBy[*s.Workload] == nil {
+			f.previousBy[*s.Workload] = s
+		}
 	}
-	misread := map[string]bool{}
+	var misread []*claim.ServiceStatus
 	for i := range in.Claim.Services {
 		s := service{ServiceEntry: &in.Claim.Services[i], index: len(f.services)}
-		if misread[s.Name] = s.Misread && misses(s.ServiceEntry, f.previousOf(&s)); misread[s.Name] {
+		if was := f.previousOf(&s); s.Misread && misses(s.ServiceEntry, was) {
+			misread = append(misread, was)
 			continue
 		}
 		s.rendered, s.workload = findWorkload(&in, s.ServiceEntry, &f.requires)
 		s.account = findAccount(&in, s.ServiceEntry, &f.requires)
 		f.services, f.indices[s.Name] = append(f.services, s), s.index
 	}
-	f.held = held(&in, misread)
+	f.untouched = untouched(&in, misread)
 	return f
 }
 
@@ -162,16 +169,17 @@ func misses(s *claim.ServiceEntry, was *claim.ServiceStatus) bool {
 	})
 }
 
-// held services of the last status: those that are misread, and where an entry of
-// the claim can't be told from others, all that could be it.
-func held(in *Input, misread map[string]bool) []claim.ServiceStatus {
+// untouched services of the last status: those that are misread, and where an entry
+// of the claim can't be told from others, all that could be it.
+func untouched(in *Input, misread []*claim.ServiceStatus) []claim.ServiceStatus {
 	if len(in.Claim.Errors) == 0 {
 		return nil
 	}
 	var all []claim.ServiceStatus
-	for _, ps := range in.Previous.Services {
-		was, inClaim := misread[ps.Name]
-		if !was && (inClaim || !in.Claim.Incomplete) {
+	for i := range in.Previous.Services {
+		ps := in.Previous.Services[i]
+		inClaim := slices.ContainsFunc(in.Claim.Services, func(s claim.ServiceEntry) bool { return s.Name == ps.Name })
+		if !slices.Contains(misread, &in.Previous.Services[i]) && (inClaim || !in.Claim.Incomplete) {
 			continue
 		}
 		ps.Notes = slices.DeleteFunc(slices.Clone(ps.Notes), func(n claim.Note) bool { return n.Reason == string(connection.InvalidField) })
@@ -186,11 +194,11 @@ func held(in *Input, misread map[string]bool) []claim.ServiceStatus {
 
 // incomplete says whether an entry of the claim can't be told from others, or is
 // misread. Then nothing has left the claim.
-func (f *facts) incomplete() bool { return f.Claim.Incomplete || len(f.held) > 0 }
+func (f *facts) incomplete() bool { return f.Claim.Incomplete || len(f.untouched) > 0 }
 
-// holds says whether a workload is that of a service that is held.
-func (f *facts) holds(w claim.Workload) bool {
-	return slices.ContainsFunc(f.held, func(ps claim.ServiceStatus) bool { return ps.Workload != nil && *ps.Workload == w })
+// leaves says whether a workload is that of a service that is untouched.
+func (f *facts) leaves(w claim.Workload) bool {
+	return slices.ContainsFunc(f.untouched, func(ps claim.ServiceStatus) bool { return ps.Workload != nil && *ps.Workload == w })
 }
 
 // findWorkload of a service: rendered by an earlier step, or read in the
@@ -286,16 +294,33 @@ func owner(object map[string]any) string {
 	return "belongs to " + strconv.Quote(name)
 }
 
-// previousOf a service is the status that the last run wrote for it and its
-// workload, nil where there is none. Another workload that the service had
-// before tells nothing about this one's pods.
+// previousOf a service is the status that the last run wrote for its workload, nil
+// where there is none: the service may have had another name, and its pods still
+// have what was published. Another workload that the service had before tells
+// nothing about this one's pods.
 func (f *facts) previousOf(s *service) *claim.ServiceStatus {
 	for _, ps := range f.previous[s.Name] {
 		if ps.Workload != nil && *ps.Workload == *s.Workload {
 			return ps
 		}
 	}
-	return nil
+	ps := f.previousBy[*s.Workload]
+	if ps == nil {
+		return nil
+	}
+	if slices.ContainsFunc(f.Claim.Services, func(o claim.ServiceEntry) bool { return o.Name == ps.Name && *o.Workload == *s.Workload }) {
+		return nil // It is that service's still.
+	}
+	return ps
+}
+
+// serviceAccount as it is observed, composed or not. Nil where it isn't.
+func (f *facts) serviceAccount(name string) map[string]any {
+	if sa := f.Observed.Object(connection.ServiceAccountKey(name)); sa != nil {
+		return sa
+	}
+	sa, _ := f.Observed.Lookup(connection.ServiceAccountRequirement(f.Claim.Namespace, name))
+	return sa
 }
 
 // published injection of a service, as the last status has it.
@@ -316,10 +341,7 @@ func (f *facts) neverPublished(s *service) bool {
 // are some. One that the team made counts too: its annotation grants what it
 // says without us.
 func (f *facts) annotated(serviceAccount string, annotations map[string]string) bool {
-	sa := f.Observed.Object(connection.ServiceAccountKey(serviceAccount))
-	if sa == nil {
-		sa, _ = f.Observed.Lookup(connection.ServiceAccountRequirement(f.Claim.Namespace, serviceAccount))
-	}
+	sa := f.serviceAccount(serviceAccount)
 	for k, v := range annotations {
 		if connection.Annotation(sa, k) != v {
 			return false

@@ -38,18 +38,22 @@ func (i injected) hash() string {
 	return i.injection.Hash
 }
 
-// inject the connections into the pods of their services.
+// inject the connections into the pods of their services. Where the workload can't
+// take what the connections are now, its pods keep what was published.
 func inject(as *accounts) *injections {
 	is := &injections{accounts: as, injected: make([]injected, len(as.services)), included: make([]bool, len(as.all))}
 	for i := range as.services {
-		s := &as.services[i]
+		s, included := &as.services[i], is.included[as.first[i]:as.first[i+1]]
 		in := injected{refused: workloadConflict(as.facts, s)}
 		if !in.refused.Blocks() {
-			in.injection, in.refused = merged(as, s, is.included[as.first[i]:as.first[i+1]])
+			in = injectedService(as, s, as.parts[as.first[i]:as.first[i+1]], as.former[i], included)
 		}
-		if in.injection != nil && s.workload.template != nil {
-			if conflicts := workload.Inspect(s.workload.template, *in.injection, s.Service); len(conflicts) > 0 {
-				in.refused = connection.Verdict{Reason: connection.Reason(conflicts[0].Reason), Message: conflicts[0].Message}
+		if former := as.former[i]; in.refused.Blocks() && former.injection != nil {
+			former.stays, former.account = true, former.injection.ServiceAccountName
+			again := make([]bool, len(included))
+			if was := injectedService(as, s, as.whole(s), former, again); was.injection != nil && was.refused.Reason == "" {
+				in.injection = was.injection
+				copy(included, again)
 			}
 		}
 		is.injected[i] = in
@@ -57,38 +61,39 @@ func inject(as *accounts) *injections {
 	return is
 }
 
+// injectedService has the injection of a service, and what its workload says
+// against that.
+func injectedService(as *accounts, s *service, parts []*claim.Injection, was former, included []bool) injected {
+	in := injected{}
+	in.injection, in.refused = merged(as, s, parts, was, included)
+	if in.injection == nil || s.workload.template == nil {
+		return in
+	}
+	if conflicts := workload.Inspect(s.workload.template, *in.injection, s.Service); len(conflicts) > 0 {
+		in.refused = connection.Verdict{Reason: connection.Reason(conflicts[0].Reason), Message: conflicts[0].Message}
+	}
+	return in
+}
+
 // sessions stand beside the annotations in what an injection's hash is of. No
 // annotation has this name.
 const sessions = "sessions"
 
-// merged injection of a service, from the connections whose values are known,
-// which are marked as included. The first publication waits for the
-// ServiceAccount, or pods would be refused. Once published, an injection is not
-// withdrawn because a ServiceAccount, or an annotation on it, is missing for a
-// while.
-func merged(as *accounts, s *service, included []bool) (*claim.Injection, connection.Verdict) {
-	published := as.published(s)
-	if published != nil && published.ServiceAccountName != s.account.name {
+// merged injection of a service, from the connections whose values are known and
+// from the parts that stay as they were, which are marked as included. The first
+// publication waits for the ServiceAccount, or pods would be refused. Once
+// published, an injection is not withdrawn because a ServiceAccount, or an
+// annotation on it, is missing for a while.
+func merged(as *accounts, s *service, held []*claim.Injection, was former, included []bool) (*claim.Injection, connection.Verdict) {
+	published := was.injection
+	if published != nil && published.ServiceAccountName != was.account {
 		published = nil
 	}
 	if s.account.object == nil && published == nil {
 		return nil, connection.Verdict{}
 	}
-	parts := make([]claim.Injection, 0, len(included))
-	annotations := map[string]string{}
-	for i, c := range as.of(s) {
-		included[i] = c.granted && c.Published && (holdsInjection(as, published, c) || notAnnotated(as, c).Reason != connection.ServiceAccountNotAnnotated)
-		if !included[i] {
-			continue
-		}
-		parts = append(parts, c.Injection)
-		for k, v := range c.Annotations {
-			annotations[k] = annotation(as, s.account, k, v)
-		}
-		if c.Sessions != "" {
-			annotations[sessions] = c.Sessions
-		}
-	}
+	rests := basis{as: as, account: was.account, annotations: map[string]string{}}
+	parts := partsOf(as, s, held, was, published, &rests, included)
 	if len(parts) == 0 {
 		return nil, connection.Verdict{}
 	}
@@ -96,11 +101,76 @@ func merged(as *accounts, s *service, included []bool) (*claim.Injection, connec
 	if err != nil {
 		return nil, connection.Verdictf(connection.NameConflict, "the connections of service %q exclude each other: %s", s.Name, err)
 	}
-	injection.ServiceAccountName = s.account.name
+	injection.ServiceAccountName = was.account
 	injection.Containers = slices.Sorted(slices.Values(s.Containers))
+	if was.stays {
+		injection.Containers = published.Containers
+	}
 	injection.Complete = len(parts) == len(included) && !as.incomplete()
-	injection.Hash = workload.Hash(injection, annotations)
+	injection.Hash = workload.Hash(injection, rests.annotations)
+	if rests.kept && !rests.changed && workload.Hash(injection, nil) == workload.Hash(*published, nil) {
+		// It is what was published, whose hash may be of what isn't known now.
+		injection.Hash = published.Hash
+	}
 	return &injection, connection.Verdict{}
+}
+
+// partsOf a service's injection, connection by connection, what they rest on, and
+// which connections are included.
+func partsOf(as *accounts, s *service, held []*claim.Injection, was former, published *claim.Injection, rests *basis, included []bool) []claim.Injection {
+	parts := make([]claim.Injection, 0, len(included))
+	for i, c := range as.of(s) {
+		switch {
+		case held[i] != nil:
+			parts = append(parts, *held[i])
+			rests.keep(as.Types.FamilyOf(c.typ))
+		case was.stays || !c.granted || !c.Published:
+			continue
+		case holdsInjection(as, published, c) || notAnnotated(as, c).Reason != connection.ServiceAccountNotAnnotated:
+			parts = append(parts, c.Injection)
+			rests.add(c)
+		default:
+			continue
+		}
+		included[i] = true
+	}
+	return parts
+}
+
+// A basis is what an injection rests on beside itself: the annotations of its
+// ServiceAccount as this run leaves them, and what pods may hold on to.
+type basis struct {
+	as          *accounts
+	account     string
+	annotations map[string]string
+
+	// kept says that a part stays as it was, and changed that an annotation does
+	// not.
+	kept, changed bool
+}
+
+// add what a connection's injection rests on.
+func (b *basis) add(c granted) {
+	for k, v := range c.Annotations {
+		b.annotations[k] = annotation(b.as, c.service.account, k, v)
+		if was := connection.Annotation(c.service.account.object, k); was != "" && was != b.annotations[k] {
+			b.changed = true
+		}
+	}
+	if c.Sessions != "" {
+		b.annotations[sessions] = c.Sessions
+	}
+}
+
+// keep what a part rests on that stays as it was published.
+func (b *basis) keep(f *connection.Family) {
+	b.kept = true
+	sa := b.as.serviceAccount(b.account)
+	for _, k := range annotationKeys(sa) {
+		if f != nil && b.as.Types.AnnotationFamily(k) == f {
+			b.annotations[k] = connection.Annotation(sa, k)
+		}
+	}
 }
 
 // holdsInjection says whether a published injection has a connection in it. One

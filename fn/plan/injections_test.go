@@ -11,7 +11,7 @@ import (
 // injectedWorld goes through the stages up to the injections.
 func injectedWorld(t *testing.T, w world) *injections {
 	t.Helper()
-	return inject(composeAccounts(grantWishes(wishFor(gather(w.input(t))))))
+	return inject(composeAccounts(hold(grantWishes(wishFor(gather(w.input(t)))))))
 }
 
 // TestInject holds when a service has an injection, and what is in it.

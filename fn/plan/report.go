@@ -12,7 +12,7 @@ func report(r *retained) *Plan {
 		Composed:  make(map[string]Composed, len(r.composed)+len(r.serviceAccounts)+len(r.kept)),
 		Requires:  slices.Concat(r.facts.requires, r.grants.requires), //nolint:staticcheck // Both stages have some, so it says of which.
 		Services:  make([]Service, len(r.services)),
-		Held:      r.held,
+		Held:      r.untouched,
 		Workloads: r.workloads,
 	}
 	for _, composed := range []map[string]grant{r.composed, r.serviceAccounts} {
@@ -53,6 +53,11 @@ func (r *retained) service(s *service) Service {
 	}
 	if s.workload.readable && s.workload.object == nil && s.rendered == nil {
 		out.Notes = append(out.Notes, connection.Verdictf(connection.WorkloadNotFound, "%s %q does not exist in namespace %q yet; its pods get the connections as they are created, and if yours has another name, say so in services[%s].workload", s.Workload.Kind, s.Workload.Name, r.Claim.Namespace, s.Name))
+	}
+	for i, c := range r.of(s) {
+		if r.parts[r.first[s.index]+i] != nil {
+			out.Notes = append(out.Notes, connection.Verdictf(connection.Superseded, "pods of service %q keep what was published for %s, until what the claim and the settings ask for works", s.Name, c.typ))
+		}
 	}
 	if r.withholds(s) {
 		out.Notes = append(out.Notes, connection.Verdictf(connection.WorkloadWithheld, "%s %q is created once its injection is complete, because its pods can't be changed later", s.Workload.Kind, s.Workload.Name))

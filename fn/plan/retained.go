@@ -82,10 +82,34 @@ func keep(rs *rollouts, g connection.Granted, o connection.Composed, unshare boo
 	}
 	// Users that have come to it need it when the others leave.
 	said := connection.Needs(kept)
-	if us := users(rs.wishes, g); len(said) > 0 && slices.ContainsFunc(us, func(n connection.Need) bool { return !slices.Contains(said, n) }) {
+	us := append(users(rs.wishes, g), rs.heirs(g)...)
+	if len(said) > 0 && slices.ContainsFunc(us, func(n connection.Need) bool { return !slices.Contains(said, n) }) {
 		kept = connection.WithNeeds(kept, append(said, us...))
 	}
 	return kept
+}
+
+// heirs of an object are the connections of a service whose pods keep the
+// ServiceAccount that it is for, also where that was another service's: the service
+// may have been renamed.
+func (rs *rollouts) heirs(g connection.Granted) []connection.Need {
+	if g.ServiceAccount == "" {
+		return nil
+	}
+	s, ok := rs.holdsAccount(g.ServiceAccount)
+	switch {
+	case !ok:
+		return nil
+	case len(g.Types) == 0:
+		return []connection.Need{{Service: s.Name}}
+	}
+	var needs []connection.Need
+	for i, c := range rs.of(s) {
+		if slices.Contains(g.Types, c.typ) && rs.parts[rs.first[s.index]+i] != nil {
+			needs = append(needs, c.need())
+		}
+	}
+	return needs
 }
 
 // users of a disk or a ServiceAccount, as the claim says, whatever composes it.
@@ -139,6 +163,9 @@ func needed(rs *rollouts, g connection.Granted, object map[string]any, could fun
 	}
 	if rs.incomplete() || g.ServiceAccount != "" && runsAs(rs.facts, g.ServiceAccount) {
 		return nil, false
+	}
+	if heirs := rs.heirs(g); len(heirs) > 0 {
+		return heirs, false
 	}
 	if said := connection.Needs(object); len(said) > 0 {
 		needs = slices.DeleteFunc(append(said, users(rs.wishes, g)...), func(n connection.Need) bool { return !rs.has(n) })

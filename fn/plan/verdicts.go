@@ -26,6 +26,7 @@ func conclude(is *injections) *verdicts {
 			awaitsAccount(c.service.account),
 			notAnnotated(is.accounts, c),
 			unpublished(c.wish),
+			keepsAccount(is.held, c.service),
 			connection.Verdict{Reason: connection.Connected},
 		)
 	}
@@ -45,6 +46,15 @@ func awaitsAccount(a account) connection.Verdict {
 		next = "create it again"
 	}
 	return connection.Verdictf(connection.Creating, "ServiceAccount %q is being deleted, and pods that run as it lose their access; %s once it is gone", a.name, next)
+}
+
+// keepsAccount says that the pods of a service keep their ServiceAccount until all
+// that they have by it works with the one that the service asks for.
+func keepsAccount(hs *held, s *service) connection.Verdict {
+	if was := hs.former[s.index]; was.stays {
+		return connection.Verdictf(connection.Creating, "pods of service %q keep ServiceAccount %q until all that was published for them works with %q", s.Name, was.account, s.account.name)
+	}
+	return connection.Verdict{}
 }
 
 // unpublished says that a value isn't known that pods need for the connection.

@@ -106,6 +106,50 @@ func (f Forms) Fit(in claim.Injection) (claim.Injection, bool) {
 	return in, true
 }
 
+// Part of an injection that is of these forms, and nothing where it holds what the
+// function doesn't emit by a name of theirs. What it is of as a whole, such as its
+// ServiceAccount, is left out.
+func (f Forms) Part(whole claim.Injection) (claim.Injection, bool) {
+	named := func(volume string) bool {
+		_, token := f.Tokens[volume]
+		return token || f.Disk != "" && volume == f.Disk
+	}
+	part := claim.Injection{
+		Hash:               whole.Hash,
+		ServiceAccountName: whole.ServiceAccountName,
+		Env:                only(whole.Env, func(e claim.EnvVar) bool { _, ok := f.Env[e.Name]; return ok }),
+		Volumes:            only(whole.Volumes, func(v claim.Volume) bool { return named(v.Name) }),
+		VolumeMounts:       only(whole.VolumeMounts, func(m claim.VolumeMount) bool { return named(m.Name) }),
+		InitContainers:     only(whole.InitContainers, func(s claim.Sidecar) bool { return f.Sidecar.Name != "" && s.Name == f.Sidecar.Name }),
+	}
+	for k, v := range whole.Labels {
+		if _, ok := f.Labels[k]; !ok {
+			continue
+		}
+		if part.Labels == nil {
+			part.Labels = map[string]string{}
+		}
+		part.Labels[k] = v
+	}
+	if f.Disk != "" && len(part.Volumes) > 0 {
+		part.FSGroup = whole.FSGroup
+	}
+	part, ok := f.Fit(part)
+	part.Hash, part.ServiceAccountName = "", ""
+	return part, ok
+}
+
+// only those of a list that hold, nil where none does.
+func only[T any](all []T, holds func(T) bool) []T {
+	var some []T
+	for _, v := range all {
+		if holds(v) {
+			some = append(some, v)
+		}
+	}
+	return some
+}
+
 func (f Forms) identityFits(in claim.Injection) bool {
 	for k, v := range in.Labels {
 		if want, ok := f.Labels[k]; !ok || v != want {
