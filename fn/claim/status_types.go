@@ -136,8 +136,8 @@ type Rollout struct {
 	// +optional
 	Injection string `json:"injection,omitempty"`
 
-	// Template is the hash of the workload's pod template at that time; empty
-	// where there was no workload.
+	// Template is the hash of the workload's pod template at that time; unseen
+	// where there was no workload, and nothing published before.
 	//
 	// +optional
 	Template string `json:"template,omitempty"`
