@@ -202,6 +202,10 @@ func TestMistakesKeepData(t *testing.T) {
 			reason: "whatever else the same edit does",
 			claims: []string{strings.ReplaceAll(typos, "conections", "workload: {name: other}, conections")},
 		},
+		"MovedMeanwhile": {
+			reason: "the connection that goes to another service asks for the same, misspelt",
+			claims: []string{two("diskName: typo"), "- {name: mail, connections: [{type: disk, config: {diskName: typo}}]}"},
+		},
 		"BesidesAnotherName": {
 			reason: "a service whose connections are misspelt may be any",
 			claims: []string{strings.NewReplacer("api", "backend", "web", "frontend").Replace(typos)},

@@ -172,7 +172,24 @@ func needed(rs *rollouts, g connection.Granted, object map[string]any, could fun
 	} else {
 		needs = could(g)
 	}
+	if g.Data && len(needs) == 0 {
+		needs = mayMean(rs.grants)
+	}
 	return needs, !slices.ContainsFunc(needs, func(n connection.Need) bool { return !worksWithout(rs, g, n) })
+}
+
+// mayMean says which connections of the claim name data that there isn't. It may be
+// any that is there, misspelt while its connection moved, and what holds data can't
+// be made anew.
+func mayMean(gs *grants) []connection.Need {
+	var needs []connection.Need
+	for i := range gs.connections {
+		c := &gs.connections[i]
+		if c.data != "" && (!c.granted || c.Verdict.Reason == connection.VolumeClaimNotFound) {
+			needs = append(needs, c.need())
+		}
+	}
+	return needs
 }
 
 // couldNeed answers who could need an object that doesn't say it: connections of
@@ -310,6 +327,8 @@ func superseded(rs *rollouts, g connection.Granted, kind, name string, s *servic
 	}
 	p := rs.progress[s.index]
 	switch {
+	case g.Data && refused >= 0:
+		return connection.Verdictf(connection.Superseded, "%s %q holds data, and stays until %s of service %q is right again, or leaves the claim", kind, name, rs.of(s)[refused].typ, s.Name), false
 	case g.Data:
 		return connection.Verdictf(connection.Superseded, "%s %q holds data, and stays until the disk connection of service %q leaves the claim", kind, name, s.Name), false
 	case len(g.Types) == 0:
