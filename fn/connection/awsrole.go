@@ -5,9 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 	"github.com/serviceconnections/function-service-connections/fn/settings"
 	"github.com/serviceconnections/function-service-connections/fn/trust"
 	"github.com/serviceconnections/function-service-connections/fn/workload"
@@ -63,7 +62,7 @@ var awsFamily = Family{
 		if role == "" {
 			return settings.Absent, false
 		}
-		return allowsAWS(s, namespace, text(serviceAccount, "metadata", "name"), role, ""), true
+		return allowsAWS(s, namespace, decoded.Text(serviceAccount, "metadata", "name"), role, ""), true
 	},
 	Suffices: func(s *settings.Settings) bool { return s.AWS != nil && s.AWS.Mode == settings.ModeIRSA },
 }
@@ -75,8 +74,8 @@ var (
 	// roleGrant reads the role, and associationGrant grants it.
 	roleGrant        = GrantKind{Name: "role", Kinds: []managedKind{roleKind}, Reports: reportedRole}
 	associationGrant = GrantKind{Name: "association", Kinds: []managedKind{associationKind}, Called: associationID, Reports: reportedAssociation, Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
-		arn, target := text(o, "spec", "forProvider", "roleArn"), text(o, "spec", "forProvider", "targetRoleArn")
-		return awsTarget(arn, target), allowsAWS(s, namespace, text(o, "spec", "forProvider", "serviceAccount"), arn, target)
+		arn, target := decoded.Text(o, "spec", "forProvider", "roleArn"), decoded.Text(o, "spec", "forProvider", "targetRoleArn")
+		return awsTarget(arn, target), allowsAWS(s, namespace, decoded.Text(o, "spec", "forProvider", "serviceAccount"), arn, target)
 	}}
 )
 
@@ -218,16 +217,16 @@ func (c Context) roleState(g Grant, asked roleState) roleState {
 		asked.verdict = Verdictf(RoleNotFound, "IAM role %q does not exist in account %s; correct the name, or ask whoever administers the account to create it", asked.name, asked.account)
 	}
 	o := c.Observed.Object(g.Key)
-	arn := text(o, "status", "atProvider", "arn")
+	arn := decoded.Text(o, "status", "atProvider", "arn")
 	if arn == "" {
 		return asked
 	}
 	observed := parseRoleARN(arn)
 	if !observed.same(asked.roleARN) {
-		asked.verdict = Verdictf(IdentityMismatch, "Role %q observes %q, not the role %q that was asked for; ask the platform team whether the provider's credentials are of that account, and who changed the object", text(g.Object, "metadata", "name"), arn, asked.arn)
+		asked.verdict = Verdictf(IdentityMismatch, "Role %q observes %q, not the role %q that was asked for; ask the platform team whether the provider's credentials are of that account, and who changed the object", decoded.Text(g.Object, "metadata", "name"), arn, asked.arn)
 		return asked
 	}
-	return roleState{roleARN: observed, known: true, observed: true, verdict: asked.verdict, policy: text(o, "status", "atProvider", "assumeRolePolicy")}
+	return roleState{roleARN: observed, known: true, observed: true, verdict: asked.verdict, policy: decoded.Text(o, "status", "atProvider", "assumeRolePolicy")}
 }
 
 // trusts says whether the role's trust policy lets the ServiceAccount in. A
@@ -239,7 +238,7 @@ func (c Context) trusts(role roleState) (finding Verdict, warnings []Verdict) {
 		return Verdict{}, nil
 	}
 	who := c.trustSubject()
-	who.NoSessionTags, _, _ = unstructured.NestedBool(c.Observed.Object(c.associationKey()), "spec", "forProvider", "disableSessionTags")
+	who.NoSessionTags, _ = decoded.At(c.Observed.Object(c.associationKey()), "spec", "forProvider", "disableSessionTags").(bool)
 	f := trust.Check(trust.Role{ARN: role.arn, Policy: role.policy}, who)
 	v := Verdict{Reason: Reason(f.Reason), Message: f.Message}
 	if v.Reason != "" && !v.Blocks() {
@@ -262,7 +261,7 @@ func (c Context) trustSubject() trust.Subject {
 // mode IRSA the ServiceAccount's annotation. The literal ARN, which lacks a path,
 // is only for the first time.
 func (c Context) lastObserved(asked roleARN) (arn roleARN, known bool) {
-	said := text(c.Observed.Object(c.associationKey()), "spec", "forProvider", "roleArn")
+	said := decoded.Text(c.Observed.Object(c.associationKey()), "spec", "forProvider", "roleArn")
 	if c.Settings.AWS.Mode == settings.ModeIRSA {
 		said = Annotation(c.observedServiceAccount(), annotationRoleARN)
 	}
@@ -340,24 +339,24 @@ func (c Context) podIdentityInjection() claim.Injection {
 func (c Context) rolesInUse(association Grant) (arn, target string) {
 	o := c.Observed.Object(association.Key)
 	said := []string{"status", "atProvider"}
-	if text(o, "status", "atProvider", "roleArn") == "" {
+	if decoded.Text(o, "status", "atProvider", "roleArn") == "" {
 		said = []string{"spec", "forProvider"}
 	}
-	return text(o, append(slices.Clone(said), "roleArn")...), text(o, append(slices.Clone(said), "targetRoleArn")...)
+	return decoded.Text(o, append(slices.Clone(said), "roleArn")...), decoded.Text(o, append(slices.Clone(said), "targetRoleArn")...)
 }
 
 // associationChanges says that an association still gives another role. Until it
 // doesn't, that role is needed.
 func (c Context) associationChanges(association Grant) Verdict {
 	was, wasTarget := c.rolesInUse(association)
-	arn, target := text(association.Object, "spec", "forProvider", "roleArn"), text(association.Object, "spec", "forProvider", "targetRoleArn")
+	arn, target := decoded.Text(association.Object, "spec", "forProvider", "roleArn"), decoded.Text(association.Object, "spec", "forProvider", "targetRoleArn")
 	if was == "" || was == arn && wasTarget == target {
 		return Verdict{}
 	}
 	if was == arn {
 		was, arn = cmp.Or(wasTarget, "no role to chain into"), cmp.Or(target, "none")
 	}
-	return Verdictf(Creating, "PodIdentityAssociation %q still gives %q, and is being changed to %q", text(association.Object, "metadata", "name"), was, arn)
+	return Verdictf(Creating, "PodIdentityAssociation %q still gives %q, and is being changed to %q", decoded.Text(association.Object, "metadata", "name"), was, arn)
 }
 
 // associationExists is the EKS API's error for a ServiceAccount that has an
@@ -472,7 +471,7 @@ const stubAssociation = "a-stubassocid123456"
 
 // associationID that EKS gave, by which provider-aws calls an association.
 func associationID(o map[string]any) string {
-	if id := text(o, "status", "atProvider", "associationId"); id != stubAssociation {
+	if id := decoded.Text(o, "status", "atProvider", "associationId"); id != stubAssociation {
 		return id
 	}
 	return ""
@@ -483,14 +482,14 @@ func reportedRole(k Known, object map[string]any) map[string]any {
 	if k.Settings.AWS == nil {
 		return nil
 	}
-	path := cmp.Or(text(object, "spec", "forProvider", "path"), "/")
+	path := cmp.Or(decoded.Text(object, "spec", "forProvider", "path"), "/")
 	return map[string]any{"arn": iamARN(k.Settings, "role"+path+Annotation(object, externalName))}
 }
 
 // reportedAssociation is what provider-aws says of an association.
 func reportedAssociation(_ Known, object map[string]any) map[string]any {
-	at := map[string]any{"roleArn": text(object, "spec", "forProvider", "roleArn")}
-	if target := text(object, "spec", "forProvider", "targetRoleArn"); target != "" {
+	at := map[string]any{"roleArn": decoded.Text(object, "spec", "forProvider", "roleArn")}
+	if target := decoded.Text(object, "spec", "forProvider", "targetRoleArn"); target != "" {
 		at["targetRoleArn"] = target
 	}
 	return at

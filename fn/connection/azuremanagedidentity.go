@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 	"github.com/serviceconnections/function-service-connections/fn/settings"
 	"github.com/serviceconnections/function-service-connections/fn/workload"
 	"github.com/serviceconnections/function-service-connections/input/v1beta1"
@@ -62,7 +63,7 @@ var (
 		return map[string]any{"id": id, "clientId": k.Guess("client id", id[strings.LastIndexByte(id, '/')+1:])}
 	}}
 	credentialGrant = GrantKind{Name: "credential", Kinds: []managedKind{credentialKind}, Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
-		id := cmp.Or(credentialOn(o), text(o, "spec", "forProvider", "parentId"))
+		id := cmp.Or(credentialOn(o), decoded.Text(o, "spec", "forProvider", "parentId"))
 		return strings.ToLower(id), allowsAzure(s, namespace, id)
 	}}
 )
@@ -107,15 +108,15 @@ func expandAzureManagedIdentity(c Context) Expansion {
 		state = Verdictf(IdentityNotFound, "managed identity %q does not exist in resource group %q; correct the name, or ask whoever administers the resource group to create it", c.Connection.IdentityName, c.Connection.ResourceGroup)
 	}
 	observed := c.Observed.Object(identity.Key)
-	if got := text(observed, "status", "atProvider", "id"); got != "" && !strings.EqualFold(got, id) {
-		e.Verdict = Verdictf(IdentityMismatch, "UserAssignedIdentity %q observes %q, not the identity %q that was asked for; ask the platform team who changed the object", text(identity.Object, "metadata", "name"), got, id)
+	if got := decoded.Text(observed, "status", "atProvider", "id"); got != "" && !strings.EqualFold(got, id) {
+		e.Verdict = Verdictf(IdentityMismatch, "UserAssignedIdentity %q observes %q, not the identity %q that was asked for; ask the platform team who changed the object", decoded.Text(identity.Object, "metadata", "name"), got, id)
 		return e
 	}
 	credential := c.credential(id)
 	e.Grants = append(e.Grants, credential)
 	e.Verdict = First(state, c.wrongTenant(observed), c.credentialState(credential, id))
 
-	clientID, tenantID := text(observed, "status", "atProvider", "clientId"), az.TenantID
+	clientID, tenantID := decoded.Text(observed, "status", "atProvider", "clientId"), az.TenantID
 	if clientID == "" {
 		// The provider may be down, or the identity about to change: the pods
 		// keep what they have.
@@ -133,7 +134,7 @@ func expandAzureManagedIdentity(c Context) Expansion {
 // wrongTenant says that tokens would be asked of another tenant than the
 // identity's.
 func (c Context) wrongTenant(identity map[string]any) Verdict {
-	tenant := text(identity, "status", "atProvider", "tenantId")
+	tenant := decoded.Text(identity, "status", "atProvider", "tenantId")
 	if tenant == "" || strings.EqualFold(tenant, c.Settings.Azure.TenantID) {
 		return Verdict{}
 	}
@@ -155,7 +156,7 @@ const (
 
 func (c Context) credentialState(g Grant, id string) Verdict {
 	if on := credentialOn(c.Observed.Object(g.Key)); on != "" && !strings.EqualFold(on, id) {
-		return Verdictf(IdentityMismatch, "FederatedIdentityCredential %q is on managed identity %q, not on %q; ask the platform team whether the subscription of the provider's ProviderConfig is the one that the cluster settings say, and to delete the credential in Azure", text(g.Object, "metadata", "name"), on, id)
+		return Verdictf(IdentityMismatch, "FederatedIdentityCredential %q is on managed identity %q, not on %q; ask the platform team whether the subscription of the provider's ProviderConfig is the one that the cluster settings say, and to delete the credential in Azure", decoded.Text(g.Object, "metadata", "name"), on, id)
 	}
 	v := c.state(g)
 	if v.Reason != ProviderError {
@@ -164,7 +165,7 @@ func (c Context) credentialState(g Grant, id string) Verdict {
 	az := c.Settings.Azure
 	switch {
 	case c.failedWith(g, credentialExists):
-		return Verdictf(CredentialExists, "managed identity %q has another federated credential for issuer %q and subject %q; delete that one, so that it can be made anew", c.Connection.IdentityName, az.OIDCIssuer, text(g.Object, "spec", "forProvider", "subject"))
+		return Verdictf(CredentialExists, "managed identity %q has another federated credential for issuer %q and subject %q; delete that one, so that it can be made anew", c.Connection.IdentityName, az.OIDCIssuer, decoded.Text(g.Object, "spec", "forProvider", "subject"))
 	case c.failedWith(g, writtenAtOnce):
 		return Verdictf(Creating, "managed identity %q gets another federated credential at this moment, and Azure takes one at a time; the provider tries again by itself", c.Connection.IdentityName)
 	case c.failedWith(g, tooManyCredentials), c.failedWith(g, credentialLimit):
@@ -186,7 +187,7 @@ func (c Context) formerCredential(key, id string) string {
 		if k == key || !strings.HasPrefix(k, c.ServiceAccount+"."+credentialGrant.Name+".") || !credentialKind.is(o.Object) {
 			continue
 		}
-		if strings.EqualFold(text(o.Object, "spec", "forProvider", "parentId"), id) {
+		if strings.EqualFold(decoded.Text(o.Object, "spec", "forProvider", "parentId"), id) {
 			names = append(names, Annotation(o.Object, externalName))
 		}
 	}
@@ -210,7 +211,7 @@ func (c Context) providerConfig() *v1beta1.ProviderConfigReference {
 // provider hasn't said. It is another one than the spec's where the provider's
 // ProviderConfig has another subscription.
 func credentialOn(o map[string]any) string {
-	on, _, ok := strings.Cut(text(o, "status", "atProvider", "id"), "/federatedIdentityCredentials/")
+	on, _, ok := strings.Cut(decoded.Text(o, "status", "atProvider", "id"), "/federatedIdentityCredentials/")
 	if !ok {
 		return ""
 	}
@@ -258,8 +259,8 @@ func (c Context) credential(id string) Grant {
 	audience := azureAudiences[c.Settings.Azure.Environment]
 	key := c.key(credentialGrant.Name, strings.ToLower(id), name)
 	group := c.Connection.ResourceGroup
-	if o := c.Observed.Object(key); strings.EqualFold(text(o, "spec", "forProvider", "parentId"), id) {
-		id, group = text(o, "spec", "forProvider", "parentId"), text(o, "spec", "forProvider", "resourceGroupName")
+	if o := c.Observed.Object(key); strings.EqualFold(decoded.Text(o, "spec", "forProvider", "parentId"), id) {
+		id, group = decoded.Text(o, "spec", "forProvider", "parentId"), decoded.Text(o, "spec", "forProvider", "resourceGroupName")
 	}
 	return c.grant(managedResource{
 		kind: credentialKind, key: key, name: c.sharedName(key, credentialGrant.Name),

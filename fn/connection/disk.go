@@ -5,9 +5,9 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 	"github.com/serviceconnections/function-service-connections/fn/settings"
 	"github.com/serviceconnections/function-service-connections/fn/workload"
 	"github.com/serviceconnections/function-service-connections/input/v1beta1"
@@ -149,7 +149,7 @@ func (c Context) created(e Expansion, key string, observed map[string]any, rule 
 	}
 	composed := rule != nil && rule.DeletionPolicy == settings.PolicyDelete
 	if observed != nil {
-		if was := text(observed, "kind") == volumeClaimKind.Kind; rule == nil || rule.Create == nil || was != composed {
+		if was := decoded.Text(observed, "kind") == volumeClaimKind.Kind; rule == nil || rule.Create == nil || was != composed {
 			fate, remedy := "to outlive its connection, and still does,", "nothing needs to be done; to change it, ask the platform team to delete its Object, which leaves the volume claim"
 			if was {
 				fate, remedy = "to be deleted with its connection, and still is,", "to keep its data, ask the platform team to set its volume's reclaim policy to Retain before the connection goes"
@@ -199,14 +199,12 @@ func (c Context) diskName(key string) string {
 // class, and somebody may have made the claim larger.
 func (c Context) liveSpec(observed map[string]any) map[string]any {
 	live := observed
-	if text(observed, "kind") != volumeClaimKind.Kind {
+	if decoded.Text(observed, "kind") != volumeClaimKind.Kind {
 		if live, _ = c.Observed.Lookup(c.volumeClaimRequirement()); live == nil {
-			v, _, _ := unstructured.NestedFieldNoCopy(observed, "spec", "forProvider", "manifest")
-			live, _ = v.(map[string]any)
+			live = decoded.Object(observed, "spec", "forProvider", "manifest")
 		}
 	}
-	spec, _ := live["spec"].(map[string]any)
-	return spec
+	return decoded.Object(live, "spec")
 }
 
 // volumeClaimSpec as the settings say it, but for what can't be changed: a
@@ -215,16 +213,16 @@ func (c Context) liveSpec(observed map[string]any) map[string]any {
 func volumeClaimSpec(create *v1beta1.DiskCreation, live map[string]any) (spec map[string]any, pinned string) {
 	modes, size, class := create.AccessModes, create.Size, create.StorageClassName
 	if live != nil {
-		if m, ok, _ := unstructured.NestedStringSlice(live, "accessModes"); ok && !slices.Equal(m, modes) {
+		if m := decoded.Texts(live, "accessModes"); len(m) > 0 && !slices.Equal(m, modes) {
 			modes, pinned = m, "access modes"
 		}
-		lc := text(live, "storageClassName")
+		lc := decoded.Text(live, "storageClassName")
 		if lc != "" && class != "" && lc != class {
 			pinned = "storage class"
 		}
 		// Also where the settings name none: it can't be taken away.
 		class = cmp.Or(lc, class)
-		if ls := text(live, "resources", "requests", "storage"); larger(ls, size) {
+		if ls := decoded.Text(live, "resources", "requests", "storage"); larger(ls, size) {
 			size, pinned = ls, "size"
 		}
 	}
@@ -252,7 +250,7 @@ func larger(a, b string) bool {
 func (c Context) volumeClaim(e Expansion, observed map[string]any) Expansion {
 	name := c.Connection.Config.DiskName
 	pvc := observed
-	if text(observed, "kind") != volumeClaimKind.Kind {
+	if decoded.Text(observed, "kind") != volumeClaimKind.Kind {
 		r := c.volumeClaimRequirement()
 		e.Requires = append(e.Requires, r)
 		pvc, _ = c.Observed.Lookup(r)
@@ -279,10 +277,10 @@ func (c Context) volumeClaim(e Expansion, observed map[string]any) Expansion {
 			next = "create a new one after that"
 		}
 		e.Verdict = First(e.Verdict, Verdictf(Creating, "PersistentVolumeClaim %q is being deleted, and may take its data with it once no pod uses it; copy what you need before its pods stop, %s", name, next))
-	case text(pvc, "status", "phase") == "Lost":
-		e.Verdict = Verdictf(VolumeClaimLost, "PersistentVolumeClaim %q has lost its volume %q; restore the volume, or use another disk", name, text(pvc, "spec", "volumeName"))
-	case text(pvc, "status", "phase") == "Pending":
-		e = c.pendingVolumeClaim(e, text(pvc, "spec", "storageClassName"))
+	case decoded.Text(pvc, "status", "phase") == "Lost":
+		e.Verdict = Verdictf(VolumeClaimLost, "PersistentVolumeClaim %q has lost its volume %q; restore the volume, or use another disk", name, decoded.Text(pvc, "spec", "volumeName"))
+	case decoded.Text(pvc, "status", "phase") == "Pending":
+		e = c.pendingVolumeClaim(e, decoded.Text(pvc, "spec", "storageClassName"))
 	}
 	return c.boundVolume(e, pvc)
 }
@@ -300,7 +298,7 @@ func (c Context) pendingVolumeClaim(e Expansion, class string) Expansion {
 	case !known:
 	case storageClass == nil:
 		e.Verdict = First(e.Verdict, Verdictf(StorageClassNotFound, "PersistentVolumeClaim %q is Pending, because StorageClass %q does not exist; create the class, or a disk of another class", name, class))
-	case text(storageClass, "volumeBindingMode") != "WaitForFirstConsumer":
+	case decoded.Text(storageClass, "volumeBindingMode") != "WaitForFirstConsumer":
 		e.Verdict = First(e.Verdict, Verdictf(Creating, "PersistentVolumeClaim %q is Pending until StorageClass %q has made its volume; if that takes minutes, run: kubectl -n %s describe pvc %s", name, class, c.Claim.Namespace, name))
 	}
 	return e

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 	"github.com/serviceconnections/function-service-connections/fn/settings"
 )
 
@@ -60,7 +61,7 @@ var (
 	memberKind = newManagedKind("ServiceAccountIAMMember", "serviceaccountiammembers", "cloudplatform.gcp", "upbound.io", "v1beta1", "v1beta2")
 
 	memberGrant = GrantKind{Name: "member", Kinds: []managedKind{memberKind}, Called: memberID, Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
-		id := text(o, "spec", "forProvider", "serviceAccountId")
+		id := decoded.Text(o, "spec", "forProvider", "serviceAccountId")
 		email := id[strings.LastIndexByte(id, '/')+1:]
 		return email, s.AllowsGoogleServiceAccount(namespace, email)
 	}}
@@ -71,7 +72,7 @@ var (
 // before there is one. A workload pool and what is in it have no capitals, which
 // that would make small.
 func memberID(o map[string]any) string {
-	account, role, member := text(o, "spec", "forProvider", "serviceAccountId"), text(o, "spec", "forProvider", "role"), text(o, "spec", "forProvider", "member")
+	account, role, member := decoded.Text(o, "spec", "forProvider", "serviceAccountId"), decoded.Text(o, "spec", "forProvider", "role"), decoded.Text(o, "spec", "forProvider", "member")
 	if account == "" || role == "" || member == "" {
 		return ""
 	}

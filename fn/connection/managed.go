@@ -6,8 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 	"github.com/serviceconnections/function-service-connections/input/v1beta1"
 )
 
@@ -24,7 +23,7 @@ type Kind struct {
 // is says whether an object is of the kind, in whatever version of its group.
 func (k Kind) is(object map[string]any) bool {
 	group := func(apiVersion string) string { return apiVersion[:max(0, strings.IndexByte(apiVersion, '/'))] }
-	return text(object, "kind") == k.Kind && group(text(object, "apiVersion")) == group(k.APIVersion)
+	return decoded.Text(object, "kind") == k.Kind && group(decoded.Text(object, "apiVersion")) == group(k.APIVersion)
 }
 
 // A managedKind is a provider's kind in both of its groups: the namespaced one,
@@ -109,9 +108,7 @@ func deletionPolicy(policies []any) string {
 
 // Deletes says whether a managed resource takes what it stands for with it.
 func Deletes(object map[string]any) bool {
-	policies, _, _ := unstructured.NestedFieldNoCopy(object, "spec", "managementPolicies")
-	list, _ := policies.([]any)
-	return slices.Contains(list, any("Delete"))
+	return slices.Contains(decoded.List(object, "spec", "managementPolicies"), any("Delete"))
 }
 
 // NeverDelete what a managed resource stands for.
@@ -177,12 +174,11 @@ const errNotExist = "external resource does not exist"
 // state of the managed resource of a grant. The zero Verdict: it is ready.
 func (c Context) state(g Grant) Verdict {
 	o := c.Observed.Object(g.Key)
-	name := text(g.Object, "metadata", "name")
+	name := decoded.Text(g.Object, "metadata", "name")
 	// Of what belongs to somebody else only the object that reads it comes and
 	// goes.
 	created, deleted := "is being created", "is being deleted, and is made anew once it is gone"
-	v, _, _ := unstructured.NestedFieldNoCopy(g.Object, "spec", "managementPolicies")
-	if policies, _ := v.([]any); slices.Equal(policies, observe) {
+	if slices.Equal(decoded.List(g.Object, "spec", "managementPolicies"), observe) {
 		created, deleted = "is being read", "is being deleted, and is made anew once it is gone; what it reads stays"
 	}
 	if o == nil {
@@ -212,7 +208,7 @@ func Ready(object map[string]any) bool {
 	if object == nil || deleting(object) {
 		return false
 	}
-	switch text(object, "kind") {
+	switch decoded.Text(object, "kind") {
 	case serviceAccountKind.Kind, volumeClaimKind.Kind:
 		return true
 	}

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 	"github.com/serviceconnections/function-service-connections/fn/settings"
 )
 
@@ -127,7 +128,7 @@ func summarized(t *testing.T, reason string, e Expansion, want string) {
 		o["data"] = g.Data
 		o["crd"] = g.Kind.CRD
 		grants[grantOf(g.Key)] = o
-		name := text(g.Object, "metadata", "name")
+		name := decoded.Text(g.Object, "metadata", "name")
 		if errs := validation.IsDNS1123Subdomain(name); len(errs) > 0 || len(name) > 63 {
 			t.Errorf("%s: name %q has %d characters: %v", reason, name, len(name), errs)
 		}

@@ -2,6 +2,7 @@ package connection
 
 import (
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 	"github.com/serviceconnections/function-service-connections/fn/settings"
 )
 
@@ -43,7 +44,7 @@ var storeFamily = Family{Name: "store", Annotations: "store.example.org/"}
 var accessKind = newManagedKind("BucketAccess", "bucketaccesses", "store", "example.org", "v1", "v1")
 
 var accessGrant = GrantKind{Name: "bucketaccess", Kinds: []managedKind{accessKind}, Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
-	bucket := text(o, "spec", "forProvider", "bucket")
+	bucket := decoded.Text(o, "spec", "forProvider", "bucket")
 	d, _ := s.AllowsDisk(namespace, bucket)
 	return bucket, d
 }}

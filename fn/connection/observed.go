@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 )
 
 // Observed is what Crossplane read from the API server for this call.
@@ -69,8 +69,8 @@ func Served(crd map[string]any, k Kind) Verdict {
 		return Verdictf(ProviderNotInstalled, "CustomResourceDefinition %q is not installed; ask the platform team to install the provider that has %s", k.CRD, k.Kind)
 	}
 	_, version, _ := strings.Cut(k.APIVersion, "/")
-	versions, ok, _ := unstructured.NestedFieldNoCopy(crd, "spec", "versions")
-	if ok && !slices.ContainsFunc(objects(versions), func(v map[string]any) bool { return v["name"] == version && v["served"] == true }) {
+	known := decoded.At(crd, "spec", "versions") != nil
+	if known && !slices.ContainsFunc(decoded.Objects(crd, "spec", "versions"), func(v map[string]any) bool { return v["name"] == version && v["served"] == true }) {
 		return Verdictf(ProviderNotInstalled, "CustomResourceDefinition %q is installed, and does not serve version %q; ask the platform team to update the provider that has %s", k.CRD, version, k.Kind)
 	}
 	return Verdict{}
@@ -78,7 +78,7 @@ func Served(crd map[string]any, k Kind) Verdict {
 
 // Name and namespace of an object.
 func Name(object map[string]any) (name, namespace string) {
-	return text(object, "metadata", "name"), text(object, "metadata", "namespace")
+	return decoded.Text(object, "metadata", "name"), decoded.Text(object, "metadata", "namespace")
 }
 
 // resourceName is the annotation in which Crossplane keeps a composed resource's
@@ -95,15 +95,15 @@ func ComposedAs(object map[string]any, uid, key string) bool {
 
 // deleting says whether somebody has deleted an object, which is still there
 // because something holds it.
-func deleting(object map[string]any) bool { return text(object, "metadata", "deletionTimestamp") != "" }
+func deleting(object map[string]any) bool {
+	return decoded.Text(object, "metadata", "deletionTimestamp") != ""
+}
 
 // A conditionState is one condition of an object's status.
 type conditionState struct{ status, message string }
 
 func condition(object map[string]any, typ string) conditionState {
-	conditions, _, _ := unstructured.NestedFieldNoCopy(object, "status", "conditions")
-	list, _ := conditions.([]any)
-	for _, v := range list {
+	for _, v := range decoded.List(object, "status", "conditions") {
 		c, _ := v.(map[string]any)
 		if c["type"] != typ {
 			continue
@@ -115,21 +115,14 @@ func condition(object map[string]any, typ string) conditionState {
 	return conditionState{}
 }
 
-// text at a path of an object, empty where it isn't.
-func text(object map[string]any, path ...string) string {
-	v, _, _ := unstructured.NestedFieldNoCopy(object, path...)
-	s, _ := v.(string)
-	return s
-}
-
 // Annotation of an object.
 func Annotation(object map[string]any, key string) string {
-	return text(object, "metadata", "annotations", key)
+	return decoded.Text(object, "metadata", "annotations", key)
 }
 
 // Label of an object.
 func Label(object map[string]any, key string) string {
-	return text(object, "metadata", "labels", key)
+	return decoded.Text(object, "metadata", "labels", key)
 }
 
 // OwnerOf an object that another claim composes is that claim's name, or that of its
@@ -149,15 +142,13 @@ func Goes(object map[string]any, uid string) Verdict {
 	if owner == "" {
 		return Verdict{}
 	}
-	return Verdictf(OfAnotherClaim, "%s %q belongs to %q, and is deleted when that gives it up; put both services into one claim, or use one that no claim composes", text(object, "kind"), text(object, "metadata", "name"), owner)
+	return Verdictf(OfAnotherClaim, "%s %q belongs to %q, and is deleted when that gives it up; put both services into one claim, or use one that no claim composes", decoded.Text(object, "kind"), decoded.Text(object, "metadata", "name"), owner)
 }
 
 // Controller is the uid and name of the object's controller, empty where it has
 // none.
 func Controller(object map[string]any) (uid, name string) {
-	refs, _, _ := unstructured.NestedFieldNoCopy(object, "metadata", "ownerReferences")
-	list, _ := refs.([]any)
-	for _, v := range list {
+	for _, v := range decoded.List(object, "metadata", "ownerReferences") {
 		ref, _ := v.(map[string]any)
 		if ref["controller"] != true {
 			continue

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 	"github.com/serviceconnections/function-service-connections/fn/settings"
 	"github.com/serviceconnections/function-service-connections/fn/trust"
 )
@@ -30,7 +31,7 @@ var (
 	attachmentGrant       = GrantKind{
 		Name: "attachment", Kinds: []managedKind{attachmentKind}, Many: true, PartOf: attachedTo, Called: attachmentID,
 		Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
-			return ownedTarget(s, attachedTo(o)), s.AllowsPolicy(namespace, text(o, "spec", "forProvider", "policyArn"))
+			return ownedTarget(s, attachedTo(o)), s.AllowsPolicy(namespace, decoded.Text(o, "spec", "forProvider", "policyArn"))
 		},
 	}
 )
@@ -44,12 +45,12 @@ func grantedPolicy(role func(map[string]any) string) func(*settings.Settings, st
 
 // policyOf and attachedTo are the role that a policy or an attachment is a part of.
 func policyOf(o map[string]any) string   { return Annotation(o, externalName) }
-func attachedTo(o map[string]any) string { return text(o, "spec", "forProvider", "role") }
+func attachedTo(o map[string]any) string { return decoded.Text(o, "spec", "forProvider", "role") }
 
 // attachmentID is what Terraform calls an attachment (terraform-provider-aws, import
 // of aws_iam_role_policy_attachment), so it is known before there is one.
 func attachmentID(o map[string]any) string {
-	role, policy := attachedTo(o), text(o, "spec", "forProvider", "policyArn")
+	role, policy := attachedTo(o), decoded.Text(o, "spec", "forProvider", "policyArn")
 	if role == "" || policy == "" {
 		return ""
 	}
@@ -152,9 +153,9 @@ func (c Context) owned() (owned, bool) {
 	slices.Sort(keys)
 	for _, key := range keys {
 		object := c.Observed.Object(key)
-		path := text(object, "spec", "forProvider", "path")
+		path := decoded.Text(object, "spec", "forProvider", "path")
 		if name := c.ownedName(path); name == Annotation(object, externalName) {
-			return owned{Context: c, name: name, path: path, boundary: text(object, "spec", "forProvider", "permissionsBoundary")}, true
+			return owned{Context: c, name: name, path: path, boundary: decoded.Text(object, "spec", "forProvider", "permissionsBoundary")}, true
 		}
 	}
 	return owned{}, false
@@ -191,7 +192,7 @@ func (c Context) ownedRole() Expansion {
 	if verdict.Reason == notExist {
 		verdict.Reason = ProviderError
 	}
-	inUse := roleState{roleARN: parseRoleARN(o.arn()), known: true, verdict: verdict, observed: text(o.Observed.Object(role.Key), "status", "atProvider", "arn") != ""}
+	inUse := roleState{roleARN: parseRoleARN(o.arn()), known: true, verdict: verdict, observed: decoded.Text(o.Observed.Object(role.Key), "status", "atProvider", "arn") != ""}
 	if verdict.Reason != "" {
 		// Not before all of the new role is there do the pods leave the old one.
 		o.Context, inUse = c.formerRole(inUse)
@@ -206,7 +207,7 @@ func (c Context) ownedRole() Expansion {
 // connected says whether the ServiceAccount has the role already. In mode IRSA the
 // role itself lets it in.
 func (o owned) connected() bool {
-	return o.Settings.AWS.Mode == settings.ModeIRSA || text(o.Observed.Object(o.associationKey()), "spec", "forProvider", "roleArn") == o.arn()
+	return o.Settings.AWS.Mode == settings.ModeIRSA || decoded.Text(o.Observed.Object(o.associationKey()), "spec", "forProvider", "roleArn") == o.arn()
 }
 
 // formerRole is the role that the ServiceAccount has now, where it is another
@@ -215,7 +216,7 @@ func (c Context) formerRole(asked roleState) (Context, roleState) {
 	arn, target := Annotation(c.observedServiceAccount(), annotationRoleARN), ""
 	if c.Settings.AWS.Mode == settings.ModePodIdentity {
 		association := c.Observed.Object(c.associationKey())
-		arn, target = text(association, "spec", "forProvider", "roleArn"), text(association, "spec", "forProvider", "targetRoleArn")
+		arn, target = decoded.Text(association, "spec", "forProvider", "roleArn"), decoded.Text(association, "spec", "forProvider", "targetRoleArn")
 	}
 	if arn != "" && arn == asked.arn {
 		asked.observed = true
@@ -276,7 +277,7 @@ func (o owned) policies(e *Expansion) Verdict {
 		switch {
 		case d == settings.Allowed:
 			e.Grants = append(e.Grants, g)
-		case d == settings.Absent && text(o.Observed.Object(g.Key), "spec", "forProvider", "policyArn") == arn:
+		case d == settings.Absent && decoded.Text(o.Observed.Object(g.Key), "spec", "forProvider", "policyArn") == arn:
 			e.Grants = append(e.Grants, g)
 			e.Warnings = append(e.Warnings, Verdictf(AllowListAbsent, "the cluster settings have no list that allows policy %q; it stays because it is in use, and nothing new is granted", arn))
 		default:
@@ -304,7 +305,7 @@ func (o owned) inlinePolicy(e *Expansion) Verdict {
 	switch {
 	case d == settings.Allowed:
 		e.Grants = append(e.Grants, grants...)
-	case d == settings.Absent && text(o.Observed.Object(policy.Key), "spec", "forProvider", "policy") == document:
+	case d == settings.Absent && decoded.Text(o.Observed.Object(policy.Key), "spec", "forProvider", "policy") == document:
 		e.Grants = append(e.Grants, grants...)
 		e.Warnings = append(e.Warnings, Verdictf(AllowListAbsent, "the cluster settings don't say whether policy documents of claims are allowed; that of role %q stays because it is in use, and nothing new is granted", o.Connection.Role))
 	default:
@@ -335,11 +336,11 @@ func (o owned) otherDocument(document string) string {
 
 // mismatch says that the role was created elsewhere.
 func (o owned) mismatch(role Grant) Verdict {
-	arn := text(o.Observed.Object(role.Key), "status", "atProvider", "arn")
+	arn := decoded.Text(o.Observed.Object(role.Key), "status", "atProvider", "arn")
 	if arn == "" || parseRoleARN(arn).same(parseRoleARN(o.arn())) {
 		return Verdict{}
 	}
-	return Verdictf(IdentityMismatch, "Role %q is %q, not the role %q that is to be created; ask the platform team whether the provider's credentials are of that account, and who changed the object", text(role.Object, "metadata", "name"), arn, o.arn())
+	return Verdictf(IdentityMismatch, "Role %q is %q, not the role %q that is to be created; ask the platform team whether the provider's credentials are of that account, and who changed the object", decoded.Text(role.Object, "metadata", "name"), arn, o.arn())
 }
 
 // trustPolicy that lets in the ServiceAccount only, and only in this cluster.
@@ -350,7 +351,7 @@ func (o owned) trustPolicy() string { return trust.Scoped(o.trustSubject()) }
 func (c Context) sessions(association Grant) string {
 	arn, _ := c.rolesInUse(association)
 	if arn == "" {
-		arn = text(association.Object, "spec", "forProvider", "roleArn")
+		arn = decoded.Text(association.Object, "spec", "forProvider", "roleArn")
 	}
 	if !generated(parseRoleARN(arn).name) {
 		return ""

@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
 	"github.com/serviceconnections/function-service-connections/fn/decoded"
 	"github.com/serviceconnections/function-service-connections/fn/workload"
 )
@@ -28,7 +26,7 @@ var zoneLabels = []string{
 // boundVolume tells where a volume claim's volume is, and what that means for
 // the workload.
 func (c Context) boundVolume(e Expansion, pvc map[string]any) Expansion {
-	if name := text(pvc, "spec", "volumeName"); name != "" {
+	if name := decoded.Text(pvc, "spec", "volumeName"); name != "" {
 		r := Requirement{APIVersion: "v1", Kind: "PersistentVolume", Name: name}
 		e.Requires = append(e.Requires, r)
 		volume, _ := c.Observed.Lookup(r)
@@ -48,17 +46,10 @@ func (c Context) boundVolume(e Expansion, pvc map[string]any) Expansion {
 // zones that a volume can be used in, sorted. None: it doesn't say.
 func zones(volume map[string]any) []string {
 	var zs []string
-	terms, _, _ := unstructured.NestedFieldNoCopy(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms")
-	for _, term := range objects(terms) {
-		for _, e := range objects(term["matchExpressions"]) {
-			if key, _ := e["key"].(string); e["operator"] != "In" || !slices.Contains(zoneLabels, key) {
-				continue
-			}
-			values, _ := e["values"].([]any)
-			for _, v := range values {
-				if z, ok := v.(string); ok {
-					zs = append(zs, z)
-				}
+	for _, term := range decoded.Objects(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms") {
+		for _, e := range decoded.Objects(term, "matchExpressions") {
+			if e["operator"] == "In" && slices.Contains(zoneLabels, decoded.Text(e, "key")) {
+				zs = append(zs, decoded.Texts(e, "values")...)
 			}
 		}
 	}
@@ -72,38 +63,24 @@ func (c Context) spreadsOverZones() bool {
 	w := c.Service.Workload
 	kind, _ := workload.KindOf(w.APIVersion, w.Kind)
 	template, _ := kind.Template(c.Workload)
-	constraints, _, _ := unstructured.NestedFieldNoCopy(template, "spec", "topologySpreadConstraints")
-	return slices.ContainsFunc(objects(constraints), func(c map[string]any) bool {
+	return slices.ContainsFunc(decoded.Objects(template, "spec", "topologySpreadConstraints"), func(c map[string]any) bool {
 		return c["topologyKey"] == topologyZone && c["whenUnsatisfiable"] == "DoNotSchedule"
 	})
 }
 
 // rolloutWarnings about a volume that only one node can mount.
 func (c Context) rolloutWarnings(pvc map[string]any) []Verdict {
-	modes, _, _ := unstructured.NestedStringSlice(pvc, "spec", "accessModes")
+	modes := decoded.Texts(pvc, "spec", "accessModes")
 	w := c.Service.Workload
 	if w.Kind != "Deployment" || len(modes) == 0 || slices.Contains(modes, "ReadWriteMany") || slices.Contains(modes, "ReadOnlyMany") {
 		return nil
 	}
 	var vs []Verdict
-	v, _, _ := unstructured.NestedFieldNoCopy(c.Workload, "spec", "replicas")
-	if n, ok := decoded.Integer(v); ok && n > 1 {
+	if n, ok := decoded.Integer(decoded.At(c.Workload, "spec", "replicas")); ok && n > 1 {
 		vs = append(vs, Verdictf(ReplicasUnsafe, "Deployment %q has %d replicas, and PersistentVolumeClaim %q can be mounted by one node only; set replicas: 1, or use a disk with ReadWriteMany", w.Name, n, c.Connection.Config.DiskName))
 	}
-	if s := text(c.Workload, "spec", "strategy", "type"); s == "" || s == "RollingUpdate" {
+	if s := decoded.Text(c.Workload, "spec", "strategy", "type"); s == "" || s == "RollingUpdate" {
 		vs = append(vs, Verdictf(RolloutBlocks, "Deployment %q rolls out with RollingUpdate, and its new pod may wait for PersistentVolumeClaim %q on another node; set spec.strategy.type: Recreate", w.Name, c.Connection.Config.DiskName))
 	}
 	return vs
-}
-
-// objects of a list of decoded JSON.
-func objects(v any) []map[string]any {
-	items, _ := v.([]any)
-	out := make([]map[string]any, 0, len(items))
-	for _, item := range items {
-		if m, ok := item.(map[string]any); ok {
-			out = append(out, m)
-		}
-	}
-	return out
 }

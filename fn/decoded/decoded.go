@@ -34,9 +34,27 @@ func Object(object map[string]any, path ...string) map[string]any {
 	return m
 }
 
+// List at a path of fields.
+func List(object map[string]any, path ...string) []any {
+	items, _ := At(object, path...).([]any)
+	return items
+}
+
+// Texts of the list at a path of fields. What else the list holds doesn't count.
+func Texts(object map[string]any, path ...string) []string {
+	items := List(object, path...)
+	texts := make([]string, 0, len(items))
+	for _, v := range items {
+		if s, ok := v.(string); ok {
+			texts = append(texts, s)
+		}
+	}
+	return texts
+}
+
 // Objects of the list at a path of fields. What else the list holds doesn't count.
 func Objects(object map[string]any, path ...string) []map[string]any {
-	items, _ := At(object, path...).([]any)
+	items := List(object, path...)
 	objects := make([]map[string]any, 0, len(items))
 	for _, v := range items {
 		if m, ok := v.(map[string]any); ok {
