@@ -380,13 +380,13 @@ var hostileShapes = map[string]shape{
 			}
 		})
 	},
-	"ObservedOwnedRoles": func(n int) *fnv1.RunFunctionRequest {
+	"ObservedCreatedRoles": func(n int) *fnv1.RunFunctionRequest {
 		return hostile(func(p *plain) {
 			p.hundred(func(s map[string]any) {
 				s["connections"] = []any{map[string]any{"type": "awsRole", "role": "r", "create": map[string]any{}}}
 			})
 			for i := range n {
-				p.observed[fmt.Sprintf("shop-s-1.ownedrole.%d", i)] = map[string]any{"apiVersion": "iam.aws.m.upbound.io/v1beta1", "kind": "Role"}
+				p.observed[fmt.Sprintf("shop-s-1.createdrole.%d", i)] = map[string]any{"apiVersion": "iam.aws.m.upbound.io/v1beta1", "kind": "Role"}
 			}
 		})
 	},

@@ -77,10 +77,10 @@ func (f *Function) run(req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse,
 		// What is desired now is all that Crossplane remembers.
 		return fatal(rsp, status.OutOfSight(err), err), nil
 	}
-	owned := plan.HasOurs(f.types, observed)
-	c, err := readClaim(in, xr, f.types.Schema(), owned)
+	composed := plan.HasOurs(f.types, observed)
+	c, err := readClaim(in, xr, f.types.Schema(), composed)
 	switch {
-	case errors.Is(err, errNotClaimed) && owned:
+	case errors.Is(err, errNotClaimed) && composed:
 		// It had a namespace. What runs must stay as it is, the workloads of
 		// earlier steps included.
 		return fatal(rsp, status.Unclaimed(err), err), nil

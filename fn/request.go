@@ -147,7 +147,7 @@ var errNotClaimed = errors.New("belongs to no namespace, which is part of every 
 const maxName = 253
 
 // readClaim from the composite resource.
-func readClaim(in *input, xr map[string]any, schema *claim.Schema, owned bool) (*claim.Claim, error) {
+func readClaim(in *input, xr map[string]any, schema *claim.Schema, composed bool) (*claim.Claim, error) {
 	text := func(fields ...string) string {
 		s, _, err := unstructured.NestedString(xr, fields...)
 		if err != nil {
@@ -183,19 +183,19 @@ func readClaim(in *input, xr map[string]any, schema *claim.Schema, owned bool) (
 		}
 		return nil, fmt.Errorf("%s %w; %s", what, errNotClaimed, next)
 	}
-	return readServices(c, in, xr, schema, owned, what)
+	return readServices(c, in, xr, schema, composed, what)
 }
 
 // readServices of a composite resource, which an error calls by what it is.
-func readServices(c *claim.Claim, in *input, xr map[string]any, schema *claim.Schema, owned bool, what string) (*claim.Claim, error) {
+func readServices(c *claim.Claim, in *input, xr map[string]any, schema *claim.Schema, composed bool, what string) (*claim.Claim, error) {
 	path := field.NewPath(in.services[0], in.services[1:]...)
 	services, found, err := unstructured.NestedFieldNoCopy(xr, in.services...)
 	_, ok := services.([]any)
 	switch {
-	case !found && err == nil && !owned:
+	case !found && err == nil && !composed:
 		// A platform's own composite resource may have no connections.
 		return c, nil
-	case !ok && owned:
+	case !ok && composed:
 		// What is published and composed stays, but for what the settings revoke.
 		c.Incomplete = true
 		c.Errors = append(c.Errors, field.Required(path, "must be a list of services; to remove all connections, make the list empty"))

@@ -31,7 +31,7 @@ var awsRole = Type{
 		Rules: []claim.Rule{createdName},
 	},
 	Family: &awsFamily,
-	Grants: []*GrantKind{&roleGrant, &associationGrant, &ownedRoleGrant, &policyGrant, &attachmentGrant, &policyAttachmentGrant},
+	Grants: []*GrantKind{&roleGrant, &associationGrant, &createdRoleGrant, &policyGrant, &attachmentGrant, &policyAttachmentGrant},
 	Injects: workload.Forms{
 		Env: map[string]string{
 			"AWS_REGION":                             `^[a-z0-9-]+$`,
@@ -146,7 +146,7 @@ func expandAWSRole(c Context) Expansion {
 		return blocked(Expansion{}, v)
 	}
 	if c.Connection.Create != nil {
-		return c.ownedRole()
+		return c.createRole()
 	}
 	asked := parseRoleARN(c.Connection.Role)
 	if asked.account == "" {
@@ -374,7 +374,7 @@ func (c Context) associationState(g Grant, arn roleARN) Verdict {
 // irsa grants the role by the role's own trust policy, which somebody else
 // writes. The ServiceAccount's annotation names the role.
 func (c Context) irsa(e Expansion, role roleState) Expansion {
-	if !generated(role.name) {
+	if !isCreatedName(role.name) {
 		e.Warnings = append(e.Warnings, Verdictf(RevocationExternal, "in mode IRSA the trust policy of role %q decides who assumes it; nothing needs to be done now, but to take the access back, its trust policy must be changed too", role.arn))
 	}
 	if !role.known {
@@ -450,9 +450,9 @@ func awsTarget(arn, targetARN string) string {
 func allowsAWS(s *settings.Settings, namespace, serviceAccount, arn, targetARN string) settings.Decision {
 	d, name := s.AllowsRole(namespace, arn), parseRoleARN(arn).name
 	switch {
-	case ownedBy(name, namespace, serviceAccount):
+	case createdFor(name, namespace, serviceAccount):
 		d = s.AllowsRoleCreation(namespace)
-	case generated(name) && d == settings.Allowed:
+	case isCreatedName(name) && d == settings.Allowed:
 		d = settings.Excluded
 	}
 	if targetARN == "" || d == settings.Excluded {

@@ -109,7 +109,7 @@ const s3ReadOnly = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
 func TestAttachmentRemovedWhileProviderIsDown(t *testing.T) {
 	t.Parallel()
 	alone(t, func(team *team) {
-		team.connect(ownedRole(readsBuckets + ", " + sendsJobs))
+		team.connect(createdRole(readsBuckets + ", " + sendsJobs))
 		team.awaitReady()
 		all := team.contents()
 		buckets := ofKind(team.managed(), "RolePolicyAttachment", "policyArn", s3ReadOnly)
@@ -118,7 +118,7 @@ func TestAttachmentRemovedWhileProviderIsDown(t *testing.T) {
 			team.t.Fatalf("want one attachment of %s: %q", s3ReadOnly, all)
 		}
 		team.stopped(func() {
-			team.connect(ownedRole(sendsJobs))
+			team.connect(createdRole(sendsJobs))
 			team.awaitDeleting(buckets)
 		})
 		team.awaitGone(buckets)

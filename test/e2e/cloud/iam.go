@@ -89,7 +89,7 @@ func (c *Cloud) iamContents() []string {
 	return lines
 }
 
-// describeIAM says for whom a call is by the generated name,
+// describeIAM says for whom a call is by the name of a created role,
 // sc-<cluster>-<namespace>-<name>-<hash>.
 func (x *call) describeIAM() {
 	r := in[cloudapi.IAMRequest](x)

@@ -25,16 +25,16 @@ const (
 	createUploads = `{type: awsRole, role: uploads, create: {policyArns: ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"], policy: {Version: "2012-10-17", Statement: [{Effect: Allow, Action: "sqs:*", Resource: "*"}]}}}`
 )
 
-func TestOwnedRole(t *testing.T) {
+func TestCreatedRole(t *testing.T) {
 	t.Parallel()
 
 	expandCases(t, createSettings, map[string]expandCase{
 		"PodIdentity": {
 			reason:     "a role is created for the ServiceAccount only, bounded, with its policies, and associated once it is there",
 			connection: createUploads,
-			observed:   map[string]string{"ownedrole": roleObserved("arn:aws:iam::111122223333:role/serviceconnections/" + uploads + "")},
+			observed:   map[string]string{"createdrole": roleObserved("arn:aws:iam::111122223333:role/serviceconnections/" + uploads + "")},
 			want: `
-keys: [ownedrole, attachment-AmazonS3ReadOnlyAccess, policy, policyattachment, association]
+keys: [createdrole, attachment-AmazonS3ReadOnlyAccess, policy, policyattachment, association]
 identity: arn:aws:iam::111122223333:role/serviceconnections/` + uploads + `
 family: aws
 target: arn:aws:iam::111122223333:role/` + uploads + `
@@ -44,7 +44,7 @@ annotations: null
 verdict: Creating
 warnings: []
 grants:
-  ownedrole:
+  createdrole:
     apiVersion: iam.aws.m.upbound.io/v1beta1
     kind: Role
     metadata: {namespace: team-a, annotations: {crossplane.io/external-name: ` + uploads + `}}
@@ -83,12 +83,12 @@ grants:
 			settings:   irsaSettings,
 			connection: `{type: awsRole, role: uploads, create: {}}`,
 			want: `
-keys: [ownedrole]
+keys: [createdrole]
 published: true
 verdict: Creating
 warnings: []
 grants:
-  ownedrole:
+  createdrole:
     spec:
       forProvider:
         assumeRolePolicy: '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::111122223333:oidc-provider/oidc.example.com/id/1"},"Action":["sts:AssumeRoleWithWebIdentity"],"Condition":{"StringEquals":{"oidc.example.com/id/1:aud":"sts.amazonaws.com","oidc.example.com/id/1:sub":"system:serviceaccount:team-a:shop-api"}}}]}'
@@ -100,7 +100,7 @@ grants:
 			context:    func(c *Context) { c.Claim.Namespaced = false },
 			want: `
 grants:
-  ownedrole: {apiVersion: iam.aws.upbound.io/v1beta1, metadata: {namespace: null}, spec: {deletionPolicy: Delete, providerConfigRef: {name: default, kind: null}}}
+  createdrole: {apiVersion: iam.aws.upbound.io/v1beta1, metadata: {namespace: null}, spec: {deletionPolicy: Delete, providerConfigRef: {name: default, kind: null}}}
   policy: {apiVersion: iam.aws.upbound.io/v1beta1, spec: {deletionPolicy: Delete}}
   policyattachment: {apiVersion: iam.aws.upbound.io/v1beta1, spec: {deletionPolicy: Delete}}
 `,
@@ -126,30 +126,30 @@ grants:
 		"PolicyExcluded": {
 			reason:     "a policy that isn't allowed is left out and told, and the rest goes on",
 			connection: `{type: awsRole, role: uploads, create: {policyArns: ["arn:aws:iam::aws:policy/AdministratorAccess", "arn:aws:iam::aws:policy/AmazonS3FullAccess"]}}`,
-			want:       `{keys: [ownedrole, attachment-AmazonS3FullAccess], published: true, verdict: NotAllowed, message: 'policy "arn:aws:iam::aws:policy/AdministratorAccess"'}`,
+			want:       `{keys: [createdrole, attachment-AmazonS3FullAccess], published: true, verdict: NotAllowed, message: 'policy "arn:aws:iam::aws:policy/AdministratorAccess"'}`,
 		},
 		"NoPolicyList": {
 			reason:     "without a list of policies no role gets any",
 			settings:   `{aws: {createRoles: {allowedPolicyArns: null}}}`,
 			connection: `{type: awsRole, role: uploads, create: {policyArns: ["arn:aws:iam::aws:policy/AmazonS3FullAccess"]}}`,
-			want:       `{keys: [ownedrole], verdict: NotAllowed}`,
+			want:       `{keys: [createdrole], verdict: NotAllowed}`,
 		},
 		"DocumentNotAllowed": {
 			reason:     "nor a document where the settings don't say so",
 			settings:   `{aws: {createRoles: {allowInlinePolicies: null}}}`,
 			connection: createUploads,
-			want:       `{keys: [ownedrole, attachment-AmazonS3ReadOnlyAccess], verdict: NotAllowed, message: aws.createRoles.allowInlinePolicies}`,
+			want:       `{keys: [createdrole, attachment-AmazonS3ReadOnlyAccess], verdict: NotAllowed, message: aws.createRoles.allowInlinePolicies}`,
 		},
 		"PolicyNameWithDots": {
 			reason:     "a key's parts are told apart by dots",
 			settings:   `{aws: {createRoles: {allowedPolicyArns: ["arn:*"]}}}`,
 			connection: `{type: awsRole, role: uploads, create: {policyArns: ["arn:aws:iam::111122223333:policy/team/a.b.c"]}}`,
-			want:       `{keys: [ownedrole, attachment-a-b-c]}`,
+			want:       `{keys: [createdrole, attachment-a-b-c]}`,
 		},
 		"TargetRole": {
 			reason:     "a created role chains into another as any does, if that one is allowed",
 			connection: `{type: awsRole, role: uploads, create: {}, targetRoleArn: "arn:aws:iam::444455556666:role/x"}`,
-			observed:   map[string]string{"ownedrole": roleObserved("arn:aws:iam::111122223333:role/serviceconnections/" + uploads)},
+			observed:   map[string]string{"createdrole": roleObserved("arn:aws:iam::111122223333:role/serviceconnections/" + uploads)},
 			want:       `{decision: 3, grants: {association: {spec: {forProvider: {targetRoleArn: "arn:aws:iam::444455556666:role/x"}}}}}`,
 		},
 		"TargetRoleExcluded": {
@@ -160,20 +160,20 @@ grants:
 		"RoleFails": {
 			reason:     "what the provider says of a part is told",
 			connection: createUploads,
-			observed:   map[string]string{"ownedrole": `{status: {conditions: [{type: Synced, status: "False", message: "AccessDenied: iam:CreateRole"}]}}`},
+			observed:   map[string]string{"createdrole": `{status: {conditions: [{type: Synced, status: "False", message: "AccessDenied: iam:CreateRole"}]}}`},
 			want:       `{verdict: ProviderError, message: "AccessDenied: iam:CreateRole"}`,
 		},
 		"AnotherAccount": {
 			reason:     "a role that came to be elsewhere is not granted",
 			connection: `{type: awsRole, role: uploads, create: {}}`,
-			observed:   map[string]string{"ownedrole": roleObserved("arn:aws:iam::444455556666:role/serviceconnections/" + uploads)},
-			want:       `{keys: [ownedrole], published: false, verdict: IdentityMismatch, message: 'not the role'}`,
+			observed:   map[string]string{"createdrole": roleObserved("arn:aws:iam::444455556666:role/serviceconnections/" + uploads)},
+			want:       `{keys: [createdrole], published: false, verdict: IdentityMismatch, message: 'not the role'}`,
 		},
 		"Ready": {
 			reason:     "all is there",
 			connection: `{type: awsRole, role: uploads, create: {}}`,
 			observed: map[string]string{
-				"ownedrole":   roleObserved("arn:aws:iam::111122223333:role/serviceconnections/" + uploads),
+				"createdrole": roleObserved("arn:aws:iam::111122223333:role/serviceconnections/" + uploads),
 				"association": `{status: ` + ready + `}`,
 			},
 			want: `{verdict: ""}`,
@@ -185,7 +185,7 @@ grants:
 			want:       `{keys: [], published: false, verdict: InvalidField, message: "write a base name"}`,
 		},
 		"NameThatBeginsTheSame": {
-			reason:     "a role that only begins as generated names do is anybody's",
+			reason:     "a role that only begins as those of created ones do is anybody's",
 			settings:   `{aws: {allowedRoles: [{pattern: "*", namespaces: ["*"]}]}}`,
 			connection: `{type: awsRole, role: sc-uploads}`,
 			want:       `{keys: [role], decision: 3}`,
@@ -193,9 +193,9 @@ grants:
 	})
 }
 
-// TestOwnedName holds that a generated name fits, is one of those that are
+// TestCreatedName holds that such a name fits, is one of those that are
 // reserved, and tells whose it is.
-func TestOwnedName(t *testing.T) {
+func TestCreatedName(t *testing.T) {
 	t.Parallel()
 
 	name := func(cluster, namespace, serviceAccount, role string) string {
@@ -203,7 +203,7 @@ func TestOwnedName(t *testing.T) {
 			Claim: &claim.Claim{Namespace: namespace}, ServiceAccount: serviceAccount, Connection: claim.Connection{Role: role},
 			Settings: &settings.Settings{Settings: v1beta1.Settings{Cluster: v1beta1.Cluster{Name: cluster}, AWS: &v1beta1.AWS{Mode: settings.ModePodIdentity}}},
 		}
-		return c.ownedName("/serviceconnections/")
+		return c.createdName("/serviceconnections/")
 	}
 	label := rapid.StringMatching(`[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?`)
 	rapid.Check(t, func(rt *rapid.T) {
@@ -213,10 +213,10 @@ func TestOwnedName(t *testing.T) {
 		if len(got) > 64 || notInName.MatchString(got) {
 			rt.Fatalf("IAM refuses the name %q of %d characters", got, len(got))
 		}
-		if !generated(got) || !ownedBy(got, ns, sa) {
+		if !isCreatedName(got) || !createdFor(got, ns, sa) {
 			rt.Fatalf("%q isn't told as a role of ServiceAccount %q in namespace %q", got, sa, ns)
 		}
-		if ownedBy(got, ns+"x", sa) || ownedBy(got, ns, sa+"x") {
+		if createdFor(got, ns+"x", sa) || createdFor(got, ns, sa+"x") {
 			rt.Fatalf("%q is told as another ServiceAccount's", got)
 		}
 		for _, other := range []string{name(cluster+"x", ns, sa, role), name(cluster, ns+"x", sa, role), name(cluster, ns, sa+"x", role), name(cluster, ns, sa, role+"x")} {
@@ -251,7 +251,7 @@ func TestOwnedTrust(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newContext(t, createSettings, expandCase{settings: mode, connection: `{type: awsRole, role: uploads, create: {}}`})
-			o, _ := c.owned()
+			o, _ := c.createdRole()
 			aws := c.Settings.AWS
 			its := trust.Subject{
 				Mode: trust.Mode(aws.Mode), Partition: aws.Partition, AccountID: aws.AccountID, Region: aws.Region,

@@ -10,17 +10,17 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestOwnedRoleInvariants drives a claim that has a role created through random
+// TestCreatedRoleInvariants drives a claim that has a role created through random
 // edits, and asks after each reconcile whether a ServiceAccount has lost what
 // nobody took away, or has what was. It is judged by what was drawn.
-func TestOwnedRoleInvariants(t *testing.T) {
+func TestCreatedRoleInvariants(t *testing.T) {
 	t.Parallel()
 
 	for _, irsa := range []bool{false, true} {
 		t.Run(fmt.Sprintf("IRSA=%t", irsa), func(t *testing.T) {
 			t.Parallel()
 			rapid.Check(t, func(rt *rapid.T) {
-				m := &ownedMachine{rt: rt, irsa: irsa, cluster: newCluster(t, "[]", allSettings)}
+				m := &createdRoleMachine{rt: rt, irsa: irsa, cluster: newCluster(t, "[]", allSettings)}
 				m.errorf = rt.Fatalf
 				if rapid.Bool().Draw(rt, "claim") {
 					m.claimMode()
@@ -37,7 +37,7 @@ func TestOwnedRoleInvariants(t *testing.T) {
 	}
 }
 
-type ownedMachine struct {
+type createdRoleMachine struct {
 	*cluster
 
 	rt   *rapid.T
@@ -55,9 +55,9 @@ type ownedMachine struct {
 	allowed                   *[]string
 }
 
-const ownedPlain = "my-app-s3"
+const existingRole = "my-app-s3"
 
-func (m *ownedMachine) step() {
+func (m *createdRoleMachine) step() {
 	switch rapid.SampledFrom([]string{"claim", "claim", "settings", "provide", "provide", "fail", "restart", "nothing"}).Draw(m.rt, "step") {
 	case "claim":
 		m.drawClaim()
@@ -76,11 +76,11 @@ func (m *ownedMachine) step() {
 	}
 }
 
-func (m *ownedMachine) drawClaim() {
-	m.role = rapid.SampledFrom([]string{"uploads", "uploads", "reports", ownedPlain}).Draw(m.rt, "role")
+func (m *createdRoleMachine) drawClaim() {
+	m.role = rapid.SampledFrom([]string{"uploads", "uploads", "reports", existingRole}).Draw(m.rt, "role")
 	m.policies, m.inline, m.broken = nil, false, rapid.IntRange(0, 5).Draw(m.rt, "broken") == 0
 	create := ""
-	if m.role != ownedPlain {
+	if m.role != existingRole {
 		for _, arn := range []string{readOnlyARN, queueARN} {
 			if rapid.Bool().Draw(m.rt, arn) {
 				m.policies = append(m.policies, arn)
@@ -103,7 +103,7 @@ func (m *ownedMachine) drawClaim() {
 	m.setServices(service("api", "{type: awsRole, role: "+m.role+create+"}"))
 }
 
-func (m *ownedMachine) drawSettings() {
+func (m *createdRoleMachine) drawSettings() {
 	list := func(name string) *bool {
 		switch rapid.IntRange(0, 7).Draw(m.rt, name) {
 		case 0:
@@ -139,7 +139,7 @@ func (m *ownedMachine) drawSettings() {
 	m.setSettings(s)
 }
 
-func (m *ownedMachine) createRoles() string {
+func (m *createdRoleMachine) createRoles() string {
 	if m.created == nil {
 		return ""
 	}
@@ -157,11 +157,11 @@ func (m *ownedMachine) createRoles() string {
 }
 
 // revoked says whether the lists take a composed object away.
-func (m *ownedMachine) revoked(o map[string]any) bool {
+func (m *createdRoleMachine) revoked(o map[string]any) bool {
 	no := func(b *bool) bool { return b != nil && !*b }
 	arn := str(o, "spec", "forProvider", "policyArn")
 	switch {
-	case o["kind"] == "PodIdentityAssociation" && strings.HasSuffix(str(o, "spec", "forProvider", "roleArn"), "/"+ownedPlain):
+	case o["kind"] == "PodIdentityAssociation" && strings.HasSuffix(str(o, "spec", "forProvider", "roleArn"), "/"+existingRole):
 		return no(m.plain)
 	case no(m.created):
 		return true
@@ -191,7 +191,7 @@ func inUse(composed map[string]map[string]any) []string {
 
 // asked says whether the claim asks for a role's policy. One that can't be read
 // asks for all that is there.
-func (m *ownedMachine) asked(o map[string]any, role string) bool {
+func (m *createdRoleMachine) asked(o map[string]any, role string) bool {
 	arn := str(o, "spec", "forProvider", "policyArn")
 	switch {
 	case m.broken, !strings.Contains(role, "-"+m.role+"-"):
@@ -203,7 +203,7 @@ func (m *ownedMachine) asked(o map[string]any, role string) bool {
 	}
 }
 
-func (m *ownedMachine) reconcileChecked() {
+func (m *createdRoleMachine) reconcileChecked() {
 	before := maps.Clone(m.composed)
 	deleted := m.reconcile()
 	if f := fatalOf(m.rsp); f != "" {
@@ -237,7 +237,7 @@ func (m *ownedMachine) reconcileChecked() {
 		default:
 			continue
 		}
-		observedOnly := o["kind"] == "Role" && !strings.Contains(k, ".ownedrole.")
+		observedOnly := o["kind"] == "Role" && !strings.Contains(k, ".createdrole.")
 		if !observedOnly && m.revoked(o) {
 			m.rt.Fatalf("%s %s is revoked, and stays", o["kind"], k)
 		}
@@ -249,10 +249,10 @@ func (m *ownedMachine) reconcileChecked() {
 }
 
 // absent says whether there is no list that could allow a composed object.
-func (m *ownedMachine) absent(o map[string]any) bool {
+func (m *createdRoleMachine) absent(o map[string]any) bool {
 	arn := str(o, "spec", "forProvider", "policyArn")
 	switch {
-	case o["kind"] == "PodIdentityAssociation" && strings.HasSuffix(str(o, "spec", "forProvider", "roleArn"), "/"+ownedPlain):
+	case o["kind"] == "PodIdentityAssociation" && strings.HasSuffix(str(o, "spec", "forProvider", "roleArn"), "/"+existingRole):
 		return m.plain == nil
 	case m.created == nil:
 		return true
@@ -265,7 +265,7 @@ func (m *ownedMachine) absent(o map[string]any) bool {
 
 // switched: a ServiceAccount that had a role gets a created one only with all of
 // its policies, unless what it had was taken away.
-func (m *ownedMachine) switched(before map[string]map[string]any) {
+func (m *createdRoleMachine) switched(before map[string]map[string]any) {
 	for k, o := range m.composed {
 		was, is := str(before[k], "spec", "forProvider", "roleArn"), str(o, "spec", "forProvider", "roleArn")
 		if o["kind"] == "ServiceAccount" {

@@ -13,8 +13,8 @@ import (
 	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
 )
 
-// ownedRole is a service whose role is created, with the parts of it.
-func ownedRole(parts string) string {
+// createdRole is a service whose role is created, with the parts of it.
+func createdRole(parts string) string {
 	return "- name: api\n  connections: [{type: awsRole, role: uploads, create: {" + parts + "}}]"
 }
 
@@ -34,12 +34,12 @@ func (t *team) generatedRole() string {
 	return name
 }
 
-// TestOwnedRole is created within its boundary, for one ServiceAccount, changes
+// TestCreatedRole is created within its boundary, for one ServiceAccount, changes
 // with its claim, and leaves nothing behind.
-func TestOwnedRole(t *testing.T) {
+func TestCreatedRole(t *testing.T) {
 	t.Parallel()
 	eachMode(t, func(team *team) {
-		team.connect(ownedRole(readsBuckets + ", " + sendsJobs))
+		team.connect(createdRole(readsBuckets + ", " + sendsJobs))
 		team.awaitReady()
 		name := team.generatedRole()
 		arn := "arn:aws:iam::" + cloud.AccountID + ":role/serviceconnections/" + name
@@ -70,7 +70,7 @@ func TestOwnedRole(t *testing.T) {
 		})
 
 		kept := team.the("Role")
-		team.connect(ownedRole(readsBuckets))
+		team.connect(createdRole(readsBuckets))
 		team.awaitContents("the role without its own policy", role, buckets, association)
 		team.same("A policy that leaves takes no role with it.", kept)
 		team.awaitReady()
@@ -80,15 +80,15 @@ func TestOwnedRole(t *testing.T) {
 	})
 }
 
-// TestOwnedRoleIsOfOneTeam: two teams that ask for one name have a role each, and
+// TestCreatedRoleIsOfOneTeam: two teams that ask for one name have a role each, and
 // neither can have the other's, or a policy that the settings don't list.
-func TestOwnedRoleIsOfOneTeam(t *testing.T) {
+func TestCreatedRoleIsOfOneTeam(t *testing.T) {
 	t.Parallel()
 	eachMode(t, func(one *team) {
 		two := &team{cluster: one.cluster, t: one.t, namespace: newNamespace(one.t, one.cluster, ""), deadline: deadline}
 		two.leave(claimVersion, claimKind)
-		one.connect(ownedRole(readsBuckets))
-		two.connect(ownedRole(readsBuckets))
+		one.connect(createdRole(readsBuckets))
+		two.connect(createdRole(readsBuckets))
 		one.awaitReady()
 		two.awaitReady()
 		theirs := one.generatedRole()
@@ -102,7 +102,7 @@ func TestOwnedRoleIsOfOneTeam(t *testing.T) {
 			two.connect("- name: api\n  connections: [{type: awsRole, role: " + role + "}]")
 			two.awaitMessage("api", claim.TypeAWSRole, "InvalidField", says("for one ServiceAccount only"))
 		}
-		two.connect(ownedRole("policyArns: [\"arn:aws:iam::aws:policy/AdministratorAccess\"]"))
+		two.connect(createdRole("policyArns: [\"arn:aws:iam::aws:policy/AdministratorAccess\"]"))
 		two.awaitMessage("api", claim.TypeAWSRole, "NotAllowed", says("aws.createRoles.allowedPolicyArns"))
 		for _, line := range two.cloud.Contents() {
 			if strings.Contains(line, "AdministratorAccess") {
@@ -113,12 +113,12 @@ func TestOwnedRoleIsOfOneTeam(t *testing.T) {
 	})
 }
 
-// TestOwnedRoleRevoked leaves with all its parts once the settings take it back,
+// TestCreatedRoleRevoked leaves with all its parts once the settings take it back,
 // and nothing leaves while they are silent.
-func TestOwnedRoleRevoked(t *testing.T) {
+func TestCreatedRoleRevoked(t *testing.T) {
 	t.Parallel()
 	alone(t, func(team *team) {
-		team.connect(ownedRole(readsBuckets + ", " + sendsJobs))
+		team.connect(createdRole(readsBuckets + ", " + sendsJobs))
 		team.awaitReady()
 		contents := team.contents()
 		revoke := func(edit func(createRoles map[string]any)) {
@@ -146,15 +146,15 @@ func TestOwnedRoleRevoked(t *testing.T) {
 	})
 }
 
-// TestOwnedRoleIRSA: the role's trust policy names the subject that the API
+// TestCreatedRoleIRSA: the role's trust policy names the subject that the API
 // server gives to the pod's token.
-func TestOwnedRoleIRSA(t *testing.T) {
+func TestCreatedRoleIRSA(t *testing.T) {
 	t.Parallel()
 	team := withSettings(t, controlplane.Namespaced)
 	if err := team.ApplyYAML(t.Context(), irsaSettings()); err != nil {
 		t.Fatal(err)
 	}
-	team.connect(ownedRole(readsBuckets))
+	team.connect(createdRole(readsBuckets))
 	team.awaitReady()
 	trusted, sub := team.cloud.TrustOf(team.generatedRole()), `:sub":"system:serviceaccount:`+team.namespace+`:shop-api"`
 	if !strings.Contains(trusted, sub) {

@@ -20,10 +20,10 @@ var (
 // attachment, and the attachment of each managed policy, whose name follows in its
 // key.
 var (
-	ownedRoleGrant = GrantKind{
-		Name: "ownedrole", Kinds: []managedKind{roleKind}, Reports: reportedRole,
+	createdRoleGrant = GrantKind{
+		Name: "createdrole", Kinds: []managedKind{roleKind}, Reports: reportedRole,
 		Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
-			return ownedTarget(s, Annotation(o, externalName)), s.AllowsRoleCreation(namespace)
+			return createdTarget(s, Annotation(o, externalName)), s.AllowsRoleCreation(namespace)
 		},
 	}
 	policyGrant           = GrantKind{Name: "policy", Kinds: []managedKind{policyKind}, PartOf: policyOf, Target: grantedPolicy(policyOf)}
@@ -31,7 +31,7 @@ var (
 	attachmentGrant       = GrantKind{
 		Name: "attachment", Kinds: []managedKind{attachmentKind}, Many: true, PartOf: attachedTo, Called: attachmentID,
 		Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
-			return ownedTarget(s, attachedTo(o)), s.AllowsPolicy(namespace, decoded.Text(o, "spec", "forProvider", "policyArn"))
+			return createdTarget(s, attachedTo(o)), s.AllowsPolicy(namespace, decoded.Text(o, "spec", "forProvider", "policyArn"))
 		},
 	}
 )
@@ -39,7 +39,7 @@ var (
 // grantedPolicy is the claim's own policy, or its attachment.
 func grantedPolicy(role func(map[string]any) string) func(*settings.Settings, string, map[string]any) (string, settings.Decision) {
 	return func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
-		return ownedTarget(s, role(o)), s.AllowsInlinePolicy(namespace)
+		return createdTarget(s, role(o)), s.AllowsInlinePolicy(namespace)
 	}
 }
 
@@ -72,40 +72,40 @@ const baseName = `^[\w+=.@-]{1,64}$`
 
 var baseNamePattern = regexp.MustCompile(baseName)
 
-// A generated IAM name is sc-<cluster>-<namespace>-<role>- and two hashes, of
+// The IAM name of a created role is sc-<cluster>-<namespace>-<role>- and two hashes, of
 // 64 characters at most (AWS IAM API reference, CreateRole). The first is of the
 // ServiceAccount that the role is for, so that a name tells whose it is. The
 // second is of all that makes the name unique. It is as long as it is because
 // provider-aws takes over a role that has the name already: two teams whose
 // names are cut to the same must not be able to meet.
 const (
-	ownedPrefix  = "sc-"
-	nameLength   = 64
-	ownerLength  = 8
-	uniqueLength = 16
+	createdPrefix = "sc-"
+	nameLength    = 64
+	ownerLength   = 8
+	uniqueLength  = 16
 )
 
-var ownedPattern = regexp.MustCompile(`^sc-.*-[0-9a-f]{24}$`)
+var createdPattern = regexp.MustCompile(`^sc-.*-[0-9a-f]{24}$`)
 
 // notInName are the characters that IAM doesn't take in a name.
 var notInName = regexp.MustCompile(`[^\w+=,.@-]`)
 
-// generated says whether an IAM name has the form of those that are generated.
-func generated(name string) bool { return ownedPattern.MatchString(name) }
+// isCreatedName says whether an IAM name has the form of those that created roles get.
+func isCreatedName(name string) bool { return createdPattern.MatchString(name) }
 
-// ownedBy says whether a generated IAM name is of a ServiceAccount.
-func ownedBy(name, namespace, serviceAccount string) bool {
-	return generated(name) && name[len(name)-ownerLength-uniqueLength:len(name)-uniqueLength] == digest(namespace, serviceAccount)[:ownerLength]
+// createdFor says whether the IAM name of a created role is of a ServiceAccount.
+func createdFor(name, namespace, serviceAccount string) bool {
+	return isCreatedName(name) && name[len(name)-ownerLength-uniqueLength:len(name)-uniqueLength] == digest(namespace, serviceAccount)[:ownerLength]
 }
 
-// ownedName is the IAM name of the role that the connection creates under a
+// createdName is the IAM name of the role that the connection creates under a
 // path. What a provider can't change in place makes another name, and so does
 // the mode: pods of the old one need the old trust policy until they restart.
-func (c Context) ownedName(path string) string {
+func (c Context) createdName(path string) string {
 	s, ns, sa, role := c.Settings, c.Claim.Namespace, c.ServiceAccount, c.Connection.Role
 	hash := digest(ns, sa)[:ownerLength] + digest(s.Cluster.Name, s.AWS.Mode, path, ns, sa, role)[:uniqueLength]
 	parts := []string{notInName.ReplaceAllString(s.Cluster.Name, "-"), ns, role}
-	return ownedPrefix + strings.Join(shorten(parts, nameLength-len(ownedPrefix)-len(hash)-len(parts)), "-") + "-" + hash
+	return createdPrefix + strings.Join(shorten(parts, nameLength-len(createdPrefix)-len(hash)-len(parts)), "-") + "-" + hash
 }
 
 // shorten the longest of some parts until all have room.
@@ -127,23 +127,23 @@ func iamARN(s *settings.Settings, resource string) string {
 	return "arn:" + s.AWS.Partition + ":iam::" + s.AWS.AccountID + ":" + resource
 }
 
-// An owned role is one that the connection creates.
-type owned struct {
+// A createdRole is one that the connection creates.
+type createdRole struct {
 	Context
 
 	name, path, boundary string
 }
 
-func (o owned) arn() string       { return iamARN(o.Settings, "role"+o.path+o.name) }
-func (o owned) policyARN() string { return iamARN(o.Settings, "policy"+o.path+o.name) }
+func (o createdRole) arn() string       { return iamARN(o.Settings, "role"+o.path+o.name) }
+func (o createdRole) policyARN() string { return iamARN(o.Settings, "policy"+o.path+o.name) }
 
-// owned role of the connection. Where the settings don't say any more with what
+// createdRole of the connection. Where the settings don't say any more with what
 // to create roles, the observed one tells.
-func (c Context) owned() (owned, bool) {
+func (c Context) createdRole() (createdRole, bool) {
 	if r := c.Settings.AWS.CreateRoles; r != nil {
-		return owned{Context: c, name: c.ownedName(r.Path), path: r.Path, boundary: r.PermissionsBoundaryARN}, true
+		return createdRole{Context: c, name: c.createdName(r.Path), path: r.Path, boundary: r.PermissionsBoundaryARN}, true
 	}
-	prefix := c.ServiceAccount + "." + ownedRoleGrant.Name + "."
+	prefix := c.ServiceAccount + "." + createdRoleGrant.Name + "."
 	var keys []string
 	for key, o := range c.Observed.Composed {
 		if strings.HasPrefix(key, prefix) && roleKind.is(o.Object) {
@@ -154,19 +154,19 @@ func (c Context) owned() (owned, bool) {
 	for _, key := range keys {
 		object := c.Observed.Object(key)
 		path := decoded.Text(object, "spec", "forProvider", "path")
-		if name := c.ownedName(path); name == Annotation(object, externalName) {
-			return owned{Context: c, name: name, path: path, boundary: decoded.Text(object, "spec", "forProvider", "permissionsBoundary")}, true
+		if name := c.createdName(path); name == Annotation(object, externalName) {
+			return createdRole{Context: c, name: name, path: path, boundary: decoded.Text(object, "spec", "forProvider", "permissionsBoundary")}, true
 		}
 	}
-	return owned{}, false
+	return createdRole{}, false
 }
 
-// ownedRole creates the role, with a trust policy that lets in the service's
+// createRole, with a trust policy that lets in the service's
 // ServiceAccount only, and connects to it as to any other.
-func (c Context) ownedRole() Expansion {
+func (c Context) createRole() Expansion {
 	ns := c.Claim.Namespace
 	e := Expansion{Decision: c.Settings.AllowsRoleCreation(ns)}
-	o, ok := c.owned()
+	o, ok := c.createdRole()
 	switch {
 	case e.Decision.Revokes():
 		return blocked(e, Verdictf(NotAllowed, "namespace %q may not have the role %q created by the cluster settings; ask the platform team to add it to aws.createRoles.namespaces", ns, c.Connection.Role))
@@ -206,7 +206,7 @@ func (c Context) ownedRole() Expansion {
 
 // connected says whether the ServiceAccount has the role already. In mode IRSA the
 // role itself lets it in.
-func (o owned) connected() bool {
+func (o createdRole) connected() bool {
 	return o.Settings.AWS.Mode == settings.ModeIRSA || decoded.Text(o.Observed.Object(o.associationKey()), "spec", "forProvider", "roleArn") == o.arn()
 }
 
@@ -231,7 +231,7 @@ func (c Context) formerRole(asked roleState) (Context, roleState) {
 }
 
 // role that is created.
-func (o owned) role() Grant {
+func (o createdRole) role() Grant {
 	forProvider := map[string]any{
 		"assumeRolePolicy":    o.trustPolicy(),
 		"forceDetachPolicies": true,
@@ -240,14 +240,14 @@ func (o owned) role() Grant {
 	if o.boundary != "" {
 		forProvider["permissionsBoundary"] = o.boundary
 	}
-	return o.part(roleKind, ownedRoleGrant.Name, o.name, forProvider, o.arn())
+	return o.part(roleKind, createdRoleGrant.Name, o.name, forProvider, o.arn())
 }
 
-// part of an owned role. What provider-aws calls a role or policy by is its IAM
+// part of a created role. What provider-aws calls a role or policy by is its IAM
 // name, from which and the path it makes the policy's ARN (provider-aws,
 // config/externalname.go). The name of the object doesn't hold the claim's, so that
 // another claim that asks for the same meets it.
-func (o owned) part(kind managedKind, grant, external string, forProvider map[string]any, identity ...string) Grant {
+func (o createdRole) part(kind managedKind, grant, external string, forProvider map[string]any, identity ...string) Grant {
 	key := o.key(grant, identity...)
 	return o.grant(managedResource{
 		kind: kind, key: key, name: o.sharedName(key, grant), externalName: external,
@@ -255,7 +255,7 @@ func (o owned) part(kind managedKind, grant, external string, forProvider map[st
 	})
 }
 
-func (o owned) attachment(grant, policyARN string) Grant {
+func (o createdRole) attachment(grant, policyARN string) Grant {
 	key := o.key(grant, o.arn(), policyARN)
 	grant, _, _ = strings.Cut(grant, "-")
 	return o.grant(managedResource{
@@ -267,7 +267,7 @@ func (o owned) attachment(grant, policyARN string) Grant {
 
 // policies of the role, as far as the cluster settings allow them: the grants
 // are added to the expansion. The verdict says which one isn't allowed.
-func (o owned) policies(e *Expansion) Verdict {
+func (o createdRole) policies(e *Expansion) Verdict {
 	ns, create := o.Claim.Namespace, o.Connection.Create
 	var refused Verdict
 	for _, arn := range create.PolicyARNs {
@@ -291,7 +291,7 @@ func (o owned) policies(e *Expansion) Verdict {
 }
 
 // inlinePolicy that the claim brings.
-func (o owned) inlinePolicy(e *Expansion) Verdict {
+func (o createdRole) inlinePolicy(e *Expansion) Verdict {
 	document, err := o.Connection.Create.Policy.JSON()
 	if err != nil {
 		return Verdictf(InvalidField, "the policy of role %q can't be written: %s", o.Connection.Role, err)
@@ -316,7 +316,7 @@ func (o owned) inlinePolicy(e *Expansion) Verdict {
 
 // otherDocument is the service of the claim that asks for another policy document
 // for the same role, empty where there is none.
-func (o owned) otherDocument(document string) string {
+func (o createdRole) otherDocument(document string) string {
 	for i := range o.Claim.Services {
 		s := &o.Claim.Services[i]
 		if sa, _ := o.Claim.ServiceAccount(s.Service); sa != o.ServiceAccount {
@@ -335,7 +335,7 @@ func (o owned) otherDocument(document string) string {
 }
 
 // mismatch says that the role was created elsewhere.
-func (o owned) mismatch(role Grant) Verdict {
+func (o createdRole) mismatch(role Grant) Verdict {
 	arn := decoded.Text(o.Observed.Object(role.Key), "status", "atProvider", "arn")
 	if arn == "" || parseRoleARN(arn).same(parseRoleARN(o.arn())) {
 		return Verdict{}
@@ -344,7 +344,7 @@ func (o owned) mismatch(role Grant) Verdict {
 }
 
 // trustPolicy that lets in the ServiceAccount only, and only in this cluster.
-func (o owned) trustPolicy() string { return trust.Scoped(o.trustSubject()) }
+func (o createdRole) trustPolicy() string { return trust.Scoped(o.trustSubject()) }
 
 // sessions of a created role that running pods may have: they end as the role
 // is deleted.
@@ -353,7 +353,7 @@ func (c Context) sessions(association Grant) string {
 	if arn == "" {
 		arn = decoded.Text(association.Object, "spec", "forProvider", "roleArn")
 	}
-	if !generated(parseRoleARN(arn).name) {
+	if !isCreatedName(parseRoleARN(arn).name) {
 		return ""
 	}
 	return arn
@@ -363,15 +363,15 @@ func (c Context) sessions(association Grant) string {
 // another ServiceAccount's.
 func reserved(arns ...string) Verdict {
 	for _, arn := range arns {
-		if name := arn[strings.LastIndexByte(arn, '/')+1:]; generated(name) {
-			return Verdictf(InvalidField, "role %q has the form of a generated name, which is for one ServiceAccount only; name another role, or write a base name such as uploads and a create section beside it", name)
+		if name := arn[strings.LastIndexByte(arn, '/')+1:]; isCreatedName(name) {
+			return Verdictf(InvalidField, "role %q has the form of the name of a created role, which is for one ServiceAccount only; name another role, or write a base name such as uploads and a create section beside it", name)
 		}
 	}
 	return Verdict{}
 }
 
-// ownedTarget is what a role that was created is to its ServiceAccount.
-func ownedTarget(s *settings.Settings, name string) string {
+// createdTarget is what a role that was created is to its ServiceAccount.
+func createdTarget(s *settings.Settings, name string) string {
 	if s.AWS == nil {
 		return ""
 	}
@@ -381,6 +381,6 @@ func ownedTarget(s *settings.Settings, name string) string {
 // CreatesRole says whether a connection creates the role of an IAM name.
 func (e *Expansion) CreatesRole(name string) bool {
 	return slices.ContainsFunc(e.Grants, func(g Grant) bool {
-		return roleKind.is(g.Object) && generated(name) && Annotation(g.Object, externalName) == name
+		return roleKind.is(g.Object) && isCreatedName(name) && Annotation(g.Object, externalName) == name
 	})
 }

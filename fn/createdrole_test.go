@@ -79,9 +79,9 @@ func (c *cluster) attached() []string {
 	return names
 }
 
-// TestOwnedRole holds what becomes of a role that is created as the claim, the
+// TestCreatedRole holds what becomes of a role that is created as the claim, the
 // settings and the cluster change.
-func TestOwnedRole(t *testing.T) {
+func TestCreatedRole(t *testing.T) {
 	t.Parallel()
 
 	cases := map[string]struct {
