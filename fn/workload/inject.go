@@ -60,6 +60,13 @@ func annotations(injection claim.Injection) map[string]string {
 	return a
 }
 
+// Annotations that the injection gives to a pod of which nothing else is known.
+func Annotations(injection claim.Injection) map[string]string {
+	a := annotations(injection)
+	maps.Copy(a, pod{}.exemptions(injection))
+	return a
+}
+
 // Inject changes the pod template in place, so that its pods have the injection.
 // What an earlier Inject put there is taken out first. Only for a template in
 // which Inspect finds no conflict. Nothing of the template's own is overwritten,
@@ -72,7 +79,9 @@ func Inject(template map[string]any, injection claim.Injection) {
 
 	meta := decoded.Ensure(template, "metadata")
 	r.Labels = setMissing(meta, "labels", injection.Labels)
-	r.Annotations = setMissing(meta, "annotations", annotations(injection))
+	given := annotations(injection)
+	maps.Copy(given, p.exemptions(injection))
+	r.Annotations = setMissing(meta, "annotations", given)
 
 	for _, v := range injection.Volumes {
 		if decoded.Find(decoded.Objects(p.spec, "volumes"), "name", v.Name) == nil {

@@ -40,8 +40,10 @@ func TestInject(t *testing.T) {
 metadata:
   labels: {azure.workload.identity/use: "true"}
   annotations:
+    azure.workload.identity/skip-containers: sc-cloud-sql-proxy
+    eks.amazonaws.com/skip-containers: sc-cloud-sql-proxy
     serviceconnections.io/injection: 0123456789abcdef
-    serviceconnections.io/injected: '{"serviceAccountName":"","serviceAccount":"","labels":["azure.workload.identity/use"],"annotations":["serviceconnections.io/injection"],"volumes":["aws-iam-token","sc-disk"],"initContainers":["sc-cloud-sql-proxy"],"env":{"api":["AWS_REGION","AWS_ROLE_ARN","DB_HOST","DB_PORT"],"migrate":["AWS_REGION","AWS_ROLE_ARN","DB_HOST","DB_PORT"]},"volumeMounts":{"api":["/srv/cache","/var/run/secrets/sts.amazonaws.com"],"migrate":["/srv/cache","/var/run/secrets/sts.amazonaws.com"]},"fsGroup":true}'
+    serviceconnections.io/injected: '{"serviceAccountName":"","serviceAccount":"","labels":["azure.workload.identity/use"],"annotations":["azure.workload.identity/skip-containers","eks.amazonaws.com/skip-containers","serviceconnections.io/injection"],"volumes":["aws-iam-token","sc-disk"],"initContainers":["sc-cloud-sql-proxy"],"env":{"api":["AWS_REGION","AWS_ROLE_ARN","DB_HOST","DB_PORT"],"migrate":["AWS_REGION","AWS_ROLE_ARN","DB_HOST","DB_PORT"]},"volumeMounts":{"api":["/srv/cache","/var/run/secrets/sts.amazonaws.com"],"migrate":["/srv/cache","/var/run/secrets/sts.amazonaws.com"]},"fsGroup":true}'
 spec:
   serviceAccountName: shop-api
   serviceAccount: shop-api

@@ -164,13 +164,9 @@ func withoutOrder(v any) any {
 // HelmValues by the names that many charts have. Charts differ in them, so a
 // reader must compare.
 func HelmValues(injection claim.Injection) map[string]any {
-	annotations := map[string]any{workload.AnnotationInjection: injection.Hash}
-	for k, v := range injection.Annotations {
-		annotations[k] = v
-	}
 	values := map[string]any{
 		"serviceAccount": map[string]any{"create": false, "name": injection.ServiceAccountName},
-		"podAnnotations": annotations,
+		"podAnnotations": workload.Annotations(injection),
 	}
 	if len(injection.Labels) > 0 {
 		values["podLabels"] = injection.Labels

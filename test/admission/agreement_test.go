@@ -104,6 +104,22 @@ spec:
   initContainers: [{name: migrate, image: api}, {name: warm, image: api}]
   containers: [{name: mesh, image: mesh}, {name: api, image: api}]`,
 	},
+	"ChosenContainersOfAll": {
+		reason:      "The webhooks of two clouds leave alone what the claim doesn't name, and the proxy.",
+		connections: []string{"podIdentity", "azure", "cloudSql"},
+		change:      func(in *claim.Injection) { in.Containers = []string{"api"} },
+		pod: `
+spec:
+  initContainers: [{name: migrate, image: api}]
+  containers: [{name: mesh, image: mesh}, {name: api, image: api}]`,
+	},
+	"OwnExemption": {
+		reason:      "What the webhooks leave alone is the team's to say.",
+		connections: []string{"irsa", "cloudSql"},
+		pod: `
+metadata: {annotations: {eks.amazonaws.com/skip-containers: mesh}}
+spec: {containers: [{name: mesh, image: mesh}, {name: api, image: api}]}`,
+	},
 	"UnknownContainer": {
 		reason:      "A name that no container has is a mistake, and the status says so.",
 		connections: []string{"podIdentity"},
