@@ -2,6 +2,7 @@ package connection
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -353,8 +354,11 @@ func (c Context) associationChanges(association Grant) Verdict {
 	if was == "" || was == arn && wasTarget == target {
 		return Verdict{}
 	}
+	if was == arn && target == "" {
+		return Verdictf(Creating, "PodIdentityAssociation %q still chains into %q, and is being changed to chain into none; if it stays so for minutes, ask the platform team to delete the object, which is then made anew", text(association.Object, "metadata", "name"), wasTarget)
+	}
 	if was == arn {
-		was, arn = cmp.Or(wasTarget, "no role to chain into"), cmp.Or(target, "none")
+		was, arn = cmp.Or(wasTarget, "no role to chain into"), target
 	}
 	return Verdictf(Creating, "PodIdentityAssociation %q still gives %q, and is being changed to %q", decoded.Text(association.Object, "metadata", "name"), was, arn)
 }
@@ -363,12 +367,30 @@ func (c Context) associationChanges(association Grant) Verdict {
 // association already (EKS API reference, CreatePodIdentityAssociation).
 const associationExists = "ResourceInUseException"
 
+// existingAssociation is the id of the other one, which EKS says.
+var existingAssociation = regexp.MustCompile(`Association already exists: (a-[0-9a-z]+)`)
+
 func (c Context) associationState(g Grant, arn roleARN) Verdict {
 	v := c.state(g)
-	if v.Reason == ProviderError && c.failedWith(g, associationExists) {
-		return Verdictf(AssociationExists, "EKS cluster %q has another pod identity association for ServiceAccount %q in namespace %q; ask whoever administers EKS to delete that one there, if nothing needs it, so that %q can be associated", c.Settings.AWS.ClusterName, c.ServiceAccount, c.Claim.Namespace, arn.arn)
+	if v.Reason != ProviderError || !c.failedWith(g, associationExists) {
+		return v
 	}
-	return v
+	// A provider that was stopped before EKS answered knows nothing of what it has made,
+	// and nothing that is seen from here proves whose an association is.
+	id := "ID"
+	if said := existingAssociation.FindStringSubmatch(providerError(c.Observed.Object(g.Key))); said != nil {
+		id = said[1]
+	}
+	return Verdictf(AssociationExists, "EKS cluster %q has another pod identity association for ServiceAccount %q in namespace %q; ask whoever administers EKS to delete that one there, if nothing needs it, so that %q can be associated; or, if a provider has made it for this and was stopped meanwhile, to hand it over: kubectl %sannotate %s %s %s=%s",
+		c.Settings.AWS.ClusterName, c.ServiceAccount, c.Claim.Namespace, arn.arn, inNamespace(g.Object), g.Kind.CRD, text(g.Object, "metadata", "name"), externalName, id)
+}
+
+// inNamespace is the option by which kubectl finds an object, with a space behind it.
+func inNamespace(object map[string]any) string {
+	if ns := text(object, "metadata", "namespace"); ns != "" {
+		return "-n " + ns + " "
+	}
+	return ""
 }
 
 // irsa grants the role by the role's own trust policy, which somebody else

@@ -119,6 +119,15 @@ grants: {association: {spec: {forProvider: {roleArn: "arn:aws:iam::111122223333:
 			},
 			want: `{published: true, verdict: Creating, message: 'still gives "no role to chain into", and is being changed to "arn:aws:iam::444455556666:role/x"'}`,
 		},
+		"TargetRoleLeaves": {
+			reason:     "an update that names no target may leave the old one, which then needs more than waiting",
+			connection: `{type: awsRole, role: api}`,
+			observed: map[string]string{
+				"role":        roleObserved("arn:aws:iam::111122223333:role/api"),
+				"association": `{spec: {forProvider: {roleArn: "arn:aws:iam::111122223333:role/api"}}, status: {atProvider: {roleArn: "arn:aws:iam::111122223333:role/api", targetRoleArn: "arn:aws:iam::444455556666:role/x"}, ` + strings.TrimPrefix(ready, "{") + `}`,
+			},
+			want: `{published: true, verdict: Creating, message: 'still chains into "arn:aws:iam::444455556666:role/x", and is being changed to chain into none; if it stays so for minutes'}`,
+		},
 		"IPv6": {
 			reason:     "pods without IPv4 reach the agent at its other address",
 			settings:   `{aws: {ipFamily: IPv6}}`,
@@ -217,7 +226,16 @@ grants: {association: {spec: {forProvider: {targetRoleArn: "arn:aws:iam::4444555
 				"role":        roleObserved("arn:aws:iam::111122223333:role/api"),
 				"association": `{status: {conditions: [{type: Synced, status: "False", message: "create failed: ResourceInUseException: Association already exists: a-1"}]}}`,
 			},
-			want: `{published: true, verdict: AssociationExists, message: 'EKS cluster "prod" has another pod identity association for ServiceAccount "shop-api" in namespace "team-a"'}`,
+			want: `{published: true, verdict: AssociationExists, message: 'EKS cluster "prod" has another pod identity association for ServiceAccount "shop-api" in namespace "team-a"; ask whoever administers EKS to delete that one there'}`,
+		},
+		"AssociationHandedOver": {
+			reason:     "one that the provider made, and was stopped before it knew the id, is known to nobody here",
+			connection: `{type: awsRole, role: api}`,
+			observed: map[string]string{
+				"role":        roleObserved("arn:aws:iam::111122223333:role/api"),
+				"association": `{status: {conditions: [{type: Synced, status: "False", message: "create failed: ResourceInUseException: Association already exists: a-1"}]}}`,
+			},
+			want: `{published: true, verdict: AssociationExists, message: 'kubectl -n team-a annotate podidentityassociations.eks.aws.m.upbound.io shop-api-association-97c23e01ad crossplane.io/external-name=a-1'}`,
 		},
 		"Claim": {
 			reason:     "a cluster-scoped composite resource composes the cluster-scoped kinds, which know one kind of ProviderConfig and the older deletion policy",
