@@ -355,7 +355,7 @@ func (c Context) associationChanges(association Grant) Verdict {
 		return Verdict{}
 	}
 	if was == arn && target == "" {
-		return Verdictf(Creating, "PodIdentityAssociation %q still chains into %q, and is being changed to chain into none; if it stays so for minutes, ask the platform team to delete the object, which is then made anew", text(association.Object, "metadata", "name"), wasTarget)
+		return Verdictf(Creating, "PodIdentityAssociation %q still chains into %q, and is being changed to chain into none; if it stays so for minutes, ask the platform team to delete the object, which is then made anew", decoded.Text(association.Object, "metadata", "name"), wasTarget)
 	}
 	if was == arn {
 		was, arn = cmp.Or(wasTarget, "no role to chain into"), target
@@ -382,12 +382,12 @@ func (c Context) associationState(g Grant, arn roleARN) Verdict {
 		id = said[1]
 	}
 	return Verdictf(AssociationExists, "EKS cluster %q has another pod identity association for ServiceAccount %q in namespace %q; ask whoever administers EKS to delete that one there, if nothing needs it, so that %q can be associated; or, if a provider has made it for this and was stopped meanwhile, to hand it over: kubectl %sannotate %s %s %s=%s",
-		c.Settings.AWS.ClusterName, c.ServiceAccount, c.Claim.Namespace, arn.arn, inNamespace(g.Object), g.Kind.CRD, text(g.Object, "metadata", "name"), externalName, id)
+		c.Settings.AWS.ClusterName, c.ServiceAccount, c.Claim.Namespace, arn.arn, inNamespace(g.Object), g.Kind.CRD, decoded.Text(g.Object, "metadata", "name"), externalName, id)
 }
 
 // inNamespace is the option by which kubectl finds an object, with a space behind it.
 func inNamespace(object map[string]any) string {
-	if ns := text(object, "metadata", "namespace"); ns != "" {
+	if ns := decoded.Text(object, "metadata", "namespace"); ns != "" {
 		return "-n " + ns + " "
 	}
 	return ""
