@@ -99,6 +99,8 @@ func (f *Flags) Run() error {
 		MemoryBytes:     debug.SetMemoryLimit(-1),
 		Patience:        patience,
 		Dispensable:     fn.Dispensable,
+		Unread:          fn.Unread,
+		Lightened:       fn.Lightened,
 		MetricsAddress:  f.MetricsAddress,
 		DrainTimeout:    drainTimeout,
 	}, log)

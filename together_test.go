@@ -60,6 +60,15 @@ var largeRequests = map[string]func() *fnv1.RunFunctionRequest{
 		})
 	},
 	"Workloads": func() *fnv1.RunFunctionRequest { return largeWorkloads(20, 1_200_000) },
+	"Composed": func() *fnv1.RunFunctionRequest {
+		// Twice the largest request, since something is left out of it.
+		return hostile(func(p *plain) {
+			p.hundred(nil)
+			for i := range 1000 {
+				p.observed[fmt.Sprint("a", i)] = map[string]any{"kind": "A", "status": map[string]any{"atProvider": map[string]any{"a": "a"}}, "spec": fields(220, "a string of twenty-")}
+			}
+		})
+	},
 }
 
 // largeWorkloads that a hundred services name, each with a variable of so many bytes.

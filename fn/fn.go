@@ -50,9 +50,9 @@ func New(log logging.Logger, options ...Option) *Function {
 }
 
 // RunFunction expands the service connections of one composite resource.
-func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse, error) {
+func (f *Function) RunFunction(ctx context.Context, req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse, error) {
 	f.log.Debug("Running function", "tag", req.GetMeta().GetTag())
-	rsp, err := f.run(req)
+	rsp, err := f.run(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (f *Function) RunFunction(_ context.Context, req *fnv1.RunFunctionRequest) 
 // run the function's steps. A fatal result stops Crossplane before it applies or
 // deletes anything, so it answers only what can't be read at all; all else is told in
 // the status.
-func (f *Function) run(req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse, error) {
+func (f *Function) run(ctx context.Context, req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse, error) {
 	rsp := response.To(req, ttlPending)
 	in, err := readInput(req)
 	if err != nil {
@@ -96,15 +96,20 @@ func (f *Function) run(req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse,
 	case err != nil:
 		return fatal(rsp, status.Unresolved(err), err), nil
 	}
-	return respond(rsp, in, c, plan.Make(plan.Input{
+	s = s.For(c.Namespace)
+	p := plan.Make(plan.Input{
 		Types:    f.types,
 		Claim:    c,
-		Settings: s.For(c.Namespace),
+		Settings: s,
 		Observed: observed,
 		Desired:  desired(req),
 		Rendered: rendered(req, c),
 		Previous: previous(in, xr),
-	}))
+	})
+	if s.Inspect() && ctx.Value(lightened{}) != nil {
+		tellLightened(p)
+	}
+	return respond(rsp, in, c, p)
 }
 
 // respond with what is composed, injected, required and told.

@@ -69,7 +69,7 @@ func served(t *testing.T) fnv1.FunctionRunnerServiceClient {
 	socket := filepath.Join(t.TempDir(), "function")
 	ctx, stop := context.WithCancel(t.Context())
 	s, err := server.Listen(ctx, New(logging.NewNopLogger()), server.Options{
-		Network: "unix", Address: socket, MaxReceiveBytes: 4 << 20, MemoryBytes: 160 << 20, Patience: time.Minute, Dispensable: Dispensable, DrainTimeout: time.Minute,
+		Network: "unix", Address: socket, MaxReceiveBytes: 4 << 20, MemoryBytes: 160 << 20, Patience: time.Minute, Dispensable: Dispensable, Unread: Unread, Lightened: Lightened, DrainTimeout: time.Minute,
 	}, logging.NewNopLogger())
 	if err != nil {
 		t.Fatal(err)

@@ -268,16 +268,6 @@ func misplaced(types *connection.Catalog, o connection.Observed) error {
 	return nil
 }
 
-// Dispensable says whether the function can do without an object that it required
-// by a name: it can without workloads, of which it then knows as much as where
-// settings.workload.inspect is false. A team decides how large these are.
-func Dispensable(requirement string) bool {
-	kind, rest, _ := strings.Cut(requirement, "|")
-	apiVersion, _, _ := strings.Cut(rest, "|")
-	_, ok := workload.KindOf(apiVersion, kind)
-	return ok
-}
-
 // composed resource as it is observed.
 func composed(r *fnv1.Resource) connection.Composed {
 	return connection.Composed{

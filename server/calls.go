@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/crossplane/function-sdk-go/errors"
@@ -29,6 +30,11 @@ const (
 	// that large without what is left out of it: a hundred workloads, each as large
 	// as etcd takes it, are less.
 	maxLightening = 64
+
+	// maxLightened is how many times the largest request one may have that was too
+	// large, without what is left out of it. What it takes in memory follows from its
+	// values, of which it may hold no more than others.
+	maxLightened = 2
 
 	// readTimeout is how long the sender of a message may take, once there is room
 	// for it. In a cluster the largest takes a fraction of a second.
@@ -55,6 +61,7 @@ type calls struct {
 	maxValues  int
 	request    *layout
 	lightener  lightener
+	lightly    func(context.Context) context.Context
 	patience   time.Duration
 	refused    *prometheus.CounterVec
 	lightened  prometheus.Counter
@@ -71,7 +78,8 @@ func newCalls(next http.Handler, o Options, m *metrics) *calls {
 		maxBytes:  o.MaxReceiveBytes,
 		maxValues: o.MaxReceiveBytes / bytesPerValue,
 		request:   layoutOf(request),
-		lightener: newLightener(request, o.Dispensable),
+		lightener: newLightener(request, o.Dispensable, o.Unread),
+		lightly:   o.Lightened,
 		patience:  o.Patience,
 		refused:   m.refused,
 		lightened: m.lightened,
@@ -88,21 +96,24 @@ func (c *calls) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.grpc.ServeHTTP(w, r)
 		return
 	}
-	message, leave, err := c.admit(w, r)
+	m, leave, err := c.admit(w, r)
 	defer leave()
 	ctx := r.Context()
-	if err != nil {
+	switch {
+	case err != nil:
 		// gRPC answers, so that it is counted and told as all errors are.
-		message, ctx = make([]byte, prefixBytes), context.WithValue(ctx, refusal{}, err)
+		m.bytes, ctx = make([]byte, prefixBytes), context.WithValue(ctx, refusal{}, err)
+	case m.left > 0:
+		ctx = c.lightly(ctx)
 	}
 	r = r.WithContext(ctx)
-	r.Body = &body{message}
+	r.Body = &body{m.bytes}
 	c.grpc.ServeHTTP(w, r)
 }
 
 // admit a call: its message with the prefix, once there is memory for it, which is
 // given back by leaving.
-func (c *calls) admit(w http.ResponseWriter, r *http.Request) (message []byte, leave func(), err error) {
+func (c *calls) admit(w http.ResponseWriter, r *http.Request) (m received, leave func(), err error) {
 	var left []func()
 	leave = func() {
 		for _, f := range left {
@@ -111,11 +122,11 @@ func (c *calls) admit(w http.ResponseWriter, r *http.Request) (message []byte, l
 	}
 	var prefix [prefixBytes]byte
 	if _, err := io.ReadFull(r.Body, prefix[:]); err != nil {
-		return nil, leave, c.broken(r, err)
+		return m, leave, c.broken(r, err)
 	}
 	size := int(binary.BigEndian.Uint32(prefix[1:]))
 	if size/maxLightening > c.maxBytes {
-		return nil, leave, c.tooLarge(size)
+		return m, leave, c.tooLarge(size)
 	}
 	enter := func(ctx context.Context, g gate, taken int64) error {
 		c.waiting.Inc()
@@ -132,60 +143,83 @@ func (c *calls) admit(w http.ResponseWriter, r *http.Request) (message []byte, l
 		}
 		return c.refuse(refusedBusy, "cannot take a request of %d bytes: the memory for large requests was in use for %s; nothing was changed, and it will be tried again", size, c.patience)
 	}
-	if err := enter(r.Context(), c.wire, int64(min(size, c.maxBytes))); err != nil {
-		return nil, leave, err
+	if err := enter(r.Context(), c.wire, int64(min(size, maxLightened*c.maxBytes))); err != nil {
+		return m, leave, err
 	}
 	// A stream that has ended can't have a deadline, and needs none.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout))
-	message, n, err := c.read(r, prefix, size)
-	if err != nil {
-		return nil, leave, err
+	if m, err = c.read(r, prefix, size); err != nil {
+		return m, leave, err
 	}
-	return message, leave, enter(r.Context(), c.heap, weight(len(message), n))
+	return m, leave, enter(r.Context(), c.heap, weight(len(m.bytes), m.values))
 }
 
-// read a message of a size, and how many values it holds. One that is too large is
-// read without what the function can do without.
-func (c *calls) read(r *http.Request, prefix [prefixBytes]byte, size int) (message []byte, n int, err error) {
+// A received message.
+type received struct {
+	// bytes of it, with the prefix.
+	bytes []byte
+
+	// values that it holds.
+	values int
+
+	// left out of it, in bytes.
+	left int
+}
+
+// read a message of a size. One that is too large is read without what the function can
+// do without.
+func (c *calls) read(r *http.Request, prefix [prefixBytes]byte, size int) (received, error) {
 	if size > c.maxBytes {
 		return c.lighten(r, r.Body, prefix, size)
 	}
-	message = make([]byte, prefixBytes+size)
-	copy(message, prefix[:])
-	if _, err := io.ReadFull(r.Body, message[prefixBytes:]); err != nil {
-		return nil, 0, c.broken(r, err)
+	m := received{bytes: make([]byte, prefixBytes+size)}
+	copy(m.bytes, prefix[:])
+	if _, err := io.ReadFull(r.Body, m.bytes[prefixBytes:]); err != nil {
+		return received{}, c.broken(r, err)
 	}
-	if n = c.request.values(message[prefixBytes:], c.maxValues, maxDepth); n > c.maxValues {
-		return c.lighten(r, bytes.NewReader(message[prefixBytes:]), prefix, size)
+	if m.values = c.request.values(m.bytes[prefixBytes:], c.maxValues, maxDepth); m.values > c.maxValues {
+		return c.lighten(r, bytes.NewReader(m.bytes[prefixBytes:]), prefix, size)
 	}
-	return message, n, nil
+	return m, nil
 }
 
 // lighten a message.
-func (c *calls) lighten(r *http.Request, from io.Reader, prefix [prefixBytes]byte, size int) (message []byte, n int, err error) {
+func (c *calls) lighten(r *http.Request, from io.Reader, prefix [prefixBytes]byte, size int) (received, error) {
 	if prefix[0] != 0 {
-		return nil, 0, c.tooLarge(size) // It is compressed, and so can't be looked into.
+		return received{}, c.tooLarge(size) // It is compressed, and so can't be looked into.
 	}
-	message, left, err := c.lightener.read(from, size, prefix[:], c.maxBytes)
+	b, left, err := c.lightener.read(from, size, prefix[:], maxLightened*c.maxBytes, largestPolicy)
+	n := 0
+	if err == nil {
+		n = c.request.values(b[prefixBytes:], c.maxValues, maxDepth)
+	}
+	if n > c.maxValues {
+		more := 0
+		b, more, err = c.lightener.read(bytes.NewReader(b[prefixBytes:]), len(b)-prefixBytes, slices.Clone(prefix[:]), maxLightened*c.maxBytes, largestOfMany)
+		left += more
+	}
 	switch {
 	case errors.Is(err, errTooLarge):
-		return nil, 0, c.tooLarge(size)
+		return received{}, c.tooLarge(size)
 	case err != nil:
-		return nil, 0, c.broken(r, err)
+		return received{}, c.broken(r, err)
 	}
-	if n = c.request.values(message[prefixBytes:], c.maxValues, maxDepth); n > c.maxValues {
-		return nil, 0, c.refuse(refusedValues, "cannot read a request of %d bytes: its maps and lists hold more than %d values or are nested too deeply, and so would take too much memory; nothing was changed; split the composite resource into several, or start the function with a larger --max-recv-message-size", size, c.maxValues)
+	if n > c.maxValues {
+		n = c.request.values(b[prefixBytes:], c.maxValues, maxDepth)
+	}
+	if n > c.maxValues {
+		return received{}, c.refuse(refusedValues, "cannot read a request of %d bytes: its maps and lists hold more than %d values or are nested too deeply, and so would take too much memory; nothing was changed; split the composite resource into several, or start the function with a larger --max-recv-message-size", size, c.maxValues)
 	}
 	if left > 0 {
 		c.lightened.Inc()
 	}
-	binary.BigEndian.PutUint32(message[1:], uint32(len(message)-prefixBytes)) //nolint:gosec // It is at most maxBytes.
-	return message, n, nil
+	binary.BigEndian.PutUint32(b[1:], uint32(len(b)-prefixBytes)) //nolint:gosec // It was bounded.
+	return received{bytes: b, values: n, left: left}, nil
 }
 
 // tooLarge is a request that has too many bytes.
 func (c *calls) tooLarge(size int) error {
-	return c.refuse(refusedSize, "cannot read a request of %d bytes: it may have %d, workloads not counted; nothing was changed; split the composite resource into several, or start the function with a larger --max-recv-message-size", size, c.maxBytes)
+	return c.refuse(refusedSize, "cannot read a request of %d bytes: it may have %d without what the function can do without; nothing was changed; split the composite resource into several, or start the function with a larger --max-recv-message-size", size, maxLightened*c.maxBytes)
 }
 
 // refuse a call, for a reason that the metrics have as a label.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/binary"
 	"io"
+	"slices"
 
 	"github.com/crossplane/function-sdk-go/errors"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -20,33 +21,39 @@ const (
 	longestName = 1 << 10
 
 	// largestPolicy of a claim that is read in a request that is too large, in bytes.
-	// IAM takes 6,144 characters, which are less in a request.
-	largestPolicy = 24 << 10
+	// IAM takes 6,144 characters, which are hardly more in a request, unless nearly all
+	// of them are quotation marks.
+	largestPolicy = 12 << 10
+
+	// largestOfMany policies, where they hold too many values together.
+	largestOfMany = 2 << 10
 
 	// deepest field that is looked for in a claim.
 	deepest = 64
 )
 
 // A lightener leaves out of a request what the function can do without, while it
-// arrives. What a team's workloads hold, or a policy that IAM wouldn't take, would
-// otherwise decide whether its claim can be read, and so whether what it was granted
-// can be taken back.
+// arrives. What a team's workloads hold, a policy that IAM wouldn't take, or how much
+// the API server and the providers write into what was composed would otherwise decide
+// whether its claim can be read, and so whether what it was granted can be taken back.
 type lightener struct {
 	// required are the numbers of the fields that hold what the function asked for,
 	// by the name that it asked with.
 	required map[protowire.Number]bool
 
 	// dispensable says whether the function can do without what it asked for by a
-	// name.
+	// name, and unread of which fields of a composed resource it always does.
 	dispensable func(name string) bool
+	unread      func(path []string) (unread, within bool)
 
-	// observed and composite are the numbers of the fields that hold the claim, and
-	// resource and object the layouts of what is in them.
-	observed, composite protowire.Number
-	resource, object    *layout
+	// observed, composite and composed are the numbers of the fields that hold the
+	// claim and what it has composed, and state, resource and object the layouts of
+	// what is in them.
+	observed, composite, composed protowire.Number
+	state, resource, object       *layout
 }
 
-func newLightener(request protoreflect.MessageDescriptor, dispensable func(string) bool) lightener {
+func newLightener(request protoreflect.MessageDescriptor, dispensable func(string) bool, unread func([]string) (bool, bool)) lightener {
 	number := func(m protoreflect.MessageDescriptor, name protoreflect.Name) protowire.Number {
 		return m.Fields().ByName(name).Number()
 	}
@@ -56,23 +63,27 @@ func newLightener(request protoreflect.MessageDescriptor, dispensable func(strin
 	return lightener{
 		required:    map[protowire.Number]bool{number(request, "required_resources"): true, number(request, "extra_resources"): true},
 		dispensable: dispensable,
+		unread:      unread,
 		observed:    observed.Number(),
 		composite:   composite.Number(),
+		composed:    number(observed.Message(), "resources"),
+		state:       ls.of(observed.Message()),
 		resource:    ls.of(composite.Message()),
 		object:      ls.of(composite.Message().Fields().ByName("resource").Message()),
 	}
 }
 
 // read a request of a size, and append it without what is dispensable, of which it
-// returns the bytes. It fails with errTooLarge rather than append more than most.
-func (l lightener) read(from io.Reader, size int, to []byte, most int) (message []byte, left int, err error) {
-	r := &lightening{lightener: l, in: bufio.NewReaderSize(from, longestName+2*binary.MaxVarintLen64), most: most}
+// returns the bytes, and without policies of more bytes than a number. It fails with
+// errTooLarge rather than append more than most.
+func (l lightener) read(from io.Reader, size int, to []byte, most, policy int) (message []byte, left int, err error) {
+	r := &lightening{lightener: l, in: bufio.NewReaderSize(from, longestName+2*binary.MaxVarintLen64), most: most, policy: policy}
 	message, err = r.fields(to, size, func(to []byte, number protowire.Number, n int) ([]byte, error) {
 		switch {
 		case l.required[number] && l.dispensable(r.name(n)):
 			return to, r.leave(n)
 		case number == l.observed:
-			return r.message(to, number, n, r.state)
+			return r.message(to, number, n, r.observe)
 		default:
 			return r.copy(to, number, n)
 		}
@@ -84,12 +95,14 @@ func (l lightener) read(from io.Reader, size int, to []byte, most int) (message 
 type lightening struct {
 	lightener
 
-	in   *bufio.Reader
-	most int
-	left int
+	in     *bufio.Reader
+	most   int
+	policy int
+	left   int
 }
 
-// fields of a message of a size, each that has bytes by what is done with it.
+// fields of a message of a size, each that has bytes by what is done with it. Others
+// are copied.
 func (r *lightening) fields(to []byte, size int, field func(to []byte, number protowire.Number, n int) ([]byte, error)) ([]byte, error) {
 	for size > 0 {
 		tag, k, err := r.varint(size)
@@ -98,8 +111,14 @@ func (r *lightening) fields(to []byte, size int, field func(to []byte, number pr
 		}
 		size -= k
 		number, typ := protowire.DecodeTag(tag)
-		if typ != protowire.BytesType || !number.IsValid() {
-			// What stands above objects' values has only fields that are messages.
+		if typ != protowire.BytesType {
+			if to, k, err = r.scalar(protowire.AppendTag(to, number, typ), typ, size); err != nil {
+				return nil, err
+			}
+			size -= k
+			continue
+		}
+		if !number.IsValid() {
 			return nil, errors.New("it isn't a request of a function")
 		}
 		n, k, err := r.varint(size)
@@ -114,13 +133,41 @@ func (r *lightening) fields(to []byte, size int, field func(to []byte, number pr
 	return to, nil
 }
 
-// state of what is observed: the claim without its large policies, and the rest.
-func (r *lightening) state(to []byte, size int) ([]byte, error) {
+// observe the claim without its large policies, and what it has composed without what
+// isn't read of that.
+func (r *lightening) observe(to []byte, size int) ([]byte, error) {
 	return r.fields(to, size, func(to []byte, number protowire.Number, n int) ([]byte, error) {
-		if number != r.composite {
+		switch number {
+		case r.composite:
+			return r.message(to, number, n, func(to []byte, n int) ([]byte, error) { return r.claim(to, n, r.resource, deepest) })
+		case r.composed:
+			entry := (*r.state)[number].of
+			return r.message(to, number, n, func(to []byte, n int) ([]byte, error) { return r.part(to, n, entry, nil) })
+		default:
 			return r.copy(to, number, n)
 		}
-		return r.message(to, number, n, func(to []byte, n int) ([]byte, error) { return r.claim(to, n, r.resource, deepest) })
+	})
+}
+
+// part of a composed resource that is at a path of fields, without what isn't read of
+// it. The items of a list are at the path of the list.
+func (r *lightening) part(to []byte, size int, in *layout, path []string) ([]byte, error) {
+	return r.fields(to, size, func(to []byte, number protowire.Number, n int) ([]byte, error) {
+		if int(number) >= len(*in) || (*in)[number].of == nil {
+			return r.copy(to, number, n)
+		}
+		at := path
+		if in == r.object {
+			at = append(slices.Clip(path), r.name(n))
+			switch unread, within := r.unread(at); {
+			case unread:
+				return to, r.leave(n)
+			case !within:
+				return r.copy(to, number, n)
+			}
+		}
+		of := (*in)[number].of
+		return r.message(to, number, n, func(to []byte, n int) ([]byte, error) { return r.part(to, n, of, at) })
 	})
 }
 
@@ -129,7 +176,7 @@ func (r *lightening) state(to []byte, size int) ([]byte, error) {
 func (r *lightening) claim(to []byte, size int, in *layout, depth int) ([]byte, error) {
 	return r.fields(to, size, func(to []byte, number protowire.Number, n int) ([]byte, error) {
 		switch {
-		case n <= largestPolicy || depth == 0 || int(number) >= len(*in) || (*in)[number].of == nil:
+		case n <= r.policy || depth == 0 || int(number) >= len(*in) || (*in)[number].of == nil:
 			return r.copy(to, number, n)
 		case in == r.object && r.name(n) == "policy":
 			to = protowire.AppendTag(to, number, protowire.BytesType)
@@ -175,6 +222,29 @@ func (r *lightening) copy(to []byte, number protowire.Number, size int) ([]byte,
 	to = append(to, make([]byte, size)...)
 	_, err := io.ReadFull(r.in, to[at:])
 	return to, errors.Wrap(err, "cannot read to its end")
+}
+
+// scalar of a field that has no bytes, and how many it takes.
+func (r *lightening) scalar(to []byte, typ protowire.Type, within int) ([]byte, int, error) {
+	n := 0
+	switch typ {
+	case protowire.VarintType:
+		v, n, err := r.varint(within)
+		return protowire.AppendVarint(to, v), n, err
+	case protowire.Fixed32Type:
+		n = 4
+	case protowire.Fixed64Type:
+		n = 8
+	default:
+		return nil, 0, errors.New("it isn't a request of a function")
+	}
+	if n > within {
+		return nil, 0, errors.New("a field of it is longer than itself")
+	}
+	at := len(to)
+	to = append(to, make([]byte, n)...)
+	_, err := io.ReadFull(r.in, to[at:])
+	return to, n, errors.Wrap(err, "cannot read to its end")
 }
 
 // leave out what comes next.

@@ -52,7 +52,7 @@ func TestLargeWorkloadsAreLeftOut(t *testing.T) {
 		},
 		"NeededIsTooLarge": {
 			reason:   "What can't be done without is refused where it is too large by itself.",
-			required: map[string]*fnv1.Resources{"needed": resources(limit)},
+			required: map[string]*fnv1.Resources{"needed": resources(maxLightened * limit)},
 			code:     codes.ResourceExhausted,
 		},
 		"FarTooLarge": {
@@ -62,7 +62,7 @@ func TestLargeWorkloadsAreLeftOut(t *testing.T) {
 		},
 		"LongName": {
 			reason:   "A name that is longer than any of the function's isn't its own.",
-			required: map[string]*fnv1.Resources{"dispensable" + strings.Repeat("x", 2*longestName): resources(limit)},
+			required: map[string]*fnv1.Resources{"dispensable" + strings.Repeat("x", 2*longestName): resources(maxLightened * limit)},
 			code:     codes.ResourceExhausted,
 		},
 	}
@@ -154,6 +154,62 @@ func TestLargePoliciesAreLeftOut(t *testing.T) {
 	}
 }
 
+// TestUnreadIsLeftOut of composed resources, of nothing else, and only where it must.
+func TestUnreadIsLeftOut(t *testing.T) {
+	t.Parallel()
+
+	const limit = 64 << 10
+	composed := func(of ...string) *fnv1.RunFunctionRequest {
+		s := &structpb.Struct{Fields: map[string]*structpb.Value{"spec": structpb.NewStringValue("spec"), "done": structpb.NewBoolValue(true), "n": structpb.NewNumberValue(1)}}
+		owned := &structpb.Struct{Fields: map[string]*structpb.Value{"f:spec": structpb.NewNullValue()}}
+		for _, name := range of {
+			v := structpb.NewStringValue(strings.Repeat("x", limit/2))
+			if name == "status" {
+				s.Fields["status"] = v
+			} else {
+				owned.Fields[name] = v
+			}
+		}
+		entry := structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{"manager": structpb.NewStringValue("m"), "fieldsV1": structpb.NewStructValue(owned)}})
+		s.Fields["metadata"] = structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{"managedFields": structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{entry}})}})
+		r := &fnv1.Resource{Resource: s, ConnectionDetails: map[string][]byte{"a": {1}}, Ready: fnv1.Ready_READY_TRUE}
+		return &fnv1.RunFunctionRequest{
+			Meta:     &fnv1.RequestMeta{Tag: "tag"},
+			Observed: &fnv1.State{Composite: &fnv1.Resource{Resource: &structpb.Struct{Fields: map[string]*structpb.Value{"status": structpb.NewStringValue("status")}}}, Resources: map[string]*fnv1.Resource{"a": r, "b": r}},
+		}
+	}
+	cases := map[string]struct {
+		reason     string
+		sent, want *fnv1.RunFunctionRequest
+		code       codes.Code
+	}{
+		"TooLarge": {reason: "What isn't read makes no request too large.", sent: composed("status", "f:status"), want: composed()},
+		"Fits":     {reason: "What fits is read whole.", sent: func() *fnv1.RunFunctionRequest { r := composed("status"); delete(r.Observed.Resources, "b"); return r }(), want: func() *fnv1.RunFunctionRequest { r := composed("status"); delete(r.Observed.Resources, "b"); return r }()},
+		"IsRead":   {reason: "What is read stays, and may be twice as much as where nothing is left out.", sent: composed("f:other"), want: composed("f:other")},
+		"Read":     {reason: "Beyond that it is refused.", sent: composed("f:other", "f:more"), code: codes.ResourceExhausted},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			got := make(chan *fnv1.RunFunctionRequest, 1)
+			s := serve(t, func(ctx context.Context, req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse, error) {
+				got <- req
+				return echo(ctx, req)
+			}, func(o *Options) { o.MaxReceiveBytes = limit })
+			_, err := fnv1.NewFunctionRunnerServiceClient(s.dial(t, insecure.NewCredentials())).RunFunction(t.Context(), tc.sent)
+			if diff := cmp.Diff(tc.code.String(), status.Code(err).String()); diff != "" {
+				t.Fatalf("\n%s\nRunFunction(...): -want, +got:\n%s\n%v", tc.reason, diff, err)
+			}
+			if err == nil {
+				if req := receive(t, "the request", got); !proto.Equal(tc.want, req) {
+					t.Errorf("\n%s\nRunFunction(...): want %.200v, got %.200v", tc.reason, tc.want, req)
+				}
+			}
+		})
+	}
+}
+
 // FuzzLighten holds that a request without anything dispensable stays what it is, and
 // that no bytes make more than is allowed.
 func FuzzLighten(f *testing.F) {
@@ -168,8 +224,8 @@ func FuzzLighten(f *testing.F) {
 	descriptor := (&fnv1.RunFunctionRequest{}).ProtoReflect().Descriptor()
 	f.Fuzz(func(t *testing.T, b []byte, dispensable bool) {
 		const most = 1 << 10
-		l := newLightener(descriptor, func(name string) bool { return dispensable && name == "dispensable" })
-		got, left, err := l.read(bytes.NewReader(b), len(b), nil, most)
+		l := newLightener(descriptor, func(name string) bool { return dispensable && name == "dispensable" }, unreadStatus)
+		got, left, err := l.read(bytes.NewReader(b), len(b), nil, most, largestPolicy)
 		want, req := &fnv1.RunFunctionRequest{}, &fnv1.RunFunctionRequest{}
 		if proto.Unmarshal(b, want) != nil {
 			return
@@ -191,4 +247,17 @@ func FuzzLighten(f *testing.F) {
 			t.Errorf("read(%x): want %v, got %v", b, want, req)
 		}
 	})
+}
+
+// unreadStatus is what the function of these tests doesn't read: the status, and what
+// managed fields say of it.
+func unreadStatus(path []string) (unread, within bool) {
+	switch p := strings.Join(path, "."); p {
+	case "status", "metadata.managedFields.fieldsV1.f:status":
+		return true, false
+	case "metadata", "metadata.managedFields", "metadata.managedFields.fieldsV1":
+		return false, true
+	default:
+		return false, false
+	}
 }

@@ -81,6 +81,14 @@ type Options struct {
 	// name. It is left out of requests that are too large with it.
 	Dispensable func(requirement string) bool
 
+	// Unread says of a field of an observed composed resource, by its path through
+	// objects, that the function never reads it, or else that there are such fields
+	// within. These are left out likewise.
+	Unread func(path []string) (unread, within bool)
+
+	// Lightened marks the context of a call whose request was too large.
+	Lightened func(context.Context) context.Context
+
 	// MetricsAddress is the TCP address that serves /metrics and /readyz over
 	// plain HTTP. Empty: neither is served.
 	MetricsAddress string
@@ -120,7 +128,7 @@ func Listen(ctx context.Context, fn fnv1.FunctionRunnerServiceServer, o Options,
 		health:       health.NewServer(),
 		drainTimeout: o.DrainTimeout,
 		listener:     listener,
-		grpc:         grpc.NewServer(grpc.MaxRecvMsgSize(o.MaxReceiveBytes), grpc.ChainUnaryInterceptor(m.calls.UnaryServerInterceptor(), answerRefusals)),
+		grpc:         grpc.NewServer(grpc.MaxRecvMsgSize(maxLightened*o.MaxReceiveBytes), grpc.ChainUnaryInterceptor(m.calls.UnaryServerInterceptor(), answerRefusals)),
 	}
 	// Crossplane before 1.17 calls v1beta1.
 	fn = &recoverer{fn: &limiter{fn: fn}, log: log, panics: m.panics}

@@ -66,6 +66,8 @@ func serve(t testing.TB, fn functionFunc, change func(*Options)) *running {
 		MemoryBytes:     160 << 20,
 		Patience:        deadline,
 		Dispensable:     func(name string) bool { return strings.HasPrefix(name, "dispensable") },
+		Unread:          unreadStatus,
+		Lightened:       func(ctx context.Context) context.Context { return ctx },
 		MetricsAddress:  "127.0.0.1:0",
 		DrainTimeout:    deadline,
 	}
@@ -361,8 +363,8 @@ func TestMaxReceiveBytes(t *testing.T) {
 			want:   codes.OK,
 		},
 		"Above": {
-			reason: "A request above the limit is refused, so that no request can exhaust the pod's memory.",
-			bytes:  limit + 1,
+			reason: "A request is refused that is larger than the limit for what can't be left out of it, so that no request can exhaust the pod's memory.",
+			bytes:  maxLightened*limit + 1,
 			want:   codes.ResourceExhausted,
 		},
 	}

@@ -79,10 +79,11 @@ const (
 	BindingRetained    Reason = "BindingRetained"
 	OfAnotherClaim     Reason = "OfAnotherClaim"
 
-	WorkloadNotFound Reason = "WorkloadNotFound"
-	WorkloadWithheld Reason = "WorkloadWithheld"
-	Superseded       Reason = "Superseded"
-	Connected        Reason = "Connected"
+	WorkloadNotFound    Reason = "WorkloadNotFound"
+	WorkloadWithheld    Reason = "WorkloadWithheld"
+	ReadWithoutWorkload Reason = "ReadWithoutWorkload"
+	Superseded          Reason = "Superseded"
+	Connected           Reason = "Connected"
 )
 
 // severities of the reasons that don't block.
@@ -99,8 +100,11 @@ var severities = map[Reason]Severity{
 	OfAnotherClaim:     Warns,
 	WorkloadNotFound:   Note,
 	WorkloadWithheld:   Note,
-	Superseded:         Note,
-	Connected:          Note,
+
+	ReadWithoutWorkload: Note,
+
+	Superseded: Note,
+	Connected:  Note,
 }
 
 // Severity of a reason. One that nothing is known of blocks.

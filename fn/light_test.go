@@ -1,0 +1,127 @@
+package fn
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+
+	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+// withoutUnread is a value at a path of a composed resource as the server passes it on
+// where a request is too large.
+func withoutUnread(v any, path []string) any {
+	switch v := v.(type) {
+	case map[string]any:
+		read := map[string]any{}
+		for k, e := range v {
+			at := append(slices.Clip(path), k)
+			unread, within := Unread(at)
+			if within {
+				e = withoutUnread(e, at)
+			}
+			if !unread {
+				read[k] = e
+			}
+		}
+		return read
+	case []any:
+		read := make([]any, len(v))
+		for i, e := range v {
+			read[i] = withoutUnread(e, path)
+		}
+		return read
+	default:
+		return v
+	}
+}
+
+// TestUnread holds that what is left out of composed resources changes no answer: not
+// while everything is as it should be, nor while something is superseded or revoked.
+func TestUnread(t *testing.T) {
+	t.Parallel()
+
+	everything := `
+- name: api
+  connections:
+  - {type: awsRole, role: uploads, create: {policyArns: ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"], policy: {Version: "2012-10-17", Statement: [{Effect: Allow, Action: "s3:*", Resource: "*"}]}}}
+` + "  - " + azureConnection + `
+` + "  - " + sqlConnection + "\n  - " + diskConnection + `
+- {name: web, connections: [{type: awsRole, role: my-app-s3-access}]}
+`
+	cases := map[string]struct {
+		reason string
+		change func(c *cluster)
+	}{
+		"AtRest":     {reason: "All is there, and stays.", change: func(*cluster) {}},
+		"Superseded": {reason: "What is kept goes back by its managed fields.", change: func(c *cluster) { c.setServices(strings.ReplaceAll(everything, "shop-identity", "other-identity")) }},
+		"Left": {reason: "What has left the claim goes.", change: func(c *cluster) {
+			c.setServices(`[{name: web, connections: [{type: awsRole, role: my-app-s3-access}]}]`)
+		}},
+		"Unreadable": {reason: "Where the claim can't be read, all is kept.", change: func(c *cluster) { c.setServices(`[{nme: api}]`) }},
+		"Revoked":    {reason: "What the settings exclude goes.", change: func(c *cluster) { c.setSettings(strings.ReplaceAll(allSettings, `"*"`, "nobody")) }},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			c := newCluster(t, everything, allSettings)
+			c.settle()
+			tc.change(c)
+			whole := c.request()
+			light := proto.CloneOf(whole)
+			for _, r := range light.GetObserved().GetResources() {
+				o, _ := withoutUnread(r.GetResource().AsMap(), nil).(map[string]any)
+				var err error
+				if r.Resource, err = structpb.NewStruct(o); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if proto.Equal(whole, light) {
+				t.Fatal("nothing is left out")
+			}
+			want, err := c.fn.RunFunction(t.Context(), whole)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := c.fn.RunFunction(t.Context(), light)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+				t.Errorf("\n%s\nRunFunction(...): -whole, +without what isn't read:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// TestLightened tells a service that its workload wasn't read.
+func TestLightened(t *testing.T) {
+	t.Parallel()
+
+	c := newCluster(t, service("api", azureConnection), allSettings)
+	c.settle()
+	for light, want := range map[bool]bool{false: false, true: true} {
+		ctx := context.Background()
+		if light {
+			ctx = Lightened(ctx)
+		}
+		rsp, err := c.fn.RunFunction(ctx, c.request())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := told(rsp, "ReadWithoutWorkload"); got != want {
+			t.Errorf("RunFunction(...) of a request that lacks the workload: %t, want that the status tells it: %t, got %t", light, want, got)
+		}
+	}
+}
+
+// told says whether the status has a note of a reason.
+func told(rsp *fnv1.RunFunctionResponse, reason string) bool {
+	return strings.Contains(rsp.GetDesired().GetComposite().GetResource().String(), reason)
+}
