@@ -44,6 +44,10 @@ func declare(root *apiextensionsv1.JSONSchemaProps, types []claim.Type) error {
 		}
 	}
 
+	if !change(root, boundStatement, append([]string{"spec"}, append(connections, "create", "policy", "Statement")...)...) {
+		return fmt.Errorf("cannot find a policy's statements in the schema")
+	}
+
 	change(root, func(s *apiextensionsv1.JSONSchemaProps) {
 		s.MaxItems = new(int64(len(types)))
 		s.Items.Schema.XValidations = union(types)
@@ -110,6 +114,42 @@ func bound(s *apiextensionsv1.JSONSchemaProps, f claim.Field) {
 	for _, form := range f.Forms {
 		s.XValidations = append(s.XValidations, apiextensionsv1.ValidationRule{Rule: form.Rule, Message: form.Message})
 	}
+}
+
+// How much a policy document may hold. IAM takes 6,144 characters of it.
+const (
+	maxElements = 8
+	maxValues   = 200
+	maxText     = 2048
+)
+
+// boundStatement to IAM's grammar of it (AWS IAM user guide, "Grammar of the IAM JSON
+// policy language"), as far as that bounds how deep and wide it is: each element is a
+// value, a list of values, or operators with keys with such. A schema can't say that
+// something is one or the other, but what holds for it if it is.
+func boundStatement(s *apiextensionsv1.JSONSchemaProps) {
+	value := apiextensionsv1.JSONSchemaProps{
+		XPreserveUnknownFields: new(true),
+		MaxLength:              new(int64(maxText)),
+		// No list and no object is both.
+		MinItems: new(int64(1)), MaxItems: new(int64(0)),
+		MinProperties: new(int64(1)), MaxProperties: new(int64(0)),
+	}
+	values := *value.DeepCopy()
+	values.MinItems, values.MaxItems = nil, new(int64(maxValues))
+	values.Items = &apiextensionsv1.JSONSchemaPropsOrArray{Schema: &value}
+	keys := apiextensionsv1.JSONSchemaProps{
+		Type: "object", MaxProperties: new(int64(maxElements)),
+		AdditionalProperties: &apiextensionsv1.JSONSchemaPropsOrBool{Allows: true, Schema: &values},
+	}
+	element := *values.DeepCopy()
+	element.MinProperties, element.MaxProperties = nil, new(int64(maxElements))
+	element.AdditionalProperties = &apiextensionsv1.JSONSchemaPropsOrBool{Allows: true, Schema: &keys}
+
+	statement := s.Items.Schema
+	statement.XPreserveUnknownFields = nil
+	statement.MaxProperties = new(int64(maxElements))
+	statement.AdditionalProperties = &apiextensionsv1.JSONSchemaPropsOrBool{Allows: true, Schema: &element}
 }
 
 // union are the rules that hold a connection to its type: which fields it must

@@ -78,6 +78,36 @@ func TestServiceConnection(t *testing.T) {
 		return connections(`{type: cloudSql, config: {` + strings.Join(config, ", ") + `}}`)
 	}
 
+	policy := func(statement string) string {
+		return connections(`{type: awsRole, role: uploads, create: {policy: {Version: "2012-10-17", Statement: [` + statement + `]}}}`)
+	}
+
+	// roles of services, with so many policyArns each of so many characters.
+	roles := func(services, arns, characters int, policy bool) string {
+		var b strings.Builder
+
+		b.WriteString("services:\n")
+
+		for i := range services {
+			fmt.Fprintf(&b, "- {name: s%d, connections: [{type: awsRole, role: r, create: {policyArns: [", i)
+
+			for j := range arns {
+				arn := fmt.Sprintf("arn:aws:iam::123456789012:policy/p%02d", j)
+				fmt.Fprintf(&b, `"%s", `, strings.Replace(arn, "policy/", "policy/"+strings.Repeat("a", min(characters-len(arn)-1, 512))+"/", 1)+strings.Repeat("a", max(0, characters-len(arn)-513)))
+			}
+
+			b.WriteString("]")
+
+			if policy {
+				b.WriteString(`, policy: {Version: "2012-10-17", Statement: [{Effect: Allow}]}`)
+			}
+
+			b.WriteString("}}]}\n")
+		}
+
+		return b.String()
+	}
+
 	const (
 		first  = "spec.services[0]"
 		conn   = first + ".connections[0]"
@@ -509,6 +539,50 @@ services:
 		"CreatedRole": {
 			reason: "A role may be created, with managed policies and a document.",
 			spec:   connections(`{type: awsRole, role: uploads, create: {policyArns: ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"], policy: {Version: "2012-10-17", Statement: [{Effect: Allow, Action: "s3:*", Resource: "*", Condition: {StringEquals: {a: b}}}]}}}`),
+		},
+		"WholeGrammarOfPolicies": {
+			reason: "What IAM takes in a policy, a claim takes.",
+			spec:   policy(`{Sid: a, Effect: Deny, NotAction: ["s3:Get*", "s3:Put*"], NotResource: ["arn:aws:s3:::a", "arn:aws:s3:::b/*"], Condition: {Bool: {"aws:SecureTransport": false}, NumericLessThan: {"s3:max-keys": [10, "20"]}, StringEquals: {"aws:PrincipalTag/team": ["a", "b"]}}}`),
+		},
+		"NestedPolicy": {
+			reason: "No policy is nested more deeply than a condition's values, and what is would be more than the function can read.",
+			spec:   policy(`{Condition: {StringEquals: {a: {b: c}}}}`),
+			field:  conn + ".create.policy.Statement[0].Condition.StringEquals.a",
+			want:   "Too many: 1",
+		},
+		"ListsInAPolicysList": {
+			reason: "A list of lists could hold more values than the function reads.",
+			spec:   policy(`{Resource: [[], []]}`),
+			field:  conn + ".create.policy.Statement[0].Resource[0]",
+			want:   "should have at least 1 items",
+		},
+		"ObjectsInAPolicysList": {
+			reason: "So could one of objects.",
+			spec:   policy(`{Resource: [{}]}`),
+			field:  conn + ".create.policy.Statement[0].Resource[0]",
+			want:   "should have at least 1 properties",
+		},
+		"LongListInAPolicy": {
+			reason: "IAM takes 6,144 characters of a policy, and so no longer list.",
+			spec:   policy(`{Resource: [` + strings.Repeat("a, ", 200) + `a]}`),
+			field:  conn + ".create.policy.Statement[0].Resource",
+			want:   "must have at most 200 items",
+		},
+		"AllRolesWithAllPolicies": {
+			reason: "A hundred services may have roles created with ten policies each.",
+			spec:   roles(100, 10, 60, false),
+		},
+		"TooManyPolicies": {
+			reason: "With more, what is composed is larger than the function can read, and so revoke.",
+			spec:   roles(100, 1, 60, true),
+			field:  "spec.services",
+			want:   "more than 1000 policyArns together, of which a policy counts as 10",
+		},
+		"TooLongPolicyARNs": {
+			reason: "So it is where they are long.",
+			spec:   roles(100, 2, 600, false),
+			field:  "spec.services",
+			want:   "policyArns of more than 100000 characters together",
 		},
 		"CreatedRoleByARN": {
 			reason: "A role that is created is given its name.",

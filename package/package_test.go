@@ -223,8 +223,13 @@ func unbounded(path string, s apiextensionsv1.JSONSchemaProps) []string {
 
 		problems = append(problems, unbounded(path+"[]", *s.Items.Schema)...)
 	case "object":
-		if s.XPreserveUnknownFields != nil && *s.XPreserveUnknownFields {
-			// Its fields are another's, and whoever reads it bounds the whole.
+		if s.AdditionalProperties != nil {
+			if s.MaxProperties == nil {
+				problems = append(problems, path+" is a map without maxProperties")
+			}
+
+			problems = append(problems, unbounded(path+"[]", *s.AdditionalProperties.Schema)...)
+
 			break
 		}
 
@@ -236,6 +241,23 @@ func unbounded(path string, s apiextensionsv1.JSONSchemaProps) []string {
 			problems = append(problems, unbounded(path+"."+name, property)...)
 		}
 	case "boolean":
+	case "":
+		// Whatever it is, it must have an end.
+		if s.MaxLength == nil || s.MaxItems == nil || s.MaxProperties == nil {
+			problems = append(problems, path+" may be anything, without maxLength, maxItems or maxProperties")
+		}
+
+		if s.Items != nil {
+			problems = append(problems, unbounded(path+"[]", *s.Items.Schema)...)
+		} else if *s.MaxItems > 0 {
+			problems = append(problems, path+" may be a list of anything")
+		}
+
+		if s.AdditionalProperties != nil {
+			problems = append(problems, unbounded(path+"[]", *s.AdditionalProperties.Schema)...)
+		} else if *s.MaxProperties > 0 {
+			problems = append(problems, path+" may hold anything")
+		}
 	default:
 		problems = append(problems, fmt.Sprintf("%s has type %q", path, s.Type))
 	}

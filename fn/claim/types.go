@@ -39,6 +39,8 @@ type Spec struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:XValidation:rule="self.map(s, s.connections.map(c, has(c.create) ? (has(c.create.policyArns) ? c.create.policyArns.size() : 0) + (has(c.create.policy) ? 10 : 0) : 0).sum()).sum() <= 1000",message="have more than 1000 policyArns together, of which a policy counts as 10; split the ServiceConnection"
+	// +kubebuilder:validation:XValidation:rule="self.map(s, s.connections.map(c, has(c.create) && has(c.create.policyArns) ? c.create.policyArns.map(a, a.size()).sum() : 0).sum()).sum() <= 100000",message="have policyArns of more than 100000 characters together; split the ServiceConnection"
 	Services []Service `json:"services"`
 }
 
@@ -222,7 +224,8 @@ type PolicyDocument struct {
 	Statement []Statement `json:"Statement"`
 }
 
-// A Statement of an IAM policy. Its elements are left to AWS.
+// A Statement of an IAM policy. Its elements are left to AWS, but hold no more than IAM's
+// grammar has: a value, a list of values, or a condition.
 //
 // +kubebuilder:pruning:PreserveUnknownFields
 type Statement struct {
