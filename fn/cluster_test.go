@@ -54,6 +54,7 @@ type cluster struct {
 	errorf func(format string, args ...any)
 
 	crossplane *composer.Composer
+	clouds     composer.Cloud
 }
 
 // clouds of the settings that the tests have.
@@ -67,7 +68,7 @@ const xrUID = "11111111-2222-3333-4444-555555555555"
 func newCluster(tb testing.TB, services, clusterSettings string) *cluster {
 	tb.Helper()
 	c := &cluster{
-		t: tb, fn: New(logging.NewNopLogger()),
+		t: tb, fn: New(logging.NewNopLogger()), clouds: clouds,
 		objects:  map[string]map[string]any{},
 		composed: map[string]map[string]any{},
 		errorf:   tb.Errorf,
@@ -245,7 +246,7 @@ func fieldAt(o map[string]any, path []string) any {
 func (c *cluster) provide() {
 	c.t.Helper()
 	for _, o := range c.composed {
-		made, err := clouds.Provide(o)
+		made, err := c.clouds.Provide(o)
 		if err != nil {
 			c.t.Fatal(err)
 		}

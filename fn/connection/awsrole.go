@@ -58,12 +58,12 @@ var awsRole = Type{
 var awsFamily = Family{
 	Name:        "aws",
 	Annotations: "eks.amazonaws.com/",
-	Annotated: func(s *settings.Settings, namespace string, serviceAccount map[string]any) (settings.Decision, bool) {
+	Annotated: func(s *settings.Settings, namespace string, serviceAccount map[string]any) (target string, d settings.Decision, ok bool) {
 		role := Annotation(serviceAccount, annotationRoleARN)
 		if role == "" {
-			return settings.Absent, false
+			return "", settings.Absent, false
 		}
-		return allowsAWS(s, namespace, decoded.Text(serviceAccount, "metadata", "name"), role, ""), true
+		return awsTarget(role, ""), allowsAWS(s, namespace, decoded.Text(serviceAccount, "metadata", "name"), role, ""), true
 	},
 	Suffices: func(s *settings.Settings) bool { return s.AWS != nil && s.AWS.Mode == settings.ModeIRSA },
 }
@@ -76,7 +76,7 @@ var (
 	roleGrant        = GrantKind{Name: "role", Kinds: []managedKind{roleKind}, Reports: reportedRole}
 	associationGrant = GrantKind{Name: "association", Kinds: []managedKind{associationKind}, Called: associationID, Reports: reportedAssociation, Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
 		arn, target := decoded.Text(o, "spec", "forProvider", "roleArn"), decoded.Text(o, "spec", "forProvider", "targetRoleArn")
-		return awsTarget(arn, target), allowsAWS(s, namespace, decoded.Text(o, "spec", "forProvider", "serviceAccount"), arn, target)
+		return awsTarget(arn, target), allowsAssociation(s, namespace, decoded.Text(o, "spec", "forProvider", "serviceAccount"), arn, target)
 	}}
 )
 
@@ -485,6 +485,23 @@ func allowsAWS(s *settings.Settings, namespace, serviceAccount, arn, targetARN s
 		return t
 	}
 	return d
+}
+
+// allowsAssociation says whether a ServiceAccount may use the roles of an association.
+// EKS associates roles of the cluster's account only, so a role of another one was of
+// the cluster's before. Where the settings are of another account now, the same name
+// says that it stays.
+func allowsAssociation(s *settings.Settings, namespace, serviceAccount, arn, targetARN string) settings.Decision {
+	d := allowsAWS(s, namespace, serviceAccount, arn, targetARN)
+	was := parseRoleARN(arn)
+	if d != settings.Excluded || s.AWS == nil || was.account == "" || was.account == s.AWS.AccountID {
+		return d
+	}
+	now := func(arn string) string { return strings.Replace(arn, ":"+was.account+":", ":"+s.AWS.AccountID+":", 1) }
+	if d := allowsAWS(s, namespace, serviceAccount, now(arn), now(targetARN)); d != settings.Allowed {
+		return settings.Excluded
+	}
+	return settings.Moved
 }
 
 // stubAssociation is what provider-aws says an association's id is until it knows

@@ -64,9 +64,29 @@ var (
 	}}
 	credentialGrant = GrantKind{Name: "credential", Kinds: []managedKind{credentialKind}, Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
 		id := cmp.Or(credentialOn(o), decoded.Text(o, "spec", "forProvider", "parentId"))
-		return strings.ToLower(id), allowsAzure(s, namespace, id)
+		return strings.ToLower(id), allowsCredential(s, namespace, id, o)
 	}}
 )
+
+// allowsCredential says whether a namespace may use an identity that a credential is
+// on. One that was made by the ProviderConfig of the cluster's own subscription, where
+// the claim had it made, was of that subscription. Where the settings are of another
+// one now, the same names say that it stays.
+func allowsCredential(s *settings.Settings, namespace, id string, credential map[string]any) settings.Decision {
+	d := allowsAzure(s, namespace, id)
+	if d != settings.Excluded || !strings.EqualFold(id, decoded.Text(credential, "spec", "forProvider", "parentId")) {
+		return d
+	}
+	own := s.Azure.ProviderConfigRef
+	if own == nil || decoded.Text(credential, "spec", "providerConfigRef", "name") != own.Name {
+		return d
+	}
+	parts := strings.Split(id, "/")
+	if len(parts) == 9 && s.AzureProviderConfig(parts[2]) == nil && s.AllowsIdentity(namespace, s.Azure.SubscriptionID, parts[4], parts[8]) == settings.Allowed {
+		return settings.Moved
+	}
+	return d
+}
 
 // The names of AKS's workload identity (azure.github.io/azure-workload-identity,
 // "Service Account Labels and Annotations"). Its webhook adds the token volume

@@ -222,7 +222,11 @@ func (c Context) formerRole(asked roleState) (Context, roleState) {
 		asked.observed = true
 		return c, asked
 	}
-	if arn == "" || allowsAWS(c.Settings, c.Claim.Namespace, c.ServiceAccount, arn, target).Revokes() {
+	allows := allowsAWS
+	if c.Settings.AWS.Mode == settings.ModePodIdentity {
+		allows = allowsAssociation
+	}
+	if arn == "" || allows(c.Settings, c.Claim.Namespace, c.ServiceAccount, arn, target).Revokes() {
 		return c, asked
 	}
 	former := c

@@ -17,10 +17,10 @@ type Family struct {
 	// that give its pods an identity of the family.
 	Annotations string
 
-	// Annotated is the allow-list's decision over the identity that an annotation
-	// of a ServiceAccount names, and whether one does. Nil where annotations don't
-	// tell.
-	Annotated func(s *settings.Settings, namespace string, serviceAccount map[string]any) (settings.Decision, bool)
+	// Annotated is the identity that an annotation of a ServiceAccount names, as the
+	// target of a grant, the allow-list's decision over it, and whether one does name
+	// any. Nil where annotations don't tell.
+	Annotated func(s *settings.Settings, namespace string, serviceAccount map[string]any) (target string, d settings.Decision, ok bool)
 
 	// Suffices says whether an annotation is all that a cluster has of a grant,
 	// because nothing is composed for it. Nil where something always is.
@@ -53,11 +53,11 @@ type Rival struct {
 // annotates says whether an annotation gives an identity of the family.
 func (f *Family) annotates(key string) bool { return strings.HasPrefix(key, f.Annotations) }
 
-// Identified is the allow-list's decision over the identity that an annotation of a
-// ServiceAccount names, and whether one does.
-func (f *Family) Identified(s *settings.Settings, namespace string, serviceAccount map[string]any) (settings.Decision, bool) {
+// Identified is the identity that an annotation of a ServiceAccount names, as the
+// target of a grant, the allow-list's decision over it, and whether one does name any.
+func (f *Family) Identified(s *settings.Settings, namespace string, serviceAccount map[string]any) (target string, d settings.Decision, ok bool) {
 	if f == nil || f.Annotated == nil {
-		return settings.Absent, false
+		return "", settings.Absent, false
 	}
 	return f.Annotated(s, namespace, serviceAccount)
 }

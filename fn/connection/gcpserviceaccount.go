@@ -38,12 +38,12 @@ const (
 var googleFamily = Family{
 	Name:        "google",
 	Annotations: "iam.gke.io/",
-	Annotated: func(s *settings.Settings, namespace string, serviceAccount map[string]any) (settings.Decision, bool) {
+	Annotated: func(s *settings.Settings, namespace string, serviceAccount map[string]any) (target string, d settings.Decision, ok bool) {
 		account := Annotation(serviceAccount, annotationGoogleAccount)
 		if account == "" {
-			return settings.Absent, false
+			return "", settings.Absent, false
 		}
-		return s.AllowsGoogleServiceAccount(namespace, account), true
+		return account, s.AllowsGoogleServiceAccount(namespace, account), true
 	},
 	Conflict: func(serviceAccount string, winner, loser Rival) Verdict {
 		return Verdictf(TwoGoogleAccounts, "ServiceAccount %q acts as %q for %s of service %q, and can't act as %q too; grant the roles to one Google service account and use it for both", serviceAccount, winner.Target, winner.Type, winner.Service, loser.Target)
@@ -63,9 +63,26 @@ var (
 	memberGrant = GrantKind{Name: "member", Kinds: []managedKind{memberKind}, Called: memberID, Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
 		id := decoded.Text(o, "spec", "forProvider", "serviceAccountId")
 		email := id[strings.LastIndexByte(id, '/')+1:]
-		return email, s.AllowsGoogleServiceAccount(namespace, email)
+		return email, allowsMember(s, namespace, email, decoded.Text(o, "spec", "forProvider", "member"))
 	}}
 )
+
+// allowsMember says whether a namespace may use a Google service account that it was
+// bound to. An account of the workload pool's project, which is the cluster's, was
+// registered by its id there. Where the settings are of another project now, the same
+// id says that it stays.
+func allowsMember(s *settings.Settings, namespace, email, member string) settings.Decision {
+	d := s.AllowsGoogleServiceAccount(namespace, email)
+	if d != settings.Unregistered {
+		return d
+	}
+	pool, _, _ := strings.Cut(strings.TrimPrefix(member, "serviceAccount:"), "[")
+	id, _, _ := strings.Cut(email, "@")
+	if googleProject(email, "")+".svc.id.goog" == pool && s.AllowsGoogleServiceAccount(namespace, s.GoogleEmail(id)) == settings.Allowed {
+		return settings.Moved
+	}
+	return d
+}
 
 // memberID is what Terraform calls a member of an IAM policy
 // (terraform-provider-google, tpgiamresource/resource_iam_member.go), so it is known

@@ -111,7 +111,7 @@ func holds(hs *held, a account, f *connection.Family) bool {
 // identified says whether an annotation's identity can be told, by the
 // annotation itself or by an object that grants it.
 func identified(hs *held, by claimant, serviceAccount map[string]any) bool {
-	if _, ok := by.family.Identified(hs.Settings, hs.Claim.Namespace, serviceAccount); ok {
+	if _, _, ok := by.family.Identified(hs.Settings, hs.Claim.Namespace, serviceAccount); ok {
 		return true
 	}
 	return len(hs.identities[by]) > 0

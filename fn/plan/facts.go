@@ -8,6 +8,7 @@ import (
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/connection"
+	"github.com/serviceconnections/function-service-connections/fn/settings"
 	"github.com/serviceconnections/function-service-connections/fn/workload"
 )
 
@@ -183,10 +184,11 @@ func untouched(in *Input, misread []*claim.ServiceStatus) []claim.ServiceStatus 
 			continue
 		}
 		ps.Notes = slices.DeleteFunc(slices.Clone(ps.Notes), func(n claim.Note) bool { return n.Reason == string(connection.InvalidField) })
-		ps.Notes = append(ps.Notes, claim.Note{
-			Reason:  string(connection.InvalidField),
-			Message: fmt.Sprintf("%s; until that is mended, service %q stays as it was", in.Claim.Errors[0], ps.Name),
-		})
+		message := fmt.Sprintf("%s; until that is mended, service %q stays as it was", in.Claim.Errors[0], ps.Name)
+		if w := ps.Workload; w != nil && in.Rendered[*w].Key != "" {
+			message += fmt.Sprintf(", and %s %q keeps the pod template that it runs with", w.Kind, w.Name)
+		}
+		ps.Notes = append(ps.Notes, claim.Note{Reason: string(connection.InvalidField), Message: message})
 		all = append(all, ps)
 	}
 	return all
@@ -353,10 +355,18 @@ func (f *facts) annotated(serviceAccount string, annotations map[string]string) 
 // revoked says whether the identity of a family that a ServiceAccount's
 // annotations name may no longer be used.
 func (f *facts) revoked(by claimant, serviceAccount map[string]any) bool {
-	if d, ok := by.family.Identified(f.Settings, f.Claim.Namespace, serviceAccount); ok {
-		return d.Revokes()
+	if target, d, ok := by.family.Identified(f.Settings, f.Claim.Namespace, serviceAccount); ok {
+		return d.Revokes() && !f.moved(by, target)
 	}
 	// The annotation tells no identity, so the objects that grant one do.
 	granted := f.identities[by]
 	return len(granted) > 0 && !slices.ContainsFunc(granted, func(g connection.Granted) bool { return !g.Decision.Revokes() })
+}
+
+// moved says whether an observed object still grants a ServiceAccount a target that is
+// of the account, subscription or project that the cluster had before.
+func (f *facts) moved(by claimant, target string) bool {
+	return slices.ContainsFunc(f.identities[by], func(g connection.Granted) bool {
+		return g.Target == target && g.Decision == settings.Moved
+	})
 }

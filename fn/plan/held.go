@@ -122,7 +122,7 @@ func publishedPart(gs *grants, c granted, ps *claim.ServiceStatus) (*claim.Injec
 		if !whole.Complete && !ps.Connections[i].Ready {
 			return nil, false
 		}
-		if _, annotated := f.Identified(gs.Settings, gs.Claim.Namespace, gs.serviceAccount(whole.ServiceAccountName)); !annotated {
+		if _, _, annotated := f.Identified(gs.Settings, gs.Claim.Namespace, gs.serviceAccount(whole.ServiceAccountName)); !annotated {
 			return nil, false
 		}
 	}
@@ -141,7 +141,7 @@ func backed(f *facts, by claimant) bool {
 	if f.revoked(by, sa) {
 		return false
 	}
-	if _, annotated := by.family.Identified(f.Settings, f.Claim.Namespace, sa); annotated {
+	if _, _, annotated := by.family.Identified(f.Settings, f.Claim.Namespace, sa); annotated {
 		return true
 	}
 	return slices.ContainsFunc(f.identities[by], func(g connection.Granted) bool { return !g.Decision.Revokes() })

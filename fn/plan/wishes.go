@@ -142,8 +142,12 @@ func judged(f *facts, w wish) wish {
 	if what == "" {
 		what = w.Target
 	}
+	if w.Decision.Revokes() && f.moved(w.claimant(), w.Target) {
+		w.warnings = append(w.warnings, connection.Verdictf(connection.AllowListAbsent, "%q is not of the account, subscription or project of the cluster settings any more; it stays because it is in use, and the platform team should allow it by its full name, or the claim ask for another one", what))
+		return w
+	}
 	switch w.Decision {
-	case settings.Allowed:
+	case settings.Allowed, settings.Moved:
 	case settings.Unregistered:
 		w = w.refused(w.Family.NotRegistered(ns, what))
 	case settings.Excluded:

@@ -28,6 +28,12 @@ const (
 
 	// Allowed means that a list is there and lets the namespace use the target.
 	Allowed
+
+	// Moved means that a list has the target's name for the cluster's account,
+	// subscription or project, which was another one when the target was granted.
+	// What was granted stays until what is asked for now works, as nobody has taken it
+	// back. Only what an observed object of ours tells of itself is Moved.
+	Moved
 )
 
 // String is the decision's name.
@@ -39,6 +45,8 @@ func (d Decision) String() string {
 		return "Excluded"
 	case Unregistered:
 		return "Unregistered"
+	case Moved:
+		return "Moved"
 	case Allowed:
 		return "Allowed"
 	default:
