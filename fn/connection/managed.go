@@ -194,6 +194,9 @@ func (c Context) state(g Grant) Verdict {
 		return Verdictf(ProviderError, "%s %q: %s; unless that is about your claim, show it to the platform team", g.Kind.Kind, name, cause(failure))
 	}
 	if r := condition(o, "Ready"); !Ready(o) {
+		if paused(o) {
+			return Verdictf(Creating, "%s %q isn't ready, and is paused; it goes on when whoever paused it takes the annotation crossplane.io/paused from it", g.Kind.Kind, name)
+		}
 		if r.message != "" {
 			return Verdictf(Creating, "%s %q is not ready: %s", g.Kind.Kind, name, cause(r.message))
 		}
@@ -212,7 +215,24 @@ func Ready(object map[string]any) bool {
 	case serviceAccountKind.Kind, volumeClaimKind.Kind:
 		return true
 	}
-	return condition(object, "Synced").status == "True" && condition(object, "Ready").status == "True"
+	return (condition(object, "Synced").status == "True" || paused(object)) && condition(object, "Ready").status == "True"
+}
+
+// reconcilePaused is the reason of the condition Synced of a managed resource whose
+// provider leaves it alone, because somebody has paused it (crossplane-runtime,
+// apis/common/v1/condition.go, ReasonReconcilePaused). What it stands for is as it was.
+const reconcilePaused = "ReconcilePaused"
+
+func paused(object map[string]any) bool {
+	return condition(object, "Synced").reason == reconcilePaused
+}
+
+// PausedOf says that an observed object is paused, and the zero Verdict that it isn't.
+func PausedOf(object map[string]any) Verdict {
+	if !paused(object) {
+		return Verdict{}
+	}
+	return Verdictf(Paused, "%s %q is paused, so the provider changes and deletes nothing of it; whoever paused it should take the annotation crossplane.io/paused from it when the work is done", decoded.Text(object, "kind"), decoded.Text(object, "metadata", "name"))
 }
 
 // notExist is internal: each connection says what it is that doesn't exist.

@@ -100,7 +100,7 @@ func deleting(object map[string]any) bool {
 }
 
 // A conditionState is one condition of an object's status.
-type conditionState struct{ status, message string }
+type conditionState struct{ status, reason, message string }
 
 func condition(object map[string]any, typ string) conditionState {
 	for _, v := range decoded.List(object, "status", "conditions") {
@@ -109,8 +109,9 @@ func condition(object map[string]any, typ string) conditionState {
 			continue
 		}
 		s, _ := c["status"].(string)
+		r, _ := c["reason"].(string)
 		m, _ := c["message"].(string)
-		return conditionState{status: s, message: m}
+		return conditionState{status: s, reason: r, message: m}
 	}
 	return conditionState{}
 }

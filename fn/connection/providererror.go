@@ -16,6 +16,9 @@ const lastAsyncOperation = "LastAsyncOperation"
 
 // providerError of a managed resource, empty where there is none.
 func providerError(object map[string]any) string {
+	if paused(object) {
+		return ""
+	}
 	failed := condition(object, "Synced")
 	if failed.status != "False" && condition(object, "Ready").status != "True" {
 		failed = condition(object, lastAsyncOperation)

@@ -78,9 +78,11 @@ const (
 	AllowListAbsent    Reason = "AllowListAbsent"
 	BindingRetained    Reason = "BindingRetained"
 	OfAnotherClaim     Reason = "OfAnotherClaim"
+	Paused             Reason = "Paused"
 
 	WorkloadNotFound    Reason = "WorkloadNotFound"
 	WorkloadWithheld    Reason = "WorkloadWithheld"
+	TemplateFrozen      Reason = "TemplateFrozen"
 	ReadWithoutWorkload Reason = "ReadWithoutWorkload"
 	Superseded          Reason = "Superseded"
 	Connected           Reason = "Connected"
@@ -98,8 +100,10 @@ var severities = map[Reason]Severity{
 	AllowListAbsent:    Warns,
 	BindingRetained:    Warns,
 	OfAnotherClaim:     Warns,
+	Paused:             Warns,
 	WorkloadNotFound:   Note,
 	WorkloadWithheld:   Note,
+	TemplateFrozen:     Note,
 
 	ReadWithoutWorkload: Note,
 

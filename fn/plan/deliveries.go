@@ -14,6 +14,10 @@ type deliveries struct {
 	// workloads that change, by composed resource key. A nil one must not be
 	// created yet.
 	workloads map[string]map[string]any
+
+	// frozen are the services whose workload keeps the pod template that it runs with,
+	// whatever is rendered, in the order of the claim.
+	frozen []bool
 }
 
 // withholds says whether the workload of a service isn't created yet.
@@ -27,12 +31,17 @@ func (ds *deliveries) withholds(s *service) bool {
 
 // deliver the injections to the workloads that earlier steps render.
 func deliver(vs *verdicts) *deliveries {
-	ds := &deliveries{verdicts: vs, workloads: map[string]map[string]any{}}
+	ds := &deliveries{verdicts: vs, workloads: map[string]map[string]any{}, frozen: make([]bool, len(vs.services))}
 	named := make(map[claim.Workload]bool, len(vs.services))
 	for i := range vs.services {
 		s := &vs.services[i]
 		named[*s.Workload] = true
 		if s.rendered == nil || vs.injected[i].refused.Reason == connection.WorkloadConflict {
+			continue
+		}
+		running, runs := s.workload.kind.Template(s.workload.object)
+		if ds.frozen[i] = runs && wouldLose(vs, s, running); ds.frozen[i] {
+			ds.workloads[s.rendered.Key] = asItRuns(s.rendered, s.workload.kind)
 			continue
 		}
 		if w, changed := delivered(vs, s); changed {
@@ -51,16 +60,15 @@ func deliver(vs *verdicts) *deliveries {
 	return ds
 }
 
-// delivered workload of a service, nil where it must not be created yet, and
-// whether it differs from what was rendered.
+// delivered workload of a service whose template isn't frozen, nil where it must not
+// be created yet, and whether it differs from what was rendered.
 func delivered(vs *verdicts, s *service) (rendered map[string]any, changed bool) {
 	kind, in := s.workload.kind, vs.injected[s.index]
 	running, runs := kind.Template(s.workload.object)
 	switch {
 	case kind.Fixed && !runs && awaitsInjection(vs, s):
 		return nil, true
-	case kind.Fixed && runs && connection.Annotation(running, workload.AnnotationInjection) != in.hash(),
-		runs && wouldLose(vs, s, running):
+	case kind.Fixed && runs && connection.Annotation(running, workload.AnnotationInjection) != in.hash():
 		return asItRuns(s.rendered, kind), true
 	case in.injection != nil && !in.refused.Blocks():
 		template := decoded.Clone(s.workload.template)

@@ -58,6 +58,11 @@ func grantWishes(ws *wishes) *grants {
 		if w.granted {
 			c, composable = gs.composable(c)
 		}
+		for _, g := range c.Grants {
+			if v := connection.PausedOf(ws.Observed.Object(g.Key)); v.Reason != "" {
+				c.warnings = slices.Concat(c.warnings, []connection.Verdict{v})
+			}
+		}
 		for _, g := range composable {
 			as, ok := gs.composed[g.Key]
 			if !ok {

@@ -62,6 +62,9 @@ func (r *retained) service(s *service) Service {
 	if r.withholds(s) {
 		out.Notes = append(out.Notes, connection.Verdictf(connection.WorkloadWithheld, "%s %q is created once its injection is complete, because its pods can't be changed later", s.Workload.Kind, s.Workload.Name))
 	}
+	if r.frozen[s.index] {
+		out.Notes = append(out.Notes, connection.Verdictf(connection.TemplateFrozen, "%s %q keeps the pod template that it runs with, and nothing that the pipeline changes there reaches its pods, because they would lose what service %q gives them; mend what its connections say", s.Workload.Kind, s.Workload.Name, s.Name))
+	}
 	out.Notes = append(out.Notes, r.notes[s.index]...)
 	return out
 }

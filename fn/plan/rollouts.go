@@ -53,8 +53,8 @@ func rollOut(ds *deliveries) *rollouts {
 }
 
 // advised says whether pods that pre-date the injection should be replaced by
-// hand: they are there, nothing replaces them by itself, and they would lose
-// nothing by it.
+// hand: they are there, nothing replaces them by itself, and they would gain by it.
+// What they have and may keep is in what is published, so they lose nothing.
 func advised(ds *deliveries, s *service) bool {
 	w := s.workload
 	if !w.readable || w.object == nil || ds.injected[s.index].refused.Reason != "" {
@@ -64,7 +64,7 @@ func advised(ds *deliveries, s *service) bool {
 		// It rolls out by itself: the injection changes its template.
 		return false
 	}
-	return !slices.ContainsFunc(ds.of(s), func(c granted) bool { return !c.granted })
+	return ds.injected[s.index].injection != nil || !slices.ContainsFunc(ds.of(s), func(c granted) bool { return !c.granted })
 }
 
 // progressOf a service's injection to the pods of its workload.

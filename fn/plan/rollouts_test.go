@@ -93,7 +93,8 @@ func TestRollOut(t *testing.T) {
 	}{
 		"PodsAreOlder":  {"they have nothing of it", world{services: api, composed: account, objects: []string{deployment}}, command},
 		"NoWorkload":    {"there is nothing to restart", world{services: api, composed: account}, ""},
-		"OneIsRefused":  {"a restart would take from the pods what it gave them before", world{services: `[{name: api, connections: [{type: awsRole, role: my-app-s3}, {type: disk, config: {diskName: "Not Valid"}}]}]`, composed: account, objects: []string{deployment}}, ""},
+		"OneIsRefused":  {"one that never worked keeps the pods from nothing that does", world{services: `[{name: api, connections: [{type: awsRole, role: my-app-s3}, {type: disk, config: {diskName: "Not Valid"}}]}]`, composed: account, objects: []string{deployment}}, command},
+		"AllAreRefused": {"there is nothing that they would gain", world{services: `[{name: api, connections: [{type: disk, config: {diskName: "Not Valid"}}]}]`, composed: account, objects: []string{deployment}}, ""},
 		"RendersItself": {"its template changes by the injection", world{services: api, composed: map[string]string{"shop-api.serviceaccount": serviceAccount, "workload": deployment}, rendered: map[string]string{"workload": deployment}}, ""},
 		"CanNotBeTaken": {"its pods would get nothing", world{services: `[{name: api, containers: [typo], connections: [{type: awsRole, role: my-app-s3}]}]`, composed: account, objects: []string{deployment}}, ""},
 	} {
