@@ -1,9 +1,14 @@
 package connection
 
 import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/ryanuber/go-glob"
 	"pgregory.net/rapid"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
@@ -273,6 +278,55 @@ func TestOwnedTrust(t *testing.T) {
 				change(&other)
 				if check(other) == "" {
 					t.Errorf("another %s is let in", what)
+				}
+			}
+		})
+	}
+}
+
+// TestRightsOnCreatedRoles holds that package/providers lets a cluster's provider at the
+// roles and policies of its cluster, however their names are cut, and at no other's, where
+// each has a path as the settings' documentation says.
+func TestRightsOnCreatedRoles(t *testing.T) {
+	t.Parallel()
+
+	file, err := os.ReadFile(filepath.Join("..", "..", "package", "providers", "aws", "iam-policy-create-roles.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	arns := func(t *testing.T, cluster, path, namespace string) []string {
+		t.Helper()
+		c := newContext(t, createSettings, expandCase{settings: `{cluster: {name: "` + cluster + `"}, aws: {accountId: "123456789012", createRoles: {path: ` + path + `}}}`, connection: createUploads})
+		c.Claim.Namespace = namespace
+		r, ok := c.createdRole()
+		if !ok {
+			t.Fatal("no role is created")
+		}
+		return []string{r.arn(), r.policyARN()}
+	}
+	for name, tc := range map[string]struct{ reason, cluster, other string }{
+		"Prefix": {reason: "one cluster's name may begin with another's", cluster: "prod-eu", other: "prod-eu-2"},
+		"Cut":    {reason: "a name of 64 characters has no room for what the path has", cluster: strings.Repeat("production-", 5) + "1", other: strings.Repeat("production-", 5) + "2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var policy struct{ Statement []struct{ Resource string } }
+			if err := json.Unmarshal([]byte(strings.ReplaceAll(string(file), "prod-eu", tc.cluster)), &policy); err != nil {
+				t.Fatal(err)
+			}
+			covered := func(arn string) bool {
+				return slices.ContainsFunc(policy.Statement, func(s struct{ Resource string }) bool { return glob.Glob(s.Resource, arn) })
+			}
+			for _, namespace := range []string{"team-a", strings.Repeat("n", 63)} {
+				for _, arn := range arns(t, tc.cluster, "/serviceconnections/"+tc.cluster+"/", namespace) {
+					if !covered(arn) {
+						t.Errorf("%s: the provider has no rights on %s", tc.reason, arn)
+					}
+				}
+				for _, arn := range arns(t, tc.other, "/serviceconnections/"+tc.other+"/", namespace) {
+					if covered(arn) {
+						t.Errorf("%s: the provider has rights on %s of cluster %q", tc.reason, arn, tc.other)
+					}
 				}
 			}
 		})
