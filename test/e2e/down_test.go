@@ -222,6 +222,18 @@ func TestProvidersDown(t *testing.T) {
 				t.deleteNow()
 			},
 		},
+		"KilledWhileAssociatingAndHandedOver": {
+			reason: "whoever knows that the association is the provider's gives it back by the command that the status has",
+			test: func(t *team) {
+				t.killedMidway("PodIdentityAssociation")
+				made := t.contents()
+				told := t.awaitMessage("api", claim.TypeAWSRole, "AssociationExists", says("to hand it over: kubectl "))
+				t.kubectl(told.Message[strings.LastIndex(told.Message, "kubectl "):])
+				t.awaitReady()
+				t.awaitContents("what was made, and no second association", made...)
+				t.deleteNow()
+			},
+		},
 		"RestoredWithoutStatus": {
 			reason: "a backup has no statuses, and external names are in it",
 			test: func(t *team) {

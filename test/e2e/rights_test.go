@@ -31,12 +31,36 @@ func TestProvidersRights(t *testing.T) {
 	team.deleteNow()
 	team.awaitContents("nothing")
 
-	may := granted(t, team.Root)
-	for _, action := range team.cloud.Actions() {
+	may, called := granted(t, team.Root), team.cloud.Actions()
+	for _, action := range called {
 		if action != cloudapi.GetCallerIdentity && !slices.Contains(may, action) {
 			t.Errorf("package/providers lacks %s, which the controllers call", action)
 		}
 	}
+	for _, action := range may {
+		if uncalled[action] == "" && !slices.Contains(called, action) {
+			t.Errorf("package/providers has %s, which no controller calls", action)
+		}
+	}
+}
+
+// uncalled are rights that are needed all the same: for what the clouds ask beside the
+// call itself, and for calls that TestProvidersRights doesn't bring about.
+var uncalled = map[string]string{
+	"iam:PassRole":                     "EKS asks for it when a role is associated",
+	"eks:TagResource":                  "EKS asks for it when an association is made with tags",
+	"iam:TagRole":                      "IAM asks for it when a role is made with tags",
+	"iam:TagPolicy":                    "IAM asks for it when a policy is made with tags",
+	"eks:UntagResource":                "tags that provider-aws gives may change with its version",
+	"iam:UntagRole":                    "the same",
+	"iam:UntagPolicy":                  "the same",
+	"iam:UpdateRole":                   "mends a duration of sessions that somebody has changed",
+	"iam:UpdateRoleDescription":        "mends a description that somebody has changed",
+	"iam:GetRolePolicy":                "reads an inline policy that somebody has added",
+	"iam:DeleteRolePolicy":             "forceDetachPolicies deletes an inline policy that somebody has added",
+	"iam:PutRolePermissionsBoundary":   "follows the settings",
+	"iam:DeletePolicyVersion":          "makes room for a sixth version of a policy",
+	"eks:UpdatePodIdentityAssociation": "changes the role in place",
 }
 
 // eventuallyCalled are actions of the cloud.
