@@ -320,7 +320,7 @@ func TestCredentialTarget(t *testing.T) {
 			o := apiCredential("c", apiIdentity)
 			maps.Copy(o, decode(t, tc.status))
 			target, got := credentialGrant.Target(s, "team-a", o)
-			if target != strings.ToLower(tc.target) || got != tc.want {
+			if !strings.EqualFold(target, tc.target) || got != tc.want {
 				t.Errorf("%s: got %q, %v; want %q, %v", tc.reason, target, got, tc.target, tc.want)
 			}
 		})

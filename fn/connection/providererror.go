@@ -51,7 +51,9 @@ var wrapped = regexp.MustCompile(`^(` +
 // answered matches the last of what stands between a provider's words and its cloud's:
 // of aws-sdk-go-v2 (smithy-go, OperationError and ResponseError), of go-azure-sdk
 // (sdk/client, Client.Execute), and of google.golang.org/api (googleapi.Error).
-var answered = regexp.MustCompile(`https response error StatusCode: \d+, (api error )?|unexpected status \d+ \([^)]*\) with error: |googleapi: `)
+var answered = regexp.MustCompile(`https response error StatusCode: \d+, (api error )?|unexpected status \d+ \([^)]*\) with error: |` + googleSays)
+
+const googleSays = "googleapi: "
 
 // passing matches what clouds and providers put into an error anew on every try, or each
 // time that their credentials are renewed: ids of requests, times, names of sessions,
@@ -86,12 +88,15 @@ func cause(s string) string {
 		}
 		s = rest
 	}
-	if at := answered.FindStringIndex(s); at != nil && at[1] < len(s) {
-		from := at[1]
-		if strings.HasPrefix(s[at[0]:], "googleapi: ") {
-			from = at[0] // Its code alone is a number.
+	if before := answered.FindString(s); before != "" {
+		_, said, _ := strings.Cut(s, before)
+		switch {
+		case said == "":
+		case before == googleSays:
+			s = before + said // Its code alone is a number.
+		default:
+			s = said
 		}
-		s = s[from:]
 	}
 	// The end of Terraform's diagnostics.
 	s = strings.TrimSpace(strings.TrimSuffix(s, "[]}]"))

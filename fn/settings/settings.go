@@ -116,13 +116,7 @@ func (s *Settings) setDefaults() {
 	if a := s.Azure; a != nil {
 		setDefault(&a.Environment, azurePublicCloud)
 		a.ProviderConfigRef = providerConfig(a.ProviderConfigRef)
-		for i := range a.Subscriptions {
-			// The default is the cluster's own, so each of the others names one.
-			if r := &a.Subscriptions[i].ProviderConfigRef; *r == nil {
-				*r = &v1beta1.ProviderConfigReference{}
-			}
-			setDefault(&a.Subscriptions[i].ProviderConfigRef.Kind, clusterProviderConfig)
-		}
+		setSubscriptionDefaults(a.Subscriptions)
 	}
 	if g := s.GCP; g != nil {
 		if g.ProjectID != "" {
@@ -207,6 +201,18 @@ func partition(region string) string {
 		}
 	}
 	return "aws"
+}
+
+// setSubscriptionDefaults of those beside the cluster's. The ProviderConfig of that name
+// is the cluster's own, so each of the others names one.
+func setSubscriptionDefaults(subscriptions []v1beta1.Subscription) {
+	for i := range subscriptions {
+		r := &subscriptions[i].ProviderConfigRef
+		if *r == nil {
+			*r = &v1beta1.ProviderConfigReference{}
+		}
+		setDefault(&(*r).Kind, clusterProviderConfig)
+	}
 }
 
 func setDefault(s *string, v string) {
