@@ -302,12 +302,36 @@ func (t *team) awaitRestart(service string) string {
 func (t *team) awaitNoRestart(service string) {
 	t.t.Helper()
 	t.eventually(service+" asks for no restart", func(ctx context.Context) error {
+		if err := t.startPods(ctx); err != nil {
+			return err
+		}
 		s, err := t.service(ctx, service)
 		if err == nil && s.Restart != "" {
 			err = fmt.Errorf("it asks for %s", s.Restart)
 		}
 		return err
 	})
+}
+
+// startPods of the team: no node runs them, so nobody else says that they are ready.
+// A rollout ends no old pod before.
+func (t *team) startPods(ctx context.Context) error {
+	pods := &corev1.PodList{}
+	if err := t.Client.List(ctx, pods, client.InNamespace(t.namespace)); err != nil {
+		return fmt.Errorf("cannot list pods: %w", err)
+	}
+	for i := range pods.Items {
+		pod := &pods.Items[i]
+		if pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodPending {
+			continue
+		}
+		pod.Status.Phase = corev1.PodRunning
+		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: pod.CreationTimestamp}}
+		if err := t.Client.Status().Update(ctx, pod); err != nil && !kerrors.IsConflict(err) && !kerrors.IsNotFound(err) {
+			return fmt.Errorf("cannot say that pod %q is ready: %w", pod.Name, err)
+		}
+	}
+	return nil
 }
 
 // restart a service by exactly the command that the status asks for, which then

@@ -227,6 +227,8 @@ func (f *Fleet) deploy(ctx context.Context, c Claim, service string) error {
 		Spec: appsv1.DeploymentSpec{
 			Replicas: &f.Replicas,
 			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			// No node runs its pods, so none is ever ready, which a rolling update waits for.
+			Strategy: appsv1.DeploymentStrategy{Type: appsv1.RecreateDeploymentStrategyType},
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: labels},
 				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "registry.example.org/app:1"}}},
