@@ -123,7 +123,7 @@ func TestScopeOfSettings(t *testing.T) {
 				want(t, gets[k], podGets(c)[k], k+" of the next pod, "+tc.reason)
 			}
 			if name == "Account" {
-				c.clouds.Known.Settings = &settings.Settings{Settings: v1beta1.Settings{AWS: &v1beta1.AWS{Partition: "aws", AccountID: "999999999999"}}}
+				c.clouds.Settings = &settings.Settings{Settings: v1beta1.Settings{AWS: &v1beta1.AWS{Partition: "aws", AccountID: "999999999999"}}}
 			}
 			c.settle()
 			want(t, tc.settled, len(c.keys(tc.kind)), "grants once all is ready, "+tc.reason)

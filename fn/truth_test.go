@@ -1,6 +1,7 @@
 package fn
 
 import (
+	"maps"
 	"strings"
 	"testing"
 )
@@ -140,17 +141,13 @@ func TestPaused(t *testing.T) {
 			c.restarted("v1")
 			before := podGets(c)
 			o := c.only(kind)
-			for k, v := range paused("True") {
-				o["status"].(map[string]any)[k] = v
-			}
+			maps.Copy(o["status"].(map[string]any), paused("True"))
 			c.reconcile()
 			want(t, "Connected", c.reason("api", typ), "reason")
 			want(t, "Paused", warning(c, typ), "warning")
 			want(t, true, c.ready(), "ready")
 			want(t, before["hash"], podGets(c)["hash"], "injection")
-			for k, v := range paused("False") {
-				o["status"].(map[string]any)[k] = v
-			}
+			maps.Copy(o["status"].(map[string]any), paused("False"))
 			c.reconcile()
 			want(t, "Creating", c.reason("api", typ), "reason of one that wasn't ready")
 		})
