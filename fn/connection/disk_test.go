@@ -33,8 +33,8 @@ func found(t *testing.T, object string) func(*Context) {
 // selector terms, and the workload a spec of its pods.
 func inZone(t *testing.T, terms, pods string) func(*Context) {
 	t.Helper()
-	f := found(t, `{kind: PersistentVolumeClaim, spec: {accessModes: [ReadWriteMany], volumeName: pv-1}, status: {phase: Bound}}`)
-	volume := decode(t, `{kind: PersistentVolume, spec: {nodeAffinity: {required: {nodeSelectorTerms: `+terms+`}}}}`)
+	f := found(t, `{kind: PersistentVolumeClaim, metadata: {name: cache, namespace: team-a}, spec: {accessModes: [ReadWriteMany], volumeName: pv-1}, status: {phase: Bound}}`)
+	volume := decode(t, `{kind: PersistentVolume, spec: {claimRef: {namespace: team-a, name: cache}, nodeAffinity: {required: {nodeSelectorTerms: `+terms+`}}}}`)
 	w := decode(t, `{spec: {template: {spec: `+pods+`}}}`)
 	return func(c *Context) {
 		f(c)
@@ -477,6 +477,29 @@ func TestLarger(t *testing.T) {
 			t.Parallel()
 			if diff := cmp.Diff(tc.want, larger(tc.a, tc.b)); diff != "" {
 				t.Errorf("%s: -want, +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// TestZoneOfAnothersVolume isn't told to a team that only names the volume.
+func TestZoneOfAnothersVolume(t *testing.T) {
+	t.Parallel()
+
+	pvc := decode(t, `{kind: PersistentVolumeClaim, metadata: {name: cache, namespace: team-a}, spec: {volumeName: pv-1}, status: {phase: Pending}}`)
+	for name, tc := range map[string]struct{ reason, claimRef, want string }{
+		"Own":              {reason: "A volume that is bound to the claim is the team's.", claimRef: `{namespace: team-a, name: cache}`, want: "eu-west-1a"},
+		"AnotherNamespace": {reason: "That of another team's claim isn't.", claimRef: `{namespace: team-b, name: cache}`},
+		"AnotherName":      {reason: "Nor is that of another claim.", claimRef: `{namespace: team-a, name: other}`},
+		"Nobodys":          {reason: "What nobody has claimed tells nothing yet.", claimRef: `null`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			volume := decode(t, `{kind: PersistentVolume, spec: {claimRef: `+tc.claimRef+`, nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: topology.kubernetes.io/zone, operator: In, values: [eu-west-1a]}]}]}}}}`)
+			c := Context{Observed: Observed{Required: map[string]map[string]any{Requirement{APIVersion: "v1", Kind: "PersistentVolume", Name: "pv-1"}.Key(): volume}}}
+			if got := c.boundVolume(Expansion{}, pvc).Zone; got != tc.want {
+				t.Errorf("%s boundVolume(...): want zone %q, got %q", tc.reason, tc.want, got)
 			}
 		})
 	}

@@ -29,8 +29,11 @@ func (c Context) boundVolume(e Expansion, pvc map[string]any) Expansion {
 	if name := decoded.Text(pvc, "spec", "volumeName"); name != "" {
 		r := Requirement{APIVersion: "v1", Kind: "PersistentVolume", Name: name}
 		e.Requires = append(e.Requires, r)
-		volume, _ := c.Observed.Lookup(r)
-		e.Zone = strings.Join(zones(volume), ",")
+		// A team may name any volume in its claim, also another team's, and so is told of
+		// none but those that are its own claim's.
+		if volume, _ := c.Observed.Lookup(r); claimedBy(volume, pvc) {
+			e.Zone = strings.Join(zones(volume), ",")
+		}
 	}
 	if c.Workload == nil {
 		return e
@@ -41,6 +44,12 @@ func (c Context) boundVolume(e Expansion, pvc map[string]any) Expansion {
 		e.Warnings = append(e.Warnings, Verdictf(ZoneSpread, "%s %q must spread over zones, and PersistentVolumeClaim %q is in %s only; set whenUnsatisfiable: ScheduleAnyway, or use a disk that is in every zone", w.Kind, w.Name, c.Connection.Config.DiskName, e.Zone))
 	}
 	return e
+}
+
+// claimedBy says whether a volume says itself that it is a claim's.
+func claimedBy(volume, pvc map[string]any) bool {
+	name, namespace := Name(pvc)
+	return name != "" && decoded.Text(volume, "spec", "claimRef", "name") == name && decoded.Text(volume, "spec", "claimRef", "namespace") == namespace
 }
 
 // zones that a volume can be used in, sorted. None: it doesn't say.

@@ -179,6 +179,7 @@ spec:
   capacity: {storage: 1Gi}
   persistentVolumeReclaimPolicy: Delete
   csi: {driver: disks.example.org, volumeHandle: disk-NS}
+  claimRef: {namespace: NS, name: cache-storage}
   nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: topology.kubernetes.io/zone, operator: In, values: [eu-west-1a]}]}]}}
 ---
 apiVersion: v1
