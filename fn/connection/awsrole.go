@@ -414,10 +414,21 @@ func (c Context) irsa(e Expansion, role roleState) Expansion {
 	}
 	e.Injection = tokenInjection(irsaVolume, irsaMount, irsaAudience, irsaPath)
 	e.Injection.Env = append(c.awsEnv(),
-		claim.EnvVar{Name: envRoleARN, Value: role.arn},
+		claim.EnvVar{Name: envRoleARN, Value: literal(role.arn)},
 		claim.EnvVar{Name: "AWS_WEB_IDENTITY_TOKEN_FILE", Value: irsaMount + "/" + irsaPath},
 	)
 	return e
+}
+
+// literal value of an environment variable. Kubernetes expands $(NAME) in it, and makes
+// one dollar of two (Kubernetes documentation, "Define Dependent Environment Variables").
+// A role's path may hold both. What needs no escape stays as it is, so that no pod
+// restarts for one.
+func literal(value string) string {
+	if !strings.Contains(value, "$(") && !strings.Contains(value, "$$") {
+		return value
+	}
+	return strings.ReplaceAll(value, "$", "$$")
 }
 
 // awsEnv is what both modes set.
@@ -438,7 +449,7 @@ const envRoleARN = "AWS_ROLE_ARN"
 func publishedRole(s *settings.Settings, namespace, serviceAccount string, part claim.Injection) settings.Decision {
 	for _, e := range part.Env {
 		if e.Name == envRoleARN {
-			return allowsAWS(s, namespace, serviceAccount, e.Value, "")
+			return allowsAWS(s, namespace, serviceAccount, strings.ReplaceAll(e.Value, "$$", "$"), "")
 		}
 	}
 	return settings.Absent

@@ -1,8 +1,14 @@
 package connection
 
 import (
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/fn/settings"
+	"github.com/serviceconnections/function-service-connections/input/v1beta1"
 )
 
 const awsSettings = `
@@ -441,4 +447,33 @@ annotations: {eks.amazonaws.com/role-arn: "arn:aws-cn:iam::111122223333:role/api
 `,
 		},
 	})
+}
+
+// TestDollarsInAPath reach the pod as they are: Kubernetes expands what looks like a
+// reference in the value of a variable, which would name another role.
+func TestDollarsInAPath(t *testing.T) {
+	t.Parallel()
+
+	admitted := regexp.MustCompile(awsRole.Injects.Env["AWS_ROLE_ARN"])
+	for name, tc := range map[string]struct{ reason, path, want string }{
+		"Single":    {reason: "A dollar alone means nothing to Kubernetes.", path: "a$b", want: "a$b"},
+		"Reference": {reason: "What looks like a reference to a variable isn't one.", path: "a$(HOME)b", want: "a$$(HOME)b"},
+		"Double":    {reason: "Two dollars would become one.", path: "a$$b", want: "a$$$$b"},
+		"Both":      {reason: "Two dollars before a parenthesis are two dollars.", path: "a$$(HOME)$b", want: "a$$$$(HOME)$$b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			arn := func(path string) string { return "arn:aws:iam::123456789012:role/" + path + "/r" }
+			c := Context{Settings: &settings.Settings{Settings: v1beta1.Settings{AWS: &v1beta1.AWS{Mode: settings.ModeIRSA}}}}
+			e := c.irsa(Expansion{}, roleState{roleARN: parseRoleARN(arn(tc.path)), known: true})
+			i := slices.IndexFunc(e.Injection.Env, func(v claim.EnvVar) bool { return v.Name == "AWS_ROLE_ARN" })
+			if got := e.Injection.Env[i].Value; got != arn(tc.want) {
+				t.Errorf("%s irsa(...): want AWS_ROLE_ARN %q, got %q", tc.reason, arn(tc.want), got)
+			}
+			if !admitted.MatchString(arn(tc.want)) {
+				t.Errorf("%s The admission policy lets %q through to no pod", tc.reason, arn(tc.want))
+			}
+		})
+	}
 }
