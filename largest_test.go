@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -105,9 +106,7 @@ func stored(o map[string]any) {
 	if forProvider, ok, _ := unstructured.NestedMap(o, "spec", "forProvider"); ok {
 		status := o["status"].(map[string]any)
 		atProvider := status["atProvider"].(map[string]any)
-		for k, v := range forProvider {
-			atProvider[k] = v
-		}
+		maps.Copy(atProvider, forProvider)
 		annotations := metadata["annotations"].(map[string]any)
 		atProvider["id"], atProvider["createDate"], atProvider["uniqueId"] = annotations["crossplane.io/external-name"], at, "AROA1234567890ABCDEFG"
 		tags := map[string]any{"crossplane-kind": "role.iam.aws.m.upbound.io", "crossplane-name": metadata["name"], "crossplane-providerconfig": "default"}
@@ -234,10 +233,10 @@ func TestLargestClaims(t *testing.T) { //nolint:paralleltest // One at a time ha
 			for _, want := range []int{granted, 0} {
 				if want == 0 {
 					in := req.GetInput().AsMap()
-					settings := in["settings"].(map[string]any)
-					settings["aws"].(map[string]any)["createRoles"] = map[string]any{"namespaces": []any{}}
-					settings["azure"].(map[string]any)["allowedIdentities"] = []any{}
-					settings["gcp"].(map[string]any)["serviceAccounts"] = []any{}
+					cluster := in["settings"].(map[string]any)
+					cluster["aws"].(map[string]any)["createRoles"] = map[string]any{"namespaces": []any{}}
+					cluster["azure"].(map[string]any)["allowedIdentities"] = []any{}
+					cluster["gcp"].(map[string]any)["serviceAccounts"] = []any{}
 					req.Input = encode(in)
 				}
 				rsp, err := fnv1.NewFunctionRunnerServiceClient(conn).RunFunction(t.Context(), req)

@@ -194,7 +194,7 @@ func (c *calls) lighten(r *http.Request, from io.Reader, prefix [prefixBytes]byt
 		n = c.request.values(b[prefixBytes:], c.maxValues, maxDepth)
 	}
 	if n > c.maxValues {
-		more := 0
+		var more int
 		b, more, err = c.lightener.read(bytes.NewReader(b[prefixBytes:]), len(b)-prefixBytes, slices.Clone(prefix[:]), maxLightened*c.maxBytes, largestOfMany)
 		left += more
 	}

@@ -226,11 +226,11 @@ func (r *lightening) copy(to []byte, number protowire.Number, size int) ([]byte,
 
 // scalar of a field that has no bytes, and how many it takes.
 func (r *lightening) scalar(to []byte, typ protowire.Type, within int) ([]byte, int, error) {
-	n := 0
+	var n int
 	switch typ {
 	case protowire.VarintType:
-		v, n, err := r.varint(within)
-		return protowire.AppendVarint(to, v), n, err
+		v, k, err := r.varint(within)
+		return protowire.AppendVarint(to, v), k, err
 	case protowire.Fixed32Type:
 		n = 4
 	case protowire.Fixed64Type:
