@@ -159,6 +159,40 @@ func TestTwoStepsRenderOneWorkload(t *testing.T) {
 	}
 }
 
+// TestMisspeltFields holds that a field of a service whose name is misspelt isn't one
+// that was left out: what it said stays published.
+func TestMisspeltFields(t *testing.T) {
+	t.Parallel()
+
+	const fields = "- {name: api, workload: {apiVersion: apps/v1, kind: StatefulSet, name: api}, serviceAccountName: mine, containers: [app], connections: [" + awsConnection + "]}"
+	for name, field := range map[string]string{"Workload": "workload", "ServiceAccountName": "serviceAccountName", "Containers": "containers"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t, fields, allSettings)
+			c.add(`{apiVersion: v1, kind: ServiceAccount, metadata: {name: mine, namespace: team-a}}`)
+			c.add(strings.Replace(deployment("api", ""), "kind: Deployment", "kind: StatefulSet", 1))
+			c.settle()
+			published := func() []any {
+				s := c.service("api")
+				return []any{s["workload"], s["injection"], slices.Sorted(maps.Keys(c.composed))}
+			}
+			was := published()
+			c.setServices(strings.Replace(fields, field+":", field+"s:", 1))
+			for range 3 {
+				c.reconcile()
+				c.provide()
+			}
+			if diff := cmp.Diff(was, published()); diff != "" {
+				t.Errorf("workload, injection and composed objects while %s is misspelt, -was, +is:\n%s", field, diff)
+			}
+			want(t, false, c.ready(), "ready")
+			c.setServices(fields)
+			c.settle()
+			want(t, true, c.ready(), "ready once it is mended")
+		})
+	}
+}
+
 // TestMistakesKeepData holds that no row of mistakes takes what holds data, whatever
 // was published before: neither a disk that goes with its connection nor one that is
 // retained.

@@ -147,32 +147,59 @@ func gather(in Input) *facts {
 			f.previousBy[*s.Workload] = s
 		}
 	}
-	var misread []*claim.ServiceStatus
+	var misread, continued []*claim.ServiceStatus
 	for i := range in.Claim.Services {
 		s := service{ServiceEntry: &in.Claim.Services[i], index: len(f.services)}
-		if was := f.previousOf(&s); s.Misread && misses(s.ServiceEntry, was) {
+		if was := f.misreads(&s); was != nil {
 			misread = append(misread, was)
 			continue
+		}
+		if was := f.previousOf(&s); was != nil {
+			continued = append(continued, was)
 		}
 		s.rendered, s.workload = findWorkload(&in, s.ServiceEntry, &f.requires)
 		s.account = findAccount(&in, s.ServiceEntry, &f.requires)
 		f.services, f.indices[s.Name] = append(f.services, s), s.index
 	}
-	f.untouched = untouched(&in, misread)
+	f.untouched = untouched(&in, misread, continued)
 	return f
 }
 
-// misses says whether a service that is misread lacks a connection that it had when
-// its injection was published.
+// misreads a service that has a field which isn't known, where what is read of it
+// isn't what was published, which is answered: the field that says so may be the one
+// that is misspelt. Nil where it is the same, or nothing was published.
+func (f *facts) misreads(s *service) *claim.ServiceStatus {
+	if !s.Misread {
+		return nil
+	}
+	published := func(ps *claim.ServiceStatus) bool { return ps.Injection != nil }
+	was := f.previousOf(s)
+	if was == nil {
+		// Of another workload.
+		if i := slices.IndexFunc(f.previous[s.Name], published); i >= 0 {
+			was = f.previous[s.Name][i]
+		}
+		return was
+	}
+	account, _ := f.Claim.ServiceAccount(s.Service)
+	if published(was) && (misses(s.ServiceEntry, was) || was.Injection.ServiceAccountName != account ||
+		!slices.Equal(was.Injection.Containers, slices.Sorted(slices.Values(s.Containers)))) {
+		return was
+	}
+	return nil
+}
+
+// misses says whether a service lacks a connection that it had.
 func misses(s *claim.ServiceEntry, was *claim.ServiceStatus) bool {
-	return was != nil && was.Injection != nil && slices.ContainsFunc(was.Connections, func(c claim.ConnectionStatus) bool {
+	return slices.ContainsFunc(was.Connections, func(c claim.ConnectionStatus) bool {
 		return !slices.ContainsFunc(s.Entries, func(e claim.ConnectionEntry) bool { return e.Type == c.Type })
 	})
 }
 
 // untouched services of the last status: those that are misread, and where an entry
-// of the claim can't be told from others, all that could be it.
-func untouched(in *Input, misread []*claim.ServiceStatus) []claim.ServiceStatus {
+// of the claim can't be told from others, all that could be it. One that goes on
+// under another name can't.
+func untouched(in *Input, misread, continued []*claim.ServiceStatus) []claim.ServiceStatus {
 	if len(in.Claim.Errors) == 0 {
 		return nil
 	}
@@ -180,7 +207,8 @@ func untouched(in *Input, misread []*claim.ServiceStatus) []claim.ServiceStatus 
 	for i := range in.Previous.Services {
 		ps := in.Previous.Services[i]
 		inClaim := slices.ContainsFunc(in.Claim.Services, func(s claim.ServiceEntry) bool { return s.Name == ps.Name })
-		if !slices.Contains(misread, &in.Previous.Services[i]) && (inClaim || !in.Claim.Incomplete) {
+		may := in.Claim.Incomplete && !inClaim && !slices.Contains(continued, &in.Previous.Services[i])
+		if !may && !slices.Contains(misread, &in.Previous.Services[i]) {
 			continue
 		}
 		ps.Notes = slices.DeleteFunc(slices.Clone(ps.Notes), func(n claim.Note) bool { return n.Reason == string(connection.InvalidField) })
