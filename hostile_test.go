@@ -386,7 +386,7 @@ var hostileShapes = map[string]shape{
 				s["connections"] = []any{map[string]any{"type": "awsRole", "role": "r", "create": map[string]any{}}}
 			})
 			for i := range n {
-				p.observed[fmt.Sprintf("shop-s-1.createdrole.%d", i)] = map[string]any{"apiVersion": "iam.aws.m.upbound.io/v1beta1", "kind": "Role"}
+				p.observed[fmt.Sprintf("shop-s-1.ownedrole.%d", i)] = map[string]any{"apiVersion": "iam.aws.m.upbound.io/v1beta1", "kind": "Role"}
 			}
 		})
 	},

@@ -237,7 +237,7 @@ func (m *createdRoleMachine) reconcileChecked() {
 		default:
 			continue
 		}
-		observedOnly := o["kind"] == "Role" && !strings.Contains(k, ".createdrole.")
+		observedOnly := o["kind"] == "Role" && !strings.Contains(k, ".ownedrole.")
 		if !observedOnly && m.revoked(o) {
 			m.rt.Fatalf("%s %s is revoked, and stays", o["kind"], k)
 		}

@@ -21,7 +21,8 @@ var (
 // key.
 var (
 	createdRoleGrant = GrantKind{
-		Name: "createdrole", Kinds: []managedKind{roleKind}, Reports: reportedRole,
+		// Once it was called so, and a key is for life.
+		Name: "ownedrole", Kinds: []managedKind{roleKind}, Reports: reportedRole,
 		Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
 			return createdTarget(s, Annotation(o, externalName)), s.AllowsRoleCreation(namespace)
 		},

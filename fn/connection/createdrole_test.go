@@ -37,9 +37,9 @@ func TestCreatedRole(t *testing.T) {
 		"PodIdentity": {
 			reason:     "a role is created for the ServiceAccount only, bounded, with its policies, and associated once it is there",
 			connection: createUploads,
-			observed:   map[string]string{"createdrole": roleObserved("arn:aws:iam::111122223333:role/serviceconnections/" + uploads + "")},
+			observed:   map[string]string{"ownedrole": roleObserved("arn:aws:iam::111122223333:role/serviceconnections/" + uploads + "")},
 			want: `
-keys: [createdrole, attachment-AmazonS3ReadOnlyAccess, policy, policyattachment, association]
+keys: [ownedrole, attachment-AmazonS3ReadOnlyAccess, policy, policyattachment, association]
 identity: arn:aws:iam::111122223333:role/serviceconnections/` + uploads + `
 family: aws
 target: arn:aws:iam::111122223333:role/` + uploads + `
@@ -49,7 +49,7 @@ annotations: null
 verdict: Creating
 warnings: []
 grants:
-  createdrole:
+  ownedrole:
     apiVersion: iam.aws.m.upbound.io/v1beta1
     kind: Role
     metadata: {namespace: team-a, annotations: {crossplane.io/external-name: ` + uploads + `}}
@@ -88,12 +88,12 @@ grants:
 			settings:   irsaSettings,
 			connection: `{type: awsRole, role: uploads, create: {}}`,
 			want: `
-keys: [createdrole]
+keys: [ownedrole]
 published: true
 verdict: Creating
 warnings: []
 grants:
-  createdrole:
+  ownedrole:
     spec:
       forProvider:
         assumeRolePolicy: '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::111122223333:oidc-provider/oidc.example.com/id/1"},"Action":["sts:AssumeRoleWithWebIdentity"],"Condition":{"StringEquals":{"oidc.example.com/id/1:aud":"sts.amazonaws.com","oidc.example.com/id/1:sub":"system:serviceaccount:team-a:shop-api"}}}]}'
@@ -105,7 +105,7 @@ grants:
 			context:    func(c *Context) { c.Claim.Namespaced = false },
 			want: `
 grants:
-  createdrole: {apiVersion: iam.aws.upbound.io/v1beta1, metadata: {namespace: null}, spec: {deletionPolicy: Delete, providerConfigRef: {name: default, kind: null}}}
+  ownedrole: {apiVersion: iam.aws.upbound.io/v1beta1, metadata: {namespace: null}, spec: {deletionPolicy: Delete, providerConfigRef: {name: default, kind: null}}}
   policy: {apiVersion: iam.aws.upbound.io/v1beta1, spec: {deletionPolicy: Delete}}
   policyattachment: {apiVersion: iam.aws.upbound.io/v1beta1, spec: {deletionPolicy: Delete}}
 `,
@@ -131,30 +131,30 @@ grants:
 		"PolicyExcluded": {
 			reason:     "a policy that isn't allowed is left out and told, and the rest goes on",
 			connection: `{type: awsRole, role: uploads, create: {policyArns: ["arn:aws:iam::aws:policy/AdministratorAccess", "arn:aws:iam::aws:policy/AmazonS3FullAccess"]}}`,
-			want:       `{keys: [createdrole, attachment-AmazonS3FullAccess], published: true, verdict: NotAllowed, message: 'policy "arn:aws:iam::aws:policy/AdministratorAccess"'}`,
+			want:       `{keys: [ownedrole, attachment-AmazonS3FullAccess], published: true, verdict: NotAllowed, message: 'policy "arn:aws:iam::aws:policy/AdministratorAccess"'}`,
 		},
 		"NoPolicyList": {
 			reason:     "without a list of policies no role gets any",
 			settings:   `{aws: {createRoles: {allowedPolicyArns: null}}}`,
 			connection: `{type: awsRole, role: uploads, create: {policyArns: ["arn:aws:iam::aws:policy/AmazonS3FullAccess"]}}`,
-			want:       `{keys: [createdrole], verdict: NotAllowed}`,
+			want:       `{keys: [ownedrole], verdict: NotAllowed}`,
 		},
 		"DocumentNotAllowed": {
 			reason:     "nor a document where the settings don't say so",
 			settings:   `{aws: {createRoles: {allowInlinePolicies: null}}}`,
 			connection: createUploads,
-			want:       `{keys: [createdrole, attachment-AmazonS3ReadOnlyAccess], verdict: NotAllowed, message: aws.createRoles.allowInlinePolicies}`,
+			want:       `{keys: [ownedrole, attachment-AmazonS3ReadOnlyAccess], verdict: NotAllowed, message: aws.createRoles.allowInlinePolicies}`,
 		},
 		"PolicyNameWithDots": {
 			reason:     "a key's parts are told apart by dots",
 			settings:   `{aws: {createRoles: {allowedPolicyArns: ["arn:*"]}}}`,
 			connection: `{type: awsRole, role: uploads, create: {policyArns: ["arn:aws:iam::111122223333:policy/team/a.b.c"]}}`,
-			want:       `{keys: [createdrole, attachment-a-b-c]}`,
+			want:       `{keys: [ownedrole, attachment-a-b-c]}`,
 		},
 		"TargetRole": {
 			reason:     "a created role chains into another as any does, if that one is allowed",
 			connection: `{type: awsRole, role: uploads, create: {}, targetRoleArn: "arn:aws:iam::444455556666:role/x"}`,
-			observed:   map[string]string{"createdrole": roleObserved("arn:aws:iam::111122223333:role/serviceconnections/" + uploads)},
+			observed:   map[string]string{"ownedrole": roleObserved("arn:aws:iam::111122223333:role/serviceconnections/" + uploads)},
 			want:       `{decision: 3, grants: {association: {spec: {forProvider: {targetRoleArn: "arn:aws:iam::444455556666:role/x"}}}}}`,
 		},
 		"TargetRoleExcluded": {
@@ -165,20 +165,20 @@ grants:
 		"RoleFails": {
 			reason:     "what the provider says of a part is told",
 			connection: createUploads,
-			observed:   map[string]string{"createdrole": `{status: {conditions: [{type: Synced, status: "False", message: "AccessDenied: iam:CreateRole"}]}}`},
+			observed:   map[string]string{"ownedrole": `{status: {conditions: [{type: Synced, status: "False", message: "AccessDenied: iam:CreateRole"}]}}`},
 			want:       `{verdict: ProviderError, message: "AccessDenied: iam:CreateRole"}`,
 		},
 		"AnotherAccount": {
 			reason:     "a role that came to be elsewhere is not granted",
 			connection: `{type: awsRole, role: uploads, create: {}}`,
-			observed:   map[string]string{"createdrole": roleObserved("arn:aws:iam::444455556666:role/serviceconnections/" + uploads)},
-			want:       `{keys: [createdrole], published: false, verdict: IdentityMismatch, message: 'not the role'}`,
+			observed:   map[string]string{"ownedrole": roleObserved("arn:aws:iam::444455556666:role/serviceconnections/" + uploads)},
+			want:       `{keys: [ownedrole], published: false, verdict: IdentityMismatch, message: 'not the role'}`,
 		},
 		"Ready": {
 			reason:     "all is there",
 			connection: `{type: awsRole, role: uploads, create: {}}`,
 			observed: map[string]string{
-				"createdrole": roleObserved("arn:aws:iam::111122223333:role/serviceconnections/" + uploads),
+				"ownedrole":   roleObserved("arn:aws:iam::111122223333:role/serviceconnections/" + uploads),
 				"association": `{status: ` + ready + `}`,
 			},
 			want: `{verdict: ""}`,
