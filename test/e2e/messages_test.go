@@ -66,9 +66,15 @@ func TestRefusedByTheCloud(t *testing.T) {
 	}
 }
 
-// told by a claim's status, without what is Crossplane's own.
+// told by a claim's status, without what is Crossplane's own, and what is remembered of
+// rollouts.
 func told(u *unstructured.Unstructured) []any {
 	services, _, _ := unstructured.NestedSlice(u.Object, "status", "services")
+	for _, v := range services {
+		if service, ok := v.(map[string]any); ok {
+			delete(service, "rollout")
+		}
+	}
 	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
 	return append(services, slices.DeleteFunc(conditions, func(v any) bool {
 		c, _ := v.(map[string]any)
