@@ -171,16 +171,8 @@ func build(ctx context.Context, o options, m manifests) error {
 			return err
 		}
 	}
-	r := newRegistry()
-	defer r.close()
-	if err := r.pinFunction(ctx, o, sources); err != nil {
-		return err
-	}
 	for repository, folder := range configurationPackages {
 		if err := buildPackage(ctx, o, filepath.Join(sources, folder), repository); err != nil {
-			return err
-		}
-		if err := r.pinConfiguration(ctx, o, repository, sources); err != nil {
 			return err
 		}
 	}
@@ -192,7 +184,7 @@ func build(ctx context.Context, o options, m manifests) error {
 	if err := writeSchema(o, m); err != nil {
 		return err
 	}
-	return r.writeDigests(o)
+	return writeDigests(ctx, o)
 }
 
 // removeFunctions of an earlier release, which may be for a platform that isn't

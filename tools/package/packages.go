@@ -3,12 +3,18 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"log"
+	"maps"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
@@ -21,12 +27,6 @@ const functionPackage = "function-service-connections"
 var configurationPackages = map[string]string{
 	"configuration-service-connections":        "configuration",
 	"configuration-service-connections-claims": "configuration-claims",
-}
-
-// configurationManifests are the folders of package/install that install each.
-var configurationManifests = map[string]string{
-	"configuration-service-connections":        "namespaced",
-	"configuration-service-connections-claims": "claims",
 }
 
 // tool that tools/install has put there.
@@ -93,6 +93,26 @@ func push(ctx context.Context, o options, target string) (string, error) {
 
 // digestsFile holds a line for each package: its digest, and its repository and tag.
 const digestsFile = "digests.txt"
+
+// writeDigests of the packages as a registry will know them, by publishing to
+// one that nobody else sees.
+func writeDigests(ctx context.Context, o options) error {
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	defer server.Close()
+
+	text := &strings.Builder{}
+	for _, repository := range append(slices.Sorted(maps.Keys(configurationPackages)), functionPackage) {
+		digest, err := push(ctx, o, strings.TrimPrefix(server.URL, "http://")+"/"+repository+":"+o.release.version)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(text, "%s  %s:%s\n", digest, repository, o.release.version)
+	}
+	if err := os.WriteFile(filepath.Join(o.out, digestsFile), []byte(text.String()), 0o644); err != nil { //nolint:gosec // What is published is no secret.
+		return fmt.Errorf("cannot write digests: %w", err)
+	}
+	return nil
+}
 
 // readDigests by repository and tag.
 func readDigests(path string) (map[string]string, error) {
