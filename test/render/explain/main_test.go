@@ -42,7 +42,7 @@ func TestRun(t *testing.T) {
 		"ForAReaderOfRenderedPods": {
 			reason:  "A template that an earlier step renders isn't the policy's.",
 			example: "desired-delivery",
-			want:    []string{"\n+  annotations:\n+    serviceconnections.io/injection: "},
+			want:    []string{"\n+  annotations:\n", "\n+    serviceconnections.io/injection: "},
 		},
 		"YAML": {
 			reason:  "With -yaml a program can read it.",
