@@ -144,7 +144,7 @@ fuzz: ## Run each fuzz target for FUZZTIME.
 
 .PHONY: property
 property: ## Try the invariants on CHECKS random histories of each kind.
-	@go test ./fn -run Invariants -rapid.checks=$(CHECKS) -timeout=2h
+	@go test ./fn -run 'Invariants|World' -rapid.checks=$(CHECKS) -timeout=2h
 
 .PHONY: bench
 bench: ## Measure time and memory of a call beside function-patch-and-transform, and write docs/benchmark.md.
