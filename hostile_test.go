@@ -536,10 +536,7 @@ spec: {template: {spec: {}}}
 // is that request's. They go one after the other, since two at once would share the
 // cores.
 func TestHostile(t *testing.T) { //nolint:paralleltest // See above.
-	binary := filepath.Join(t.TempDir(), "function")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v: %s", err, out)
-	}
+	binary := built(t)
 	usual := hostile(func(p *plain) { p.services(fromYAML(anyService)) })
 
 	for name, s := range hostileShapes { //nolint:paralleltest // See above.
@@ -619,6 +616,16 @@ func memoryOf(t *testing.T, pid int) int {
 		t.Fatal(err)
 	}
 	return int(status.VmHWM) //nolint:gosec // No process has 8 EiB.
+}
+
+// built function, by its path.
+func built(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "function")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v: %s", err, out)
+	}
+	return binary
 }
 
 // started function, and a connection to it, until the test ends.

@@ -5,8 +5,6 @@ package main
 import (
 	"fmt"
 	"maps"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -194,10 +192,7 @@ metadata: {name: shop, namespace: team-a, uid: 11111111-2222-3333-4444-555555555
 // TestLargestClaims composes everything that the largest claims ask for which the API
 // server takes: the function reads all of it, and can take it back.
 func TestLargestClaims(t *testing.T) { //nolint:paralleltest // One at a time has the memory.
-	binary := filepath.Join(t.TempDir(), "function")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v: %s", err, out)
-	}
+	binary := built(t)
 	mixes := map[string]mix{
 		"RolesWithManagedPolicies": {services: 100, arns: 10, arn: 60},
 		"LongManagedPolicies":      {services: 100, arns: 2, arn: 500},

@@ -5,8 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -16,11 +14,8 @@ import (
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/serviceconnections/function-service-connections/test/process"
 )
 
 const (
@@ -109,20 +104,8 @@ func nested(n int) any {
 // TestRevokesWhateverIsLarge sends what is more than the function takes, by what a team
 // can make large: nothing of it may hold back that something is taken back.
 func TestRevokesWhateverIsLarge(t *testing.T) { //nolint:paralleltest // One at a time has the cores.
-	binary := filepath.Join(t.TempDir(), "function")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v: %s", err, out)
-	}
-	p, err := process.Start(t.Context(), t.Output(), binary, "--insecure", "--metrics-address=")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.Stop)
-	conn, err := grpc.NewClient(p.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
+	binary := built(t)
+	_, conn := started(t, binary)
 
 	cases := map[string]struct {
 		reason string
@@ -206,10 +189,7 @@ func (c *caller) call(ctx context.Context, conn *grpc.ClientConn, req []byte, un
 // ones of others. The shipped limit of memory is that of the pod: beyond it the
 // function is killed, and nobody is answered.
 func TestTogether(t *testing.T) { //nolint:paralleltest // One at a time has the cores.
-	binary := filepath.Join(t.TempDir(), "function")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v: %s", err, out)
-	}
+	binary := built(t)
 	small, err := proto.Marshal(hostile(func(p *plain) { p.services(fromYAML(anyService)) }))
 	if err != nil {
 		t.Fatal(err)

@@ -70,14 +70,9 @@ func TestLargeWorkloadsAreLeftOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			got := make(chan *fnv1.RunFunctionRequest, 1)
-			s := serve(t, func(ctx context.Context, req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse, error) {
-				got <- req
-				return echo(ctx, req)
-			}, func(o *Options) { o.MaxReceiveBytes = limit })
 			sent := request(t)
 			sent.RequiredResources = tc.required
-			_, err := fnv1.NewFunctionRunnerServiceClient(s.dial(t, insecure.NewCredentials())).RunFunction(t.Context(), sent)
+			s, got, err := call(t, sent, limit)
 			if diff := cmp.Diff(tc.code.String(), status.Code(err).String()); diff != "" {
 				t.Fatalf("\n%s\nRunFunction(...): -want, +got:\n%s\n%v", tc.reason, diff, err)
 			}
@@ -94,6 +89,18 @@ func TestLargeWorkloadsAreLeftOut(t *testing.T) {
 			}
 		})
 	}
+}
+
+// call a function whose requests have so many bytes at most, and what it has got.
+func call(t *testing.T, req *fnv1.RunFunctionRequest, most int) (s *running, got <-chan *fnv1.RunFunctionRequest, err error) {
+	t.Helper()
+	as := make(chan *fnv1.RunFunctionRequest, 1)
+	s = serve(t, func(ctx context.Context, req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse, error) {
+		as <- req
+		return echo(ctx, req)
+	}, func(o *Options) { o.MaxReceiveBytes = most })
+	_, err = fnv1.NewFunctionRunnerServiceClient(s.dial(t, insecure.NewCredentials())).RunFunction(t.Context(), req)
+	return s, as, err
 }
 
 // claimOf a policy beside something else, and composed resources.
@@ -138,12 +145,7 @@ func TestLargePoliciesAreLeftOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			got := make(chan *fnv1.RunFunctionRequest, 1)
-			s := serve(t, func(ctx context.Context, req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse, error) {
-				got <- req
-				return echo(ctx, req)
-			}, func(o *Options) { o.MaxReceiveBytes = limit })
-			_, err := fnv1.NewFunctionRunnerServiceClient(s.dial(t, insecure.NewCredentials())).RunFunction(t.Context(), tc.sent)
+			_, got, err := call(t, tc.sent, limit)
 			if diff := cmp.Diff(tc.code.String(), status.Code(err).String()); diff != "" {
 				t.Fatalf("\n%s\nRunFunction(...): -want, +got:\n%s\n%v", tc.reason, diff, err)
 			}
@@ -192,12 +194,7 @@ func TestUnreadIsLeftOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 
-			got := make(chan *fnv1.RunFunctionRequest, 1)
-			s := serve(t, func(ctx context.Context, req *fnv1.RunFunctionRequest) (*fnv1.RunFunctionResponse, error) {
-				got <- req
-				return echo(ctx, req)
-			}, func(o *Options) { o.MaxReceiveBytes = limit })
-			_, err := fnv1.NewFunctionRunnerServiceClient(s.dial(t, insecure.NewCredentials())).RunFunction(t.Context(), tc.sent)
+			_, got, err := call(t, tc.sent, limit)
 			if diff := cmp.Diff(tc.code.String(), status.Code(err).String()); diff != "" {
 				t.Fatalf("\n%s\nRunFunction(...): -want, +got:\n%s\n%v", tc.reason, diff, err)
 			}
