@@ -162,7 +162,7 @@ func (c Context) createdRole() (createdRole, bool) {
 	return createdRole{}, false
 }
 
-// createRole, with a trust policy that lets in the service's
+// createRole composes the role, with a trust policy that lets in the service's
 // ServiceAccount only, and connects to it as to any other.
 func (c Context) createRole() Expansion {
 	ns := c.Claim.Namespace
@@ -214,18 +214,15 @@ func (o createdRole) connected() bool {
 // formerRole is the role that the ServiceAccount has now, where it is another
 // than the one that is asked for, and may still be used.
 func (c Context) formerRole(asked roleState) (Context, roleState) {
-	arn, target := Annotation(c.observedServiceAccount(), annotationRoleARN), ""
+	arn, target, allows := Annotation(c.observedServiceAccount(), annotationRoleARN), "", allowsAWS
 	if c.Settings.AWS.Mode == settings.ModePodIdentity {
 		association := c.Observed.Object(c.associationKey())
 		arn, target = decoded.Text(association, "spec", "forProvider", "roleArn"), decoded.Text(association, "spec", "forProvider", "targetRoleArn")
+		allows = allowsAssociation
 	}
 	if arn != "" && arn == asked.arn {
 		asked.observed = true
 		return c, asked
-	}
-	allows := allowsAWS
-	if c.Settings.AWS.Mode == settings.ModePodIdentity {
-		allows = allowsAssociation
 	}
 	if arn == "" || allows(c.Settings, c.Claim.Namespace, c.ServiceAccount, arn, target).Revokes() {
 		return c, asked

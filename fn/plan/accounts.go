@@ -72,13 +72,7 @@ func annotations(hs *held, a account) map[string]string {
 // waits says whether a connection's annotations wait for its grants, because
 // another identity is in use and must work until the new one does.
 func waits(hs *held, a account, w wish) bool {
-	switching := false
-	for k, v := range w.Annotations {
-		if was := connection.Annotation(a.object, k); was != "" && was != v {
-			switching = true
-		}
-	}
-	return switching && predecessor(hs, w) && !hs.ready(w)
+	return changesAnnotations(a, w) && predecessor(hs, w) && !hs.ready(w)
 }
 
 // predecessor says whether an object still grants the ServiceAccount another

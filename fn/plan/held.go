@@ -76,7 +76,7 @@ func holdService(gs *grants, s *service, ps *claim.ServiceStatus, parts []*claim
 		case !ok:
 		case switches:
 			stays = true
-		case c.granted && c.Published && equality.Semantic.DeepEqual(*part, c.Injection) && !changesAnnotations(c):
+		case c.granted && c.Published && equality.Semantic.DeepEqual(*part, c.Injection) && !changesAnnotations(s.account, c.wish):
 			// It is as it was published, whatever is the matter with it now.
 		default:
 			parts[i] = part
@@ -161,9 +161,9 @@ func works(gs *grants, c granted) bool {
 
 // changesAnnotations says whether a connection's annotations are others than the
 // ServiceAccount has now.
-func changesAnnotations(c granted) bool {
-	for k, v := range c.Annotations {
-		if was := connection.Annotation(c.service.account.object, k); was != "" && was != v {
+func changesAnnotations(a account, w wish) bool {
+	for k, v := range w.Annotations {
+		if was := connection.Annotation(a.object, k); was != "" && was != v {
 			return true
 		}
 	}

@@ -16,8 +16,8 @@ type replaced func(obj map[string]any) (done bool, waits string)
 // replacements are the controllers' words for that, by kind. A kind that isn't
 // here has no controller that replaces its pods.
 var replacements = map[string]replaced{
-	"Deployment":  deploymentReplaced,
-	"StatefulSet": statefulSetReplaced,
+	"Deployment":  allUpdated,
+	"StatefulSet": allUpdated,
 	"DaemonSet":   daemonSetReplaced,
 	"ReplicaSet":  replicaSetReplaced,
 	"Job":         jobReplaced,
@@ -51,28 +51,23 @@ func (k Kind) Empty(obj map[string]any) bool {
 	}
 }
 
-// deploymentReplaced: Kubernetes API reference, DeploymentStatus, and what kubectl
-// rollout status asks (k8s.io/kubectl, pkg/polymorphichelpers/rollout_status.go).
-// replicas are all pods that aren't terminating, of whatever template, and
-// terminatingReplicas those that are, where the API server tells.
-func deploymentReplaced(obj map[string]any) (done bool, waits string) {
+// allUpdated of a Deployment or a StatefulSet. Kubernetes API reference,
+// DeploymentStatus, and what kubectl rollout status asks (k8s.io/kubectl,
+// pkg/polymorphichelpers/rollout_status.go): replicas are all pods that aren't
+// terminating, of whatever template, and terminatingReplicas those that are, where
+// the API server tells.
+//
+// StatefulSetStatus: updatedReplicas are the pods of updateRevision. That, and not
+// currentRevision, which a StatefulSet with the strategy OnDelete never moves on,
+// tells that no pod is of another revision (k8s.io/kubernetes, pkg/controller/
+// statefulset/stateful_set_control.go, updateStatefulSet and
+// completeRollingUpdate). Below a partition pods stay of the revision before, and so
+// not all are updated.
+func allUpdated(obj map[string]any) (done bool, waits string) {
 	if w := unobserved(obj); w != "" {
 		return false, w
 	}
-	return allUpdated(obj, "updatedReplicas")
-}
-
-// statefulSetReplaced: Kubernetes API reference, StatefulSetStatus. updatedReplicas
-// are the pods of updateRevision. That, and not currentRevision, which a
-// StatefulSet with the strategy OnDelete never moves on, tells that no pod is of
-// another revision (k8s.io/kubernetes, pkg/controller/statefulset/
-// stateful_set_control.go, updateStatefulSet and completeRollingUpdate). Below a
-// partition pods stay of the revision before, and so not all are updated.
-func statefulSetReplaced(obj map[string]any) (done bool, waits string) {
-	if w := unobserved(obj); w != "" {
-		return false, w
-	}
-	return allUpdated(obj, "updatedReplicas")
+	return replicasUpdated(obj)
 }
 
 // daemonSetReplaced: Kubernetes API reference, DaemonSetStatus. A node counts as
@@ -124,9 +119,8 @@ func jobReplaced(obj map[string]any) (done bool, waits string) {
 // cronJobReplaced: Kubernetes API reference, CronJobStatus. Each run has new pods,
 // so none is old once no job of before runs.
 func cronJobReplaced(obj map[string]any) (done bool, waits string) {
-	active, _ := decoded.At(obj, "status", "active").([]any)
-	if len(active) > 0 {
-		return false, fmt.Sprintf("%d of its jobs run", len(active))
+	if active := len(decoded.List(obj, "status", "active")); active > 0 {
+		return false, fmt.Sprintf("%d of its jobs run", active)
 	}
 	return true, ""
 }
@@ -150,7 +144,7 @@ func rolloutReplaced(obj map[string]any) (done bool, waits string) {
 	if at := decoded.Text(obj, "spec", "restartAt"); at != "" && decoded.Text(obj, "status", "restartedAt") != at {
 		return false, "its restart hasn't ended"
 	}
-	return allUpdated(obj, "updatedReplicas")
+	return replicasUpdated(obj)
 }
 
 // unobserved says that the controller hasn't seen the object's last change: what
@@ -162,14 +156,14 @@ func unobserved(obj map[string]any) string {
 	return ""
 }
 
-// allUpdated says whether all replicas that there are, and that there should be,
+// replicasUpdated says whether all replicas that there are, and that there should be,
 // are updated.
-func allUpdated(obj map[string]any, field string) (done bool, waits string) {
+func replicasUpdated(obj map[string]any) (done bool, waits string) {
 	want := int64(1)
 	if n, ok := decoded.Integer(decoded.At(obj, "spec", "replicas")); ok {
 		want = n
 	}
-	all, updated := count(obj, "status", "replicas"), count(obj, "status", field)
+	all, updated := count(obj, "status", "replicas"), count(obj, "status", "updatedReplicas")
 	if terminating := count(obj, "status", "terminatingReplicas"); terminating > 0 {
 		return false, fmt.Sprintf("%d of its pods are ending", terminating)
 	}
