@@ -104,6 +104,17 @@ verdict: Creating
 grants: {association: {spec: {forProvider: {roleArn: "arn:aws:iam::111122223333:role/team/api-old", targetRoleArn: "arn:aws:iam::444455556666:role/x"}}}}
 `,
 		},
+		"RoleOfAnotherAccountNotSeenYet": {
+			reason:     "nor is it where the settings have come to be of another account, which revokes nothing",
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"association": `{spec: {forProvider: {roleArn: "arn:aws:iam::999999999999:role/team/api-old"}}, status: ` + ready + `}`},
+			want: `
+keys: [role, association]
+published: true
+verdict: Creating
+grants: {association: {spec: {forProvider: {roleArn: "arn:aws:iam::999999999999:role/team/api-old"}}}}
+`,
+		},
 		"RevokedRoleAndOtherNotSeenYet": {
 			reason:     "nor is what is revoked kept for it",
 			connection: `{type: awsRole, role: api}`,
