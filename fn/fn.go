@@ -72,7 +72,7 @@ func (f *Function) run(ctx context.Context, req *fnv1.RunFunctionRequest) (*fnv1
 	if r, ok := environmentConfig(in); ok {
 		require(rsp, r)
 	}
-	xr, observed := object(req.GetObserved().GetComposite().GetResource()), observe(req)
+	xr, observed := req.GetObserved().GetComposite().GetResource(), observe(req)
 	if err := misplaced(f.types, observed); err != nil {
 		// What is desired now is all that Crossplane remembers.
 		return fatal(rsp, status.OutOfSight(err), err), nil

@@ -147,13 +147,13 @@ var errNotClaimed = errors.New("belongs to no namespace, which is part of every 
 const maxName = 253
 
 // readClaim from the composite resource.
-func readClaim(in *input, xr map[string]any, schema *claim.Schema, composed bool) (*claim.Claim, error) {
+func readClaim(in *input, xr *structpb.Struct, schema *claim.Schema, composed bool) (*claim.Claim, error) {
 	text := func(fields ...string) string {
-		s, _, err := unstructured.NestedString(xr, fields...)
+		v, _, err := valueAt(xr, fields)
 		if err != nil {
 			return ""
 		}
-		return s
+		return v.GetStringValue()
 	}
 	c := &claim.Claim{
 		Name:      text("metadata", "name"),
@@ -187,10 +187,10 @@ func readClaim(in *input, xr map[string]any, schema *claim.Schema, composed bool
 }
 
 // readServices of a composite resource, which an error calls by what it is.
-func readServices(c *claim.Claim, in *input, xr map[string]any, schema *claim.Schema, composed bool, what string) (*claim.Claim, error) {
+func readServices(c *claim.Claim, in *input, xr *structpb.Struct, schema *claim.Schema, composed bool, what string) (*claim.Claim, error) {
 	path := field.NewPath(in.services[0], in.services[1:]...)
-	services, found, err := unstructured.NestedFieldNoCopy(xr, in.services...)
-	_, ok := services.([]any)
+	v, found, err := valueAt(xr, in.services)
+	services, ok := v.AsInterface().([]any)
 	switch {
 	case !found && err == nil && !composed:
 		// A platform's own composite resource may have no connections.
@@ -203,7 +203,7 @@ func readServices(c *claim.Claim, in *input, xr map[string]any, schema *claim.Sc
 	case !found || err != nil:
 		return nil, fmt.Errorf("cannot read %s: %w; to remove all connections, make the list empty", what, cmp.Or(err, fmt.Errorf("it has no %s", path)))
 	case !ok:
-		return nil, fmt.Errorf("cannot read %s: %s must be a list of services, not %T", what, path, services)
+		return nil, fmt.Errorf("cannot read %s: %s must be a list of services, not %T", what, path, v.AsInterface())
 	}
 	c.Read(schema, services, path)
 	return c, nil
@@ -211,20 +211,36 @@ func readServices(c *claim.Claim, in *input, xr map[string]any, schema *claim.Sc
 
 // previous status as the last run wrote it. One that can't be read is none:
 // nothing that is granted depends on it.
-func previous(in *input, xr map[string]any) claim.Status {
+func previous(in *input, xr *structpb.Struct) claim.Status {
 	s := claim.Status{}
-	v, _, err := unstructured.NestedFieldNoCopy(xr, in.status...)
-	if err != nil {
+	v, _, err := valueAt(xr, in.status)
+	if err != nil || v.GetStructValue() == nil {
 		return s
 	}
-	m, ok := v.(map[string]any)
-	if !ok {
-		return s
-	}
+	// Conditions, which are Crossplane's, and what other functions write are left out.
+	m := map[string]any{"services": v.GetStructValue().GetFields()["services"].AsInterface()}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(m, &s); err != nil {
 		return claim.Status{}
 	}
 	return s
+}
+
+// valueAt a path of fields, and whether there is one. An error says which field on the
+// way isn't an object. The composite resource is read so, since most of it is
+// Crossplane's and other functions', and would be decoded for nothing.
+func valueAt(s *structpb.Struct, path []string) (v *structpb.Value, found bool, err error) {
+	for i, f := range path {
+		if v, found = s.GetFields()[f]; !found || i == len(path)-1 {
+			break
+		}
+		if _, null := v.GetKind().(*structpb.Value_NullValue); null {
+			return nil, false, nil
+		}
+		if s = v.GetStructValue(); s == nil {
+			return nil, false, fmt.Errorf("%s is a %T, and must be an object", strings.Join(path[:i+1], "."), v.AsInterface())
+		}
+	}
+	return v, found, nil
 }
 
 // observe what Crossplane read for this call. What an earlier step desires under
@@ -268,14 +284,33 @@ func misplaced(types *connection.Catalog, o connection.Observed) error {
 	return nil
 }
 
-// composed resource as it is observed.
+// composed resource as it is observed. Its managed fields are decoded only where they
+// are asked for.
 func composed(r *fnv1.Resource) connection.Composed {
 	return connection.Composed{
-		Object: object(r.GetResource()),
+		Object: partRead(r.GetResource(), make([]string, 0, 4)),
 		ManagedFields: func() []any {
 			return r.GetResource().GetFields()["metadata"].GetStructValue().GetFields()["managedFields"].GetListValue().AsSlice()
 		},
 	}
+}
+
+// partRead is a part of an observed composed resource, at a path of fields, as decoded
+// JSON. What is Unread is most of the resource, and would be decoded for nothing.
+func partRead(s *structpb.Struct, path []string) map[string]any {
+	m := map[string]any{}
+	for k, v := range s.GetFields() {
+		at := append(path, k)
+		unread, within := Unread(at)
+		switch part := v.GetStructValue(); {
+		case unread, len(at) == 2 && k == "managedFields":
+		case within && part != nil:
+			m[k] = partRead(part, at)
+		default:
+			m[k] = v.AsInterface()
+		}
+	}
+	return m
 }
 
 // rendered are the workloads that earlier steps desire in the claim's
