@@ -24,6 +24,10 @@ func compose(rsp *fnv1.RunFunctionResponse, composed map[string]plan.Composed) e
 		if err != nil {
 			return fmt.Errorf("cannot encode composed resource %q: %w", key, err)
 		}
+		if c.NeededBy != "" {
+			at := ensure(ensure(s, "metadata"), "annotations")
+			at.Fields[connection.NeededBy] = structpb.NewStringValue(c.NeededBy)
+		}
 		r := fnv1.Ready_READY_FALSE
 		if c.Ready {
 			r = fnv1.Ready_READY_TRUE
@@ -31,6 +35,16 @@ func compose(rsp *fnv1.RunFunctionResponse, composed map[string]plan.Composed) e
 		resources(rsp)[key] = &fnv1.Resource{Resource: s, Ready: r}
 	}
 	return nil
+}
+
+// ensure that a struct has another one at a field.
+func ensure(s *structpb.Struct, name string) *structpb.Struct {
+	in := s.GetFields()[name].GetStructValue()
+	if in == nil {
+		in = &structpb.Struct{Fields: map[string]*structpb.Value{}}
+		s.Fields[name] = structpb.NewStructValue(in)
+	}
+	return in
 }
 
 func resources(rsp *fnv1.RunFunctionResponse) map[string]*fnv1.Resource {

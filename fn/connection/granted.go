@@ -1,12 +1,10 @@
 package connection
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
-	"github.com/serviceconnections/function-service-connections/fn/decoded"
 	"github.com/serviceconnections/function-service-connections/fn/settings"
 )
 
@@ -185,9 +183,9 @@ func Needs(object map[string]any) []Need {
 	return needs
 }
 
-// WithNeeds is an object that is composed, with who needs it. The object itself
-// stays as it is.
-func WithNeeds(object map[string]any, needs []Need) map[string]any {
+// NeededByAll is what the annotation NeededBy says of needs, in any order and however
+// often.
+func NeededByAll(needs []Need) string {
 	words := make([]string, len(needs))
 	for i, n := range needs {
 		words[i] = n.Service
@@ -196,14 +194,5 @@ func WithNeeds(object map[string]any, needs []Need) map[string]any {
 		}
 	}
 	slices.Sort(words)
-	object = maps.Clone(object)
-	metadata := maps.Clone(decoded.Object(object, "metadata"))
-	annotations := maps.Clone(decoded.Object(metadata, "annotations"))
-	if annotations == nil {
-		annotations = make(map[string]any, 1)
-	}
-	annotations[NeededBy] = strings.Join(slices.Compact(words), ",")
-	metadata["annotations"] = annotations
-	object["metadata"] = metadata
-	return object
+	return strings.Join(slices.Compact(words), ",")
 }

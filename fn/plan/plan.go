@@ -66,7 +66,12 @@ type Plan struct {
 // Composed is a desired composed resource.
 type Composed struct {
 	Object map[string]any
-	Ready  bool
+
+	// NeededBy is what its annotation connection.NeededBy says. Empty: what the object
+	// has.
+	NeededBy string
+
+	Ready bool
 }
 
 // A Service and what was decided for it.

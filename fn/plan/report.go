@@ -21,7 +21,7 @@ func report(r *retained) *Plan {
 			if !observed {
 				needs = g.needs
 			}
-			p.Composed[key] = Composed{Object: connection.WithNeeds(g.object, needs), Ready: g.ready}
+			p.Composed[key] = Composed{Object: g.object, NeededBy: connection.NeededByAll(needs), Ready: g.ready}
 		}
 	}
 	for key, object := range r.kept {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/connection"
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 )
 
 // retained is every observed composed resource of ours that isn't composed anew
@@ -84,7 +85,7 @@ func keep(rs *rollouts, g connection.Granted, o connection.Composed, unshare boo
 	said := connection.Needs(kept)
 	us := append(users(rs.wishes, g), rs.heirs(g)...)
 	if len(said) > 0 && slices.ContainsFunc(us, func(n connection.Need) bool { return !slices.Contains(said, n) }) {
-		kept = connection.WithNeeds(kept, append(said, us...))
+		decoded.Ensure(decoded.Ensure(kept, "metadata"), "annotations")[connection.NeededBy] = connection.NeededByAll(append(said, us...))
 	}
 	return kept
 }
