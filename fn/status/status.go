@@ -82,6 +82,7 @@ func service(svc plan.Service) claim.ServiceStatus {
 		ServiceAccountName: svc.ServiceAccount,
 		Workload:           svc.Workload,
 		Delivery:           delivery,
+		Connections:        make([]claim.ConnectionStatus, 0, len(svc.Connections)),
 		Restart:            svc.Restart,
 		Notes:              notes(svc.Notes),
 		Injection:          svc.Injection,
