@@ -68,13 +68,14 @@ func startOnce(ctx context.Context, log io.Writer, binary string, args ...string
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = stopTimeout
 	cmd.Stderr = log
-	if err := cmd.Start(); err != nil {
+	ended, err := Attach(cmd)
+	if err != nil {
 		cancel()
-		return nil, err //nolint:wrapcheck // It names the binary, and Start says the rest.
+		return nil, err
 	}
 	exited := make(chan struct{})
 	go func() {
-		_ = cmd.Wait() // The log has the reason.
+		<-ended //nolint:errcheck // The log has the reason.
 		close(exited)
 	}()
 	p := &Process{Address: address, PID: cmd.Process.Pid, Stop: func() {

@@ -9,10 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
+
+	attached "github.com/serviceconnections/function-service-connections/test/process"
 )
 
 // stopTimeout is how long a process may take to stop before it is killed.
@@ -51,24 +52,15 @@ func start(dir string, p program) (*process, error) {
 	cmd := exec.Command(p.path, p.args...) //nolint:noctx // It is stopped by hand, in order, and not with the call that starts it.
 	cmd.Env = append(os.Environ(), p.env...)
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = attributes()
-	proc := &process{program: p, log: log, cmd: cmd, exited: make(chan struct{})}
-	started := make(chan error)
-	go func() {
-		// A process is told of its parent's death when the thread ends that
-		// started it (prctl(2), PR_SET_PDEATHSIG), so the thread waits with us.
-		runtime.LockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err != nil {
-			return
-		}
-		proc.err = cmd.Wait()
-		close(proc.exited)
-	}()
-	if err := <-started; err != nil {
+	ended, err := attached.Attach(cmd)
+	if err != nil {
 		return nil, fmt.Errorf("cannot start %s: %w", p.name, err)
 	}
+	proc := &process{program: p, log: log, cmd: cmd, exited: make(chan struct{})}
+	go func() {
+		proc.err = <-ended
+		close(proc.exited)
+	}()
 	return proc, nil
 }
 
