@@ -33,10 +33,13 @@ type facts struct {
 	// installed kinds, as an object of theirs is observed.
 	installed map[kind]bool
 
-	// previous status by the service's name, and of those that have an injection
-	// by their workload.
+	// previous status by the service's name, and by its workload.
 	previous   map[string][]*claim.ServiceStatus
-	previousBy map[claim.Workload]*claim.ServiceStatus
+	previousBy map[claim.Workload][]*claim.ServiceStatus
+
+	// heirs of a service of the last status are those that have its workload now,
+	// under other names.
+	heirs map[string][]string
 
 	// untouched services are published, and stay so as they are: what the claim says
 	// of them can't be read, or may not be what is meant.
@@ -125,7 +128,8 @@ func gather(in Input) *facts {
 		identities: map[claimant][]connection.Granted{},
 		installed:  map[kind]bool{},
 		previous:   make(map[string][]*claim.ServiceStatus, n),
-		previousBy: make(map[claim.Workload]*claim.ServiceStatus, n),
+		previousBy: make(map[claim.Workload][]*claim.ServiceStatus, n),
+		heirs:      map[string][]string{},
 	}
 	for key, o := range in.Observed.Composed {
 		if g, ok := in.Types.GrantedBy(in.Settings, in.Claim.Namespace, key, o.Object); ok {
@@ -143,8 +147,8 @@ func gather(in Input) *facts {
 	for i := range in.Previous.Services {
 		s := &in.Previous.Services[i]
 		f.previous[s.Name] = append(f.previous[s.Name], s)
-		if s.Workload != nil && s.Injection != nil && f.previousBy[*s.Workload] == nil {
-			f.previousBy[*s.Workload] = s
+		if s.Workload != nil {
+			f.previousBy[*s.Workload] = append(f.previousBy[*s.Workload], s)
 		}
 	}
 	var misread, continued []*claim.ServiceStatus
@@ -156,6 +160,9 @@ func gather(in Input) *facts {
 		}
 		if was := f.previousOf(&s); was != nil {
 			continued = append(continued, was)
+		}
+		for _, was := range f.continues(&s) {
+			f.heirs[was.Name] = append(f.heirs[was.Name], s.Name)
 		}
 		s.rendered, s.workload = findWorkload(&in, s.ServiceEntry, &f.requires)
 		s.account = findAccount(&in, s.ServiceEntry, &f.requires)
@@ -329,19 +336,36 @@ func owner(object map[string]any) string {
 // have what was published. Another workload that the service had before tells
 // nothing about this one's pods.
 func (f *facts) previousOf(s *service) *claim.ServiceStatus {
+	if ps := f.sameOf(s); ps != nil {
+		return ps
+	}
+	for _, ps := range f.continues(s) {
+		if ps.Injection != nil {
+			return ps
+		}
+	}
+	return nil
+}
+
+// sameOf a service is the status of its name and workload, nil where there is none.
+func (f *facts) sameOf(s *service) *claim.ServiceStatus {
 	for _, ps := range f.previous[s.Name] {
 		if ps.Workload != nil && *ps.Workload == *s.Workload {
 			return ps
 		}
 	}
-	ps := f.previousBy[*s.Workload]
-	if ps == nil {
+	return nil
+}
+
+// continues says which services of the last status a service goes on with that had
+// other names: its workload was theirs, and isn't any more.
+func (f *facts) continues(s *service) []*claim.ServiceStatus {
+	if f.sameOf(s) != nil {
 		return nil
 	}
-	if slices.ContainsFunc(f.Claim.Services, func(o claim.ServiceEntry) bool { return o.Name == ps.Name && *o.Workload == *s.Workload }) {
-		return nil // It is that service's still.
-	}
-	return ps
+	return slices.DeleteFunc(slices.Clone(f.previousBy[*s.Workload]), func(ps *claim.ServiceStatus) bool {
+		return slices.ContainsFunc(f.Claim.Services, func(o claim.ServiceEntry) bool { return o.Name == ps.Name && *o.Workload == *s.Workload })
+	})
 }
 
 // serviceAccount as it is observed, composed or not. Nil where it isn't.
@@ -362,9 +386,10 @@ func (f *facts) published(s *service) *claim.Injection {
 }
 
 // neverPublished says whether nothing was ever published for a service, whatever
-// its workload was.
+// its workload or its name was.
 func (f *facts) neverPublished(s *service) bool {
-	return !slices.ContainsFunc(f.previous[s.Name], func(ps *claim.ServiceStatus) bool { return ps.Injection != nil || ps.Rollout != nil })
+	published := func(ps *claim.ServiceStatus) bool { return ps.Injection != nil || ps.Rollout != nil }
+	return !slices.ContainsFunc(f.previous[s.Name], published) && !slices.ContainsFunc(f.continues(s), published)
 }
 
 // annotated says whether a ServiceAccount has all these annotations, and there

@@ -83,17 +83,17 @@ func keep(rs *rollouts, g connection.Granted, o connection.Composed, unshare boo
 	}
 	// Users that have come to it need it when the others leave.
 	said := connection.Needs(kept)
-	us := append(users(rs.wishes, g), rs.heirs(g)...)
+	us := slices.Concat(users(rs.wishes, g), rs.holders(g), rs.inherited(said))
 	if len(said) > 0 && slices.ContainsFunc(us, func(n connection.Need) bool { return !slices.Contains(said, n) }) {
 		decoded.Ensure(decoded.Ensure(kept, "metadata"), "annotations")[connection.NeededBy] = connection.NeededByAll(append(said, us...))
 	}
 	return kept
 }
 
-// heirs of an object are the connections of a service whose pods keep the
+// holders of an object are the connections of a service whose pods keep the
 // ServiceAccount that it is for, also where that was another service's: the service
 // may have been renamed.
-func (rs *rollouts) heirs(g connection.Granted) []connection.Need {
+func (rs *rollouts) holders(g connection.Granted) []connection.Need {
 	if g.ServiceAccount == "" {
 		return nil
 	}
@@ -108,6 +108,20 @@ func (rs *rollouts) heirs(g connection.Granted) []connection.Need {
 	for i, c := range rs.of(s) {
 		if slices.Contains(g.Types, c.typ) && rs.parts[rs.first[s.index]+i] != nil {
 			needs = append(needs, c.need())
+		}
+	}
+	return needs
+}
+
+// inherited needs are those of services that go on with a workload under another name:
+// its pods run with what the name before needed, however well the new one works.
+func (ws *wishes) inherited(said []connection.Need) []connection.Need {
+	var needs []connection.Need
+	for _, n := range said {
+		for _, heir := range ws.heirs[n.Service] {
+			if n := (connection.Need{Service: heir, Type: n.Type}); ws.has(n) {
+				needs = append(needs, n)
+			}
 		}
 	}
 	return needs
@@ -135,7 +149,8 @@ func users(ws *wishes, g connection.Granted) []connection.Need {
 // object would go with its other users, although that connection's pods use it.
 func remembered(rs *rollouts, g connection.Granted, object map[string]any, needs []connection.Need) []connection.Need {
 	all := slices.Clip(needs)
-	for _, n := range connection.Needs(object) {
+	said := connection.Needs(object)
+	for _, n := range append(said, rs.inherited(said)...) {
 		if rs.has(n) && !slices.Contains(needs, n) && !worksWithout(rs, g, n) {
 			all = append(all, n)
 		}
@@ -165,11 +180,11 @@ func needed(rs *rollouts, g connection.Granted, object map[string]any, could fun
 	if rs.incomplete() || g.ServiceAccount != "" && runsAs(rs.facts, g.ServiceAccount) {
 		return nil, false
 	}
-	if heirs := rs.heirs(g); len(heirs) > 0 {
-		return heirs, false
+	if holders := rs.holders(g); len(holders) > 0 {
+		return holders, false
 	}
 	if said := connection.Needs(object); len(said) > 0 {
-		needs = slices.DeleteFunc(append(said, users(rs.wishes, g)...), func(n connection.Need) bool { return !rs.has(n) })
+		needs = slices.DeleteFunc(slices.Concat(said, users(rs.wishes, g), rs.inherited(said)), func(n connection.Need) bool { return !rs.has(n) })
 	} else {
 		needs = could(g)
 	}
