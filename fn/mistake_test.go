@@ -193,6 +193,32 @@ func TestMisspeltFields(t *testing.T) {
 	}
 }
 
+// TestMisspeltWhileSwapped holds that two services which may be each other stay both as
+// they were: each has the other's workload, and the field that says so is misspelt.
+func TestMisspeltWhileSwapped(t *testing.T) {
+	t.Parallel()
+	const (
+		swapped  = "- {name: api, workload: {kind: StatefulSet, name: web}, connections: [" + sqlConnection + "]}\n- {name: web, workload: {kind: StatefulSet, name: api}, connections: [" + awsConnection + "]}"
+		misspelt = "- {name: api, worklod: {kind: StatefulSet, name: api}, connections: [" + sqlConnection + "]}\n- {name: web, workload: {kind: StatefulSet, name: web}, replica: 1, connections: [" + awsConnection + "]}"
+	)
+	c := newCluster(t, swapped, allSettings)
+	for _, name := range []string{"api", "web"} {
+		c.add(strings.Replace(deployment(name, ""), "kind: Deployment", "kind: StatefulSet", 1))
+	}
+	c.settle()
+	published := func() []any {
+		return []any{c.service("api")["workload"], c.service("api")["injection"], c.service("web")["workload"], c.service("web")["injection"], slices.Sorted(maps.Keys(c.composed))}
+	}
+	was := published()
+	c.setServices(misspelt)
+	for range 3 {
+		c.reconcile()
+	}
+	if diff := cmp.Diff(was, published()); diff != "" {
+		t.Errorf("workloads, injections and composed objects, -was, +is:\n%s", diff)
+	}
+}
+
 // TestMistakesKeepData holds that no row of mistakes takes what holds data, whatever
 // was published before: neither a disk that goes with its connection nor one that is
 // retained.

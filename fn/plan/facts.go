@@ -154,8 +154,8 @@ func gather(in Input) *facts {
 	var misread, continued []*claim.ServiceStatus
 	for i := range in.Claim.Services {
 		s := service{ServiceEntry: &in.Claim.Services[i], index: len(f.services)}
-		if was := f.misreads(&s); was != nil {
-			misread = append(misread, was)
+		if was := f.misreads(&s); len(was) > 0 {
+			misread = append(misread, was...)
 			continue
 		}
 		if was := f.previousOf(&s); was != nil {
@@ -174,26 +174,33 @@ func gather(in Input) *facts {
 
 // misreads a service that has a field which isn't known, where what is read of it
 // isn't what was published, which is answered: the field that says so may be the one
-// that is misspelt. Nil where it is the same, or nothing was published.
-func (f *facts) misreads(s *service) *claim.ServiceStatus {
+// that is misspelt. So it may be the service of its name, or the one of the workload
+// that is read. None where it is the same, or nothing was published.
+func (f *facts) misreads(s *service) []*claim.ServiceStatus {
 	if !s.Misread {
 		return nil
 	}
-	published := func(ps *claim.ServiceStatus) bool { return ps.Injection != nil }
-	was := f.previousOf(s)
-	if was == nil {
-		// Of another workload.
-		if i := slices.IndexFunc(f.previous[s.Name], published); i >= 0 {
-			was = f.previous[s.Name][i]
-		}
-		return was
-	}
 	account, _ := f.Claim.ServiceAccount(s.Service)
-	if published(was) && (misses(s.ServiceEntry, was) || was.Injection.ServiceAccountName != account ||
-		!slices.Equal(was.Injection.Containers, slices.Sorted(slices.Values(s.Containers)))) {
-		return was
+	differs := func(ps *claim.ServiceStatus) bool {
+		return ps.Injection != nil && (misses(s.ServiceEntry, ps) || ps.Injection.ServiceAccountName != account ||
+			!slices.Equal(ps.Injection.Containers, slices.Sorted(slices.Values(s.Containers))))
 	}
-	return nil
+	if ps := f.sameOf(s); ps != nil {
+		if differs(ps) {
+			return []*claim.ServiceStatus{ps}
+		}
+		return nil
+	}
+	var all []*claim.ServiceStatus
+	for _, ps := range f.previous[s.Name] {
+		if ps.Injection != nil {
+			all = append(all, ps)
+		}
+	}
+	if ps := f.previousOf(s); ps != nil && (len(all) > 0 || differs(ps)) {
+		all = append(all, ps)
+	}
+	return all
 }
 
 // misses says whether a service lacks a connection that it had.
