@@ -69,10 +69,33 @@ func injectedService(as *accounts, s *service, parts []*claim.Injection, was for
 	if in.injection == nil || s.workload.template == nil {
 		return in
 	}
+	if v := labelledOtherwise(as.facts, s); v.Blocks() {
+		in.refused = v
+		return in
+	}
 	if conflicts := workload.Inspect(s.workload.template, *in.injection, s.Service); len(conflicts) > 0 {
 		in.refused = connection.Verdict{Reason: connection.Reason(conflicts[0].Reason), Message: conflicts[0].Message}
 	}
 	return in
+}
+
+// labelledOtherwise says whether the labels of a workload's pods name another service,
+// or one of another claim: the admission policy then gives them what that one has, and
+// nothing of this one. What a step renders is injected before.
+func labelledOtherwise(f *facts, s *service) connection.Verdict {
+	if s.rendered != nil {
+		return connection.Verdict{}
+	}
+	metadata, _ := s.workload.template["metadata"].(map[string]any)
+	labels, _ := metadata["labels"].(map[string]any)
+	if _, labelled := labels[workload.LabelClaim]; !labelled {
+		return connection.Verdict{}
+	}
+	of, service := connection.Label(s.workload.template, workload.LabelClaim), connection.Label(s.workload.template, workload.LabelService)
+	if of == f.Claim.Name && service == s.Name {
+		return connection.Verdict{}
+	}
+	return connection.Verdictf(connection.NameConflict, "%s %q has pods that name service %q of ServiceConnection %q by their labels, and so get nothing of service %q; remove the labels %s and %s from its pod template", s.Workload.Kind, s.Workload.Name, service, of, s.Name, workload.LabelClaim, workload.LabelService)
 }
 
 // sessions stand beside the annotations in what an injection's hash is of. No

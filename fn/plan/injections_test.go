@@ -66,6 +66,26 @@ func TestInject(t *testing.T) {
 			complete: true,
 			refused:  connection.NameConflict,
 		},
+		"LabelledForAnotherClaim": {
+			reason:   "the admission policy gives pods what their labels name, and nothing else",
+			world:    world{services: api, composed: account, objects: []string{`{apiVersion: apps/v1, kind: Deployment, metadata: {name: api, namespace: team-a}, spec: {template: {metadata: {labels: {serviceconnections.io/claim: other, serviceconnections.io/service: api}}, spec: {containers: [{name: app}]}}}}`}},
+			volumes:  []string{"eks-pod-identity-token"},
+			complete: true,
+			refused:  connection.NameConflict,
+		},
+		"LabelledForNoService": {
+			reason:   "a label that names the claim alone names none of its services",
+			world:    world{services: api, composed: account, objects: []string{`{apiVersion: apps/v1, kind: Deployment, metadata: {name: api, namespace: team-a}, spec: {template: {metadata: {labels: {serviceconnections.io/claim: shop}}, spec: {containers: [{name: app}]}}}}`}},
+			volumes:  []string{"eks-pod-identity-token"},
+			complete: true,
+			refused:  connection.NameConflict,
+		},
+		"LabelledForIt": {
+			reason:   "its labels say the same as the claim",
+			world:    world{services: api, composed: account, objects: []string{`{apiVersion: apps/v1, kind: Deployment, metadata: {name: api, namespace: team-a}, spec: {template: {metadata: {labels: {serviceconnections.io/claim: shop, serviceconnections.io/service: api}}, spec: {containers: [{name: app}]}}}}`}},
+			volumes:  []string{"eks-pod-identity-token"},
+			complete: true,
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
