@@ -41,7 +41,7 @@ var awsRole = Type{
 			"AWS_CONTAINER_CREDENTIALS_FULL_URI":     `^http://(169[.]254[.]170[.]23|[[]fd00:ec2::23[]])/v1/credentials$`,
 			"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": `^/var/run/secrets/pods[.]eks[.]amazonaws[.]com/serviceaccount/eks-pod-identity-token$`,
 			// A path may hold a dollar, but none that begins a reference.
-			envRoleARN:                    `^arn:aws[a-z-]*:iam::[0-9]{12}:role/(([!-#%-~]|[$][!-')-~]){1,512}/)?[A-Za-z0-9_+=,.@-]{1,64}$`,
+			envRoleARN:                    `^arn:aws[a-z-]*:iam::[0-9]{12}:role/(([!-#%-~]|[$][!-')-~]){1,512}[$]?/|[$]/)?[A-Za-z0-9_+=,.@-]{1,64}$`,
 			"AWS_WEB_IDENTITY_TOKEN_FILE": `^/var/run/secrets/eks[.]amazonaws[.]com/serviceaccount/token$`,
 		},
 		Tokens: map[string]workload.Token{

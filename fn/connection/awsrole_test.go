@@ -470,6 +470,8 @@ func TestDollarsInAPath(t *testing.T) {
 		"Single":    {reason: "A dollar alone means nothing to Kubernetes.", path: "a$b", want: "a$b"},
 		"Reference": {reason: "What looks like a reference to a variable isn't one.", path: "a$(HOME)b", want: "a$$(HOME)b"},
 		"Double":    {reason: "Two dollars would become one.", path: "a$$b", want: "a$$$$b"},
+		"Last":      {reason: "The path's last slash follows.", path: "a$", want: "a$"},
+		"Only":      {reason: "The path's last slash follows.", path: "$", want: "$"},
 		"Both":      {reason: "Two dollars before a parenthesis are two dollars.", path: "a$$(HOME)$b", want: "a$$$$(HOME)$$b"},
 	} {
 		t.Run(name, func(t *testing.T) {
