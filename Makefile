@@ -211,7 +211,7 @@ render-tools: ## Build Crossplane's engine and CLI, and function-patch-and-trans
 	@tools/install crossplane/crossplane-core crossplane-cli/crossplane function-patch-and-transform/function-patch-and-transform
 
 .PHONY: controlplane-tools
-controlplane-tools: providers ## Build etcd, Kubernetes, Crossplane and providers, for a real control plane.
+controlplane-tools: providers clients ## Build etcd, Kubernetes, Crossplane and providers, for a real control plane.
 	@tools/install etcd/etcd kubernetes/kube-apiserver kubernetes/kube-controller-manager kubernetes/kubectl \
 		crossplane/crossplane-core function-patch-and-transform/function-patch-and-transform provider-kubernetes/provider-kubernetes
 
@@ -221,6 +221,14 @@ providers:
 	@mkdir -p $(BIN)
 	@[ -x $(BIN)/providers ] || echo "building the providers of the tests (once, some minutes)…"
 	@go build -C test/providers -o $(BIN)/providers .
+
+# What logs in from the pods of the tests, by the clouds' own libraries, and the proxy.
+.PHONY: clients
+clients:
+	@tools/install cloud-sql-proxy/cloud-sql-proxy
+	@mkdir -p $(BIN)/clients
+	@[ -x $(BIN)/clients/aws ] || echo "building the clients of the tests (once, a minute or two)…"
+	@go build -C test/clients -o $(BIN)/clients/ ./aws ./azure ./google ./postgres
 
 .PHONY: clean
 clean: ## Remove everything that was built.

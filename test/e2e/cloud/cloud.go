@@ -37,6 +37,12 @@ type Cloud struct {
 	policies    map[string]*policy
 	attachments map[attachment]bool
 
+	// foreignRoles of other accounts: trust policies by ARN.
+	foreignRoles map[string]string
+
+	// oidcProviders of IAM: the audience that each takes, by issuer.
+	oidcProviders map[string]string
+
 	// associations of EKS by their id.
 	associations map[string]*cloudapi.Association
 
@@ -45,6 +51,9 @@ type Cloud struct {
 
 	// accounts of Google by e-mail.
 	accounts map[string]*account
+
+	// projectRoles of Google service accounts, by e-mail.
+	projectRoles map[string][]string
 
 	// calls by their action, and those that have changed something, by what they
 	// did.
@@ -65,6 +74,7 @@ func New() *Cloud {
 		roles:        map[string]*role{},
 		policies:     map[string]*policy{},
 		attachments:  map[attachment]bool{},
+		foreignRoles: map[string]string{}, oidcProviders: map[string]string{}, projectRoles: map[string][]string{},
 		associations: map[string]*cloudapi.Association{},
 		identities:   map[string]*identity{},
 		accounts:     map[string]*account{},

@@ -18,6 +18,18 @@ func (c *Cloud) AddAssociation(cluster, namespace, serviceAccount, roleARN strin
 	})
 }
 
+// AddTargetAssociation that somebody made by hand, with a target role.
+func (c *Cloud) AddTargetAssociation(cluster, namespace, serviceAccount, roleARN, targetRoleARN string) {
+	c.AddAssociation(cluster, namespace, serviceAccount, roleARN)
+	c.do(func() {
+		for _, a := range c.associations {
+			if a.ClusterName == cluster && a.Namespace == namespace && a.ServiceAccount == serviceAccount {
+				a.TargetRoleARN = targetRoleARN
+			}
+		}
+	})
+}
+
 // RemoveAssociations of a namespace, as somebody does by hand.
 func (c *Cloud) RemoveAssociations(namespace string) {
 	c.do(func() {

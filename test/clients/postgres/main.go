@@ -1,0 +1,30 @@
+// Command postgres connects to a database as an application does, where DB_HOST and
+// DB_PORT say, and asks it for the account and the database.
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/serviceconnections/function-service-connections/test/clients/attempt"
+)
+
+func main() {
+	attempt.Main(func(ctx context.Context) (string, error) {
+		u := url.URL{Scheme: "postgres", User: url.User(os.Getenv("PGUSER")), Host: os.Getenv("DB_HOST") + ":" + os.Getenv("DB_PORT"), Path: "/postgres"}
+		conn, err := pgx.Connect(ctx, u.String()+"?sslmode=disable")
+		if err != nil {
+			return "", err //nolint:wrapcheck // The library's own words are what a user reads.
+		}
+		defer conn.Close(ctx) //nolint:errcheck // What was asked is answered.
+		var user, database string
+		if err := conn.QueryRow(ctx, "select current_user, current_database()").Scan(&user, &database); err != nil {
+			return "", err //nolint:wrapcheck // The library's own words are what a user reads.
+		}
+		return fmt.Sprintf("%s in %s", user, database), nil
+	})
+}
