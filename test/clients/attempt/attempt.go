@@ -24,20 +24,24 @@ type Outcome struct {
 // between two tries.
 const between = 100 * time.Millisecond
 
-// Main of a client. It tries once, or with -within as long as that, and ends with the
-// client library's own error.
-func Main(try func(context.Context) (identity string, err error)) {
-	within := flag.Duration("within", 0, "try again until it succeeds, for as long as this")
-	timeout := flag.Duration("timeout", time.Minute, "of one try")
-	flag.Parse()
+// Flags of each client. It tries once, or with -within as long as that.
+var (
+	within  = flag.Duration("within", 0, "try again until it succeeds, for as long as this")
+	timeout = flag.Duration("timeout", time.Minute, "of one try")
+)
+
+// Run a client, whose flags are parsed, and return the code to exit with. Where it
+// fails, it says so by the client library's own error.
+func Run(try func(context.Context) (identity string, err error)) int {
 	o, err := until(*within, *timeout, try)
 	if err == nil {
 		err = json.NewEncoder(os.Stdout).Encode(o)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
 
 func until(within, timeout time.Duration, try func(context.Context) (string, error)) (Outcome, error) {

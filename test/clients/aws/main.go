@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"flag"
+	"os"
 
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -12,8 +14,9 @@ import (
 )
 
 func main() {
+	flag.Parse()
 	var client *sts.Client
-	attempt.Main(func(ctx context.Context) (string, error) {
+	os.Exit(attempt.Run(func(ctx context.Context) (string, error) {
 		if client == nil {
 			// One for the life of the process, as applications have it.
 			cfg, err := config.LoadDefaultConfig(ctx)
@@ -27,5 +30,5 @@ func main() {
 			return "", err //nolint:wrapcheck // The SDK's own words are what a user reads.
 		}
 		return *out.Arn, nil
-	})
+	}))
 }

@@ -6,7 +6,9 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"flag"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -16,8 +18,9 @@ import (
 )
 
 func main() {
+	flag.Parse()
 	var credential *azidentity.DefaultAzureCredential
-	attempt.Main(func(ctx context.Context) (string, error) {
+	os.Exit(attempt.Run(func(ctx context.Context) (string, error) {
 		if credential == nil {
 			// One for the life of the process, as applications have it.
 			c, err := azidentity.NewDefaultAzureCredential(nil)
@@ -31,7 +34,7 @@ func main() {
 			return "", err //nolint:wrapcheck // The SDK's own words are what a user reads.
 		}
 		return appID(token.Token)
-	})
+	}))
 }
 
 // appID is the client that an access token of Microsoft Entra is for.

@@ -5,8 +5,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net/http"
+	"os"
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/google"
@@ -15,8 +17,9 @@ import (
 )
 
 func main() {
+	flag.Parse()
 	var source oauth2.TokenSource
-	attempt.Main(func(ctx context.Context) (string, error) {
+	os.Exit(attempt.Run(func(ctx context.Context) (string, error) {
 		if source == nil {
 			// One for the life of the process, as applications have it.
 			s, err := google.DefaultTokenSource(context.Background(), "https://www.googleapis.com/auth/cloud-platform")
@@ -26,7 +29,7 @@ func main() {
 			source = s
 		}
 		return whose(ctx, oauth2.NewClient(ctx, source))
-	})
+	}))
 }
 
 // whose access token a client has (Google, "OAuth 2.0 for server to server

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net/url"
 	"os"
@@ -14,7 +15,8 @@ import (
 )
 
 func main() {
-	attempt.Main(func(ctx context.Context) (string, error) {
+	flag.Parse()
+	os.Exit(attempt.Run(func(ctx context.Context) (string, error) {
 		u := url.URL{Scheme: "postgres", User: url.User(os.Getenv("PGUSER")), Host: os.Getenv("DB_HOST") + ":" + os.Getenv("DB_PORT"), Path: "/postgres"}
 		conn, err := pgx.Connect(ctx, u.String()+"?sslmode=disable")
 		if err != nil {
@@ -26,5 +28,5 @@ func main() {
 			return "", err //nolint:wrapcheck // The library's own words are what a user reads.
 		}
 		return fmt.Sprintf("%s in %s", user, database), nil
-	})
+	}))
 }

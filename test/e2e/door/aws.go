@@ -78,12 +78,12 @@ func (d *Doors) servePodIdentity(w http.ResponseWriter, r *http.Request) {
 	}
 	s, failed := d.assumeRoleForPodIdentity(r.Context(), raw, t)
 	if failed != nil {
-		d.refused("aws", t)
 		http.Error(w, fmt.Sprintf("[%s]: (%s): %s, fault: client", random(8), failed.code, failed.message), failed.status)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]string{ //nolint:errchkjson // Whoever has called may be gone.
+	// Whoever has called may be gone.
+	_ = json.NewEncoder(w).Encode(map[string]string{
 		"AccessKeyId": s.accessKeyID, "SecretAccessKey": s.secret, "Token": s.token,
 		"AccountId": account(s.roleARN), "Expiration": s.expires.Format(time.RFC3339Nano),
 	})

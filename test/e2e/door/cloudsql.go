@@ -52,7 +52,7 @@ func (d *Doors) OpenInstance(ctx context.Context, connectionName, socket string)
 	}
 	clients := x509.NewCertPool()
 	clients.AddCert(a.certificate)
-	l, err := listenAt(ctx, proxyPort)
+	l, err := listenAlone(ctx)
 	if err != nil {
 		return err
 	}
@@ -61,27 +61,27 @@ func (d *Doors) OpenInstance(ctx context.Context, connectionName, socket string)
 	defer d.mu.Unlock()
 	d.instances[connectionName] = i
 	d.listeners = append(d.listeners, l)
-	go accept(tls.NewListener(l, &tls.Config{
+	go accept(context.WithoutCancel(ctx), tls.NewListener(l, &tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{*certificate},
 		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients,
 	}), socket)
 	return nil
 }
 
-// listenAt a port that clients know, on some loopback address where it is free.
-func listenAt(ctx context.Context, port int) (l net.Listener, err error) {
+// listenAlone at the port that clients know, on some loopback address where it is free.
+func listenAlone(ctx context.Context) (l net.Listener, err error) {
 	const tries = 100
 	for range tries {
 		host := fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(250), rand.IntN(250), 1+rand.IntN(250)) //nolint:gosec // No secret.
-		if l, err = (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("%s:%d", host, port)); err == nil {
+		if l, err = (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("%s:%d", host, proxyPort)); err == nil {
 			return l, nil
 		}
 	}
-	return nil, fmt.Errorf("cannot listen at port %d of a loopback address: %w", port, err)
+	return nil, fmt.Errorf("cannot listen at port %d of a loopback address: %w", proxyPort, err)
 }
 
 // accept clients of a database until the listener is closed.
-func accept(l net.Listener, socket string) {
+func accept(ctx context.Context, l net.Listener, socket string) {
 	for {
 		client, err := l.Accept()
 		if err != nil {
@@ -90,10 +90,10 @@ func accept(l net.Listener, socket string) {
 		go func() {
 			defer client.Close() //nolint:errcheck // Either end may hang up.
 			// Whoever has no certificate of the instance doesn't reach the database.
-			if client.(*tls.Conn).Handshake() != nil { //nolint:forcetypeassert,noctx // The listener is one of TLS, and its Close ends it.
+			if secure, ok := client.(*tls.Conn); !ok || secure.HandshakeContext(ctx) != nil {
 				return
 			}
-			database, err := (&net.Dialer{}).DialContext(context.Background(), "unix", socket)
+			database, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
 			if err != nil {
 				return
 			}

@@ -71,16 +71,15 @@ func (d *Doors) entraToken(r *http.Request, tenant string) (status int, answer a
 	if !t.valid(d.now()) {
 		return http.StatusUnauthorized, entraError("invalid_client", 700024, fmt.Sprintf("Client assertion is not within its valid time range. Current time: %s, expiry time of assertion %s.", d.now().UTC().Format(time.RFC3339Nano), t.expiry().Format(time.RFC3339Nano)))
 	}
-	return d.entraMatch(t, clientID, tenant, credentials)
+	return entraMatch(t, clientID, tenant, credentials, d.now())
 }
 
-// entraMatch of a valid token with the credentials of an identity.
-func (d *Doors) entraMatch(t token, clientID, tenant string, credentials []cloudapi.Credential) (status int, answer any) {
+// entraMatch of a token that is valid at a time with the credentials of an identity.
+func entraMatch(t token, clientID, tenant string, credentials []cloudapi.Credential, at time.Time) (status int, answer any) {
 	// A credential must match in all of issuer, subject and audience, letter by letter
 	// (Microsoft Entra documentation, "Important considerations and restrictions for
 	// federated identity credentials"; its error codes reference).
 	if len(credentials) == 0 {
-		d.refused("azure", t)
 		return http.StatusUnauthorized, entraError("invalid_client", 70025, fmt.Sprintf("The client '%s' has no configured federated identity credentials.", clientID))
 	}
 	known := "Please check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation"
@@ -91,11 +90,10 @@ func (d *Doors) entraMatch(t token, clientID, tenant string, credentials []cloud
 		if c.Issuer == t.Issuer && c.Subject == t.Subject && slices.ContainsFunc(c.Audiences, t.isFor) {
 			return http.StatusOK, map[string]any{
 				"token_type": "Bearer", "expires_in": int(entraToken.Seconds()), "ext_expires_in": int(entraToken.Seconds()),
-				"access_token": accessToken(clientID, tenant, d.now().Add(entraToken)),
+				"access_token": accessToken(clientID, tenant, at.Add(entraToken)),
 			}
 		}
 	}
-	d.refused("azure", t)
 	switch {
 	case !issuer:
 		return http.StatusUnauthorized, entraError("invalid_client", 700211, fmt.Sprintf("No matching federated identity record found for presented assertion issuer '%s'. %s", t.Issuer, known))

@@ -97,7 +97,6 @@ func (d *Doors) metadataToken(w http.ResponseWriter, r *http.Request, of Workloa
 	whose := fmt.Sprintf("serviceAccount:%s[%s/%s]", pool, namespace, name)
 	if email != "" {
 		if whose, err = d.generateAccessToken(whose, email); err != nil {
-			d.refused("google", t)
 			return fmt.Errorf("Unable to generate access token; IAM returned 403 Forbidden: %w. This error could be caused by a missing IAM policy binding on the target IAM service account. For more information, refer to the Workload Identity documentation: https://cloud.google.com/kubernetes-engine/docs/how-to/workload-identity#authenticating_to", err) //nolint:staticcheck,revive // GKE's words.
 		}
 	}
@@ -159,5 +158,5 @@ func (d *Doors) serveUserinfo(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]string{"email": email}) //nolint:errchkjson // Whoever has called may be gone.
+	_ = json.NewEncoder(w).Encode(map[string]string{"email": email}) // Whoever has called may be gone.
 }

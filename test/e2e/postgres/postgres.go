@@ -40,7 +40,7 @@ func find(name string) (string, error) {
 	if path, err := exec.LookPath(name); err == nil {
 		return path, nil
 	}
-	installed, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name) //nolint:errcheck // The pattern is well-formed.
+	installed, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name) // The pattern is well-formed.
 	if len(installed) == 0 {
 		return "", fmt.Errorf("this machine has no %s", name)
 	}
