@@ -513,7 +513,7 @@ func trustPolicy(policy string) *fnv1.RunFunctionRequest {
 			s["serviceAccountName"] = "sa"
 			s["connections"] = []any{map[string]any{"type": "awsRole", "role": "role"}}
 		})
-		p.observed["sa.role.a84bf5cb4b"] = map[string]any{
+		p.observed["sa.role.a84bf5cb4bba85f9"] = map[string]any{
 			"apiVersion": "iam.aws.m.upbound.io/v1beta1", "kind": "Role",
 			"status": map[string]any{"atProvider": map[string]any{"arn": "arn:aws:iam::123456789012:role/role", "assumeRolePolicy": policy}},
 		}

@@ -42,8 +42,8 @@ func TestRenames(t *testing.T) {
 			edit: func(c *cluster) {
 				c.setServices(backend + "serviceAccountName: mine, connections: [" + awsConnection + "]}\n- {name: web, serviceAccountName: mine, connections: [" + awsConnection + "]}")
 			},
-			stays: []string{"shop-api.association.df86318b5f", "shop-api.serviceaccount"},
-			goes:  []string{"shop-api.association.df86318b5f"},
+			stays: []string{"shop-api.association.df86318b5fa44363", "shop-api.serviceaccount"},
+			goes:  []string{"shop-api.association.df86318b5fa44363"},
 		},
 		"SwappedOntoWhatWorks": {
 			reason:   "its name is another service's now, which isn't what its pods are of",
@@ -52,8 +52,8 @@ func TestRenames(t *testing.T) {
 			edit: func(c *cluster) {
 				c.setServices(backend + "serviceAccountName: mine, connections: [" + awsConnection + "]}\n- {name: api, workload: {name: web}, serviceAccountName: mine, connections: []}")
 			},
-			stays: []string{"shop-api.association.df86318b5f", "shop-api.serviceaccount"},
-			goes:  []string{"shop-api.association.df86318b5f"},
+			stays: []string{"shop-api.association.df86318b5fa44363", "shop-api.serviceaccount"},
+			goes:  []string{"shop-api.association.df86318b5fa44363"},
 		},
 		"OfAnOrphanedWorkload": {
 			reason:   "a workload that was deleted may have left its pods",
@@ -64,7 +64,7 @@ func TestRenames(t *testing.T) {
 				c.reconcile()
 				c.setServices(backend + "serviceAccountName: mine, connections: [" + awsConnection + "]}\n- {name: web, serviceAccountName: mine, connections: [" + awsConnection + "]}")
 			},
-			stays: []string{"shop-api.association.df86318b5f", "shop-api.serviceaccount"},
+			stays: []string{"shop-api.association.df86318b5fa44363", "shop-api.serviceaccount"},
 		},
 		"WithAnotherDisk": {
 			reason:   "what holds data goes only when its workload has no disk any more",

@@ -203,7 +203,7 @@ type roleState struct {
 // observedRole is the role as AWS has it, read only: its path is in the ARN,
 // and nobody else knows it.
 func (c Context) observedRole(asked roleARN) Grant {
-	key := c.key(roleGrant.Name, asked.account, asked.name)
+	key := c.lasting(roleGrant.Name, standsByName, asked.name, asked.account, asked.name)
 	return c.grant(managedResource{
 		kind: roleKind, key: key, name: c.ownName(key, roleGrant.Name),
 		externalName: asked.name, policies: observe,
@@ -272,9 +272,14 @@ func (c Context) lastObserved(asked roleARN) (arn roleARN, known bool) {
 	return asked, false
 }
 
-func (c Context) associationKey() string {
+// associationIdentity is what a cluster has one association of.
+func (c Context) associationIdentity() []string {
 	aws := c.Settings.AWS
-	return c.key(associationGrant.Name, aws.Region, aws.ClusterName, c.Claim.Namespace, c.ServiceAccount)
+	return []string{aws.Region, aws.ClusterName, c.Claim.Namespace, c.ServiceAccount}
+}
+
+func (c Context) associationKey() string {
+	return c.lasting(associationGrant.Name, standsOn("serviceAccount"), c.ServiceAccount, c.associationIdentity()...)
 }
 
 // podIdentity grants the role by an association of the cluster. EKS refuses a role
@@ -317,6 +322,7 @@ func (c Context) association(role roleState) Grant {
 	}
 	return c.grant(managedResource{
 		kind: associationKind, key: key, name: c.sharedName(key, associationGrant.Name),
+		former: c.formerly(c.formerKey(associationGrant.Name, c.associationIdentity()...), associationGrant.Name),
 		called: associationID, policies: manage, providerConfig: aws.ProviderConfigRef, forProvider: forProvider,
 	})
 }

@@ -252,7 +252,7 @@ grants: {association: {spec: {forProvider: {targetRoleArn: "arn:aws:iam::4444555
 				"role":        roleObserved("arn:aws:iam::111122223333:role/api"),
 				"association": `{status: {conditions: [{type: Synced, status: "False", message: "create failed: ResourceInUseException: Association already exists: a-1"}]}}`,
 			},
-			want: `{published: true, verdict: AssociationExists, message: 'kubectl -n team-a annotate podidentityassociations.eks.aws.m.upbound.io shop-api-association-97c23e01ad crossplane.io/external-name=a-1'}`,
+			want: `{published: true, verdict: AssociationExists, message: 'kubectl -n team-a annotate podidentityassociations.eks.aws.m.upbound.io shop-api-association-97af599d62f8f8e7 crossplane.io/external-name=a-1'}`,
 		},
 		"Claim": {
 			reason:     "a cluster-scoped composite resource composes the cluster-scoped kinds, which know one kind of ProviderConfig and the older deletion policy",

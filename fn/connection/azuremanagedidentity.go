@@ -257,7 +257,7 @@ func allowsAzure(s *settings.Settings, namespace, id string) settings.Decision {
 
 // observedIdentity is the identity as Azure has it, read only.
 func (c Context) observedIdentity(id string) Grant {
-	key := c.key(identityGrant.Name, strings.ToLower(id))
+	key := c.lasting(identityGrant.Name, standsByName, id, strings.ToLower(id))
 	if as := Annotation(c.Observed.Object(key), externalName); strings.EqualFold(as, id) {
 		id = as
 	}
@@ -275,15 +275,21 @@ func (c Context) observedIdentity(id string) Grant {
 func (c Context) credential(id string) Grant {
 	issuer := c.Settings.Azure.OIDCIssuer
 	subject := "system:serviceaccount:" + c.Claim.Namespace + ":" + c.ServiceAccount
-	name := credentialName(c.Claim.Namespace, c.ServiceAccount, Hash(issuer, subject))
-	audience := azureAudiences[c.Settings.Azure.Environment]
+	name := credentialName(c.Claim.Namespace, c.ServiceAccount, hash(issuer, subject))
 	key := c.key(credentialGrant.Name, strings.ToLower(id), name)
+	formerName := credentialName(c.Claim.Namespace, c.ServiceAccount, formerHash(issuer, subject))
+	former := c.formerKey(credentialGrant.Name, strings.ToLower(id), formerName)
+	if c.keeps(former, standsOn("parentId"), id) {
+		key, name = former, formerName
+	}
+	audience := azureAudiences[c.Settings.Azure.Environment]
 	group := c.Connection.ResourceGroup
 	if o := c.Observed.Object(key); strings.EqualFold(decoded.Text(o, "spec", "forProvider", "parentId"), id) {
 		id, group = decoded.Text(o, "spec", "forProvider", "parentId"), decoded.Text(o, "spec", "forProvider", "resourceGroupName")
 	}
 	return c.grant(managedResource{
 		kind: credentialKind, key: key, name: c.sharedName(key, credentialGrant.Name),
+		former:       c.formerly(former, credentialGrant.Name),
 		externalName: name, policies: manage, providerConfig: c.providerConfig(),
 		// The cluster-scoped kind has the same parameters.
 		forProvider: parameters(&azure.FederatedIdentityCredentialParameters{

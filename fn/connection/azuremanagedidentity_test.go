@@ -63,7 +63,7 @@ grants:
   credential:
     apiVersion: managedidentity.azure.m.upbound.io/v1beta1
     kind: FederatedIdentityCredential
-    metadata: {annotations: {crossplane.io/external-name: team-a-shop-api-` + Hash("https://oidc.example.com/1/", "system:serviceaccount:team-a:shop-api") + `}}
+    metadata: {annotations: {crossplane.io/external-name: team-a-shop-api-` + hash("https://oidc.example.com/1/", "system:serviceaccount:team-a:shop-api") + `}}
     spec:
       managementPolicies: [Observe, Create, Update, Delete]
       forProvider:
@@ -264,7 +264,7 @@ func TestCredentialName(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := Hash("issuer", tc.serviceAccount)
+			h := hash("issuer", tc.serviceAccount)
 			got := credentialName("team-a", tc.serviceAccount, h)
 			if !form.MatchString(got) || !strings.HasSuffix(got, "-"+h) || strings.HasSuffix(got, "--"+h) {
 				t.Errorf("%s: %q has %d characters", tc.reason, got, len(got))

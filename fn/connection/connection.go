@@ -93,6 +93,10 @@ type Grant struct {
 	// Key of the composed resource: what is granted, not who asked.
 	Key string
 
+	// Former is what another claim may have the object as, which no object of this
+	// name tells.
+	Former Former
+
 	// Kind of the object.
 	Kind Kind
 

@@ -76,17 +76,16 @@ var baseNamePattern = regexp.MustCompile(baseName)
 // The IAM name of a created role is sc-<cluster>-<namespace>-<role>- and two hashes, of
 // 64 characters at most (AWS IAM API reference, CreateRole). The first is of the
 // ServiceAccount that the role is for, so that a name tells whose it is. The
-// second is of all that makes the name unique. It is as long as it is because
-// provider-aws takes over a role that has the name already: two teams whose
-// names are cut to the same must not be able to meet.
+// second is of all that makes the name unique: provider-aws takes over a role that
+// has the name already, and two teams whose names are cut to the same must not be
+// able to meet.
 const (
 	createdPrefix = "sc-"
 	nameLength    = 64
-	ownerLength   = 8
-	uniqueLength  = 16
 )
 
-var createdPattern = regexp.MustCompile(`^sc-.*-[0-9a-f]{24}$`)
+// createdPattern has both hashes, the first of 64 bits or, of roles from before, of 32.
+var createdPattern = regexp.MustCompile(`^sc-.*-([0-9a-f]{16}|[0-9a-f]{8})[0-9a-f]{16}$`)
 
 // notInName are the characters that IAM doesn't take in a name.
 var notInName = regexp.MustCompile(`[^\w+=,.@-]`)
@@ -96,17 +95,28 @@ func isCreatedName(name string) bool { return createdPattern.MatchString(name) }
 
 // createdFor says whether the IAM name of a created role is of a ServiceAccount.
 func createdFor(name, namespace, serviceAccount string) bool {
-	return isCreatedName(name) && name[len(name)-ownerLength-uniqueLength:len(name)-uniqueLength] == digest(namespace, serviceAccount)[:ownerLength]
+	m := createdPattern.FindStringSubmatch(name)
+	return m != nil && strings.HasPrefix(digest(namespace, serviceAccount), m[1])
 }
 
 // createdName is the IAM name of the role that the connection creates under a
 // path. What a provider can't change in place makes another name, and so does
 // the mode: pods of the old one need the old trust policy until they restart.
+// A role from when the owner's hash had 32 bits keeps its name.
 func (c Context) createdName(path string) string {
+	former := c.createdNameOf(path, formerOwnerLength)
+	if c.keeps(c.formerKey(createdRoleGrant.Name, iamARN(c.Settings, "role"+path+former)), standsByName, former) {
+		return former
+	}
+	return c.createdNameOf(path, hashLength)
+}
+
+// createdNameOf so many digits of the owner's hash.
+func (c Context) createdNameOf(path string, ownerLength int) string {
 	s, ns, sa, role := c.Settings, c.Claim.Namespace, c.ServiceAccount, c.Connection.Role
-	hash := digest(ns, sa)[:ownerLength] + digest(s.Cluster.Name, s.AWS.Mode, path, ns, sa, role)[:uniqueLength]
+	hashes := digest(ns, sa)[:ownerLength] + hash(s.Cluster.Name, s.AWS.Mode, path, ns, sa, role)
 	parts := []string{notInName.ReplaceAllString(s.Cluster.Name, "-"), ns, role}
-	return createdPrefix + strings.Join(shorten(parts, nameLength-len(createdPrefix)-len(hash)-len(parts)), "-") + "-" + hash
+	return createdPrefix + strings.Join(shorten(parts, nameLength-len(createdPrefix)-len(hashes)-len(parts)), "-") + "-" + hashes
 }
 
 // shorten the longest of some parts until all have room.
@@ -242,7 +252,12 @@ func (o createdRole) role() Grant {
 	if o.boundary != "" {
 		forProvider["permissionsBoundary"] = o.boundary
 	}
-	return o.part(roleKind, createdRoleGrant.Name, o.name, forProvider, o.arn())
+	role := o.part(roleKind, createdRoleGrant.Name, o.name, forProvider, o.arn())
+	// Another claim may have created it when its name had a shorter hash. That one has its
+	// policies as well.
+	former := o.formerKey(createdRoleGrant.Name, iamARN(o.Settings, "role"+o.path+o.createdNameOf(o.path, formerOwnerLength)))
+	role.Former = o.formerly(former, createdRoleGrant.Name)
+	return role
 }
 
 // part of a created role. What provider-aws calls a role or policy by is its IAM
@@ -250,7 +265,7 @@ func (o createdRole) role() Grant {
 // config/externalname.go). The name of the object doesn't hold the claim's, so that
 // another claim that asks for the same meets it.
 func (o createdRole) part(kind managedKind, grant, external string, forProvider map[string]any, identity ...string) Grant {
-	key := o.key(grant, identity...)
+	key := o.lasting(grant, standsByName, external, identity...)
 	return o.grant(managedResource{
 		kind: kind, key: key, name: o.sharedName(key, grant), externalName: external,
 		policies: manage, providerConfig: o.Settings.AWS.ProviderConfigRef, forProvider: forProvider,
@@ -258,7 +273,7 @@ func (o createdRole) part(kind managedKind, grant, external string, forProvider 
 }
 
 func (o createdRole) attachment(grant, policyARN string) Grant {
-	key := o.key(grant, o.arn(), policyARN)
+	key := o.lasting(grant, standsOn("policyArn"), policyARN, o.arn(), policyARN)
 	grant, _, _ = strings.Cut(grant, "-")
 	return o.grant(managedResource{
 		kind: attachmentKind, key: key, name: o.sharedName(key, grant), called: attachmentID,

@@ -26,7 +26,7 @@ const createSettings = awsSettings + `
 `
 
 const (
-	uploads       = "sc-prod-team-a-uploads-35cd151c7d5287342983a634"
+	uploads       = "sc-prod-team-a-uploads-35cd151ccf913c237d5287342983a634"
 	createUploads = `{type: awsRole, role: uploads, create: {policyArns: ["arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"], policy: {Version: "2012-10-17", Statement: [{Effect: Allow, Action: "sqs:*", Resource: "*"}]}}}`
 )
 

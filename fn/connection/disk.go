@@ -181,7 +181,8 @@ func (c Context) diskObject(key string, composed bool, spec map[string]any) Gran
 		return Grant{Key: key, Kind: volumeClaimKind, Object: volumeClaim, Data: true}
 	}
 	g := c.grant(managedResource{
-		kind: objectKind, key: key, name: c.diskName(key), policies: neverDelete,
+		kind: objectKind, key: key, name: c.diskName(hash(c.Claim.Namespace, key)), policies: neverDelete,
+		former:         Former{Key: key, Name: c.diskName(formerHash(c.Claim.Namespace, key))},
 		providerConfig: c.Settings.Kubernetes.ProviderConfigRef,
 		forProvider:    map[string]any{"manifest": volumeClaim},
 	})
@@ -189,9 +190,8 @@ func (c Context) diskObject(key string, composed bool, spec map[string]any) Gran
 	return g
 }
 
-func (c Context) diskName(key string) string {
-	suffix := "-" + Hash(c.Claim.Namespace, key)
-	return truncate("disk-"+c.Connection.Config.DiskName, 63-len(suffix)) + suffix
+func (c Context) diskName(hash string) string {
+	return objectName("disk-"+c.Connection.Config.DiskName, "-"+hash)
 }
 
 // liveSpec of an observed volume claim, composed or made by an Object. The

@@ -150,9 +150,11 @@ func (c Context) member(email string) Grant {
 		// what the other one uses.
 		policies = neverDelete
 	}
-	key := c.key(memberGrant.Name, id, roleWorkloadIdentityUser, member)
+	identity := []string{id, roleWorkloadIdentityUser, member}
+	key := c.lasting(memberGrant.Name, standsOn("serviceAccountId"), id, identity...)
 	return c.grant(managedResource{
 		kind: memberKind, key: key, name: c.sharedName(key, memberGrant.Name),
+		former: c.formerly(c.formerKey(memberGrant.Name, identity...), memberGrant.Name),
 		called: memberID, policies: policies, providerConfig: gcp.ProviderConfigRef,
 		forProvider: map[string]any{
 			"serviceAccountId": id,

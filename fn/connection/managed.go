@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
@@ -59,6 +60,7 @@ type managedResource struct {
 	kind           managedKind
 	key            string
 	name           string
+	former         Former
 	externalName   string
 	called         func(object map[string]any) string
 	policies       []any
@@ -66,9 +68,10 @@ type managedResource struct {
 	forProvider    map[string]any
 }
 
-// grant composes a managed resource.
+// grant composes a managed resource. One that is observed keeps its name, as it does
+// in Crossplane whatever the function says.
 func (c Context) grant(r managedResource) Grant {
-	metadata := map[string]any{"name": r.name}
+	metadata := map[string]any{"name": cmp.Or(decoded.Text(c.Observed.Object(r.key), "metadata", "name"), r.name)}
 	if r.externalName != "" {
 		metadata["annotations"] = map[string]any{externalName: r.externalName}
 	}
@@ -94,7 +97,7 @@ func (c Context) grant(r managedResource) Grant {
 	if r.called != nil {
 		call(object, c.Observed.Composed[r.key], r.called)
 	}
-	return Grant{Key: r.key, Kind: kind, Object: object}
+	return Grant{Key: r.key, Former: r.former, Kind: kind, Object: object}
 }
 
 // deletionPolicy says in the cluster-scoped kinds' older field what the
@@ -123,25 +126,24 @@ func NeverDelete(object map[string]any) {
 // key of a composed resource: whose ServiceAccount, which grant, and a hash of
 // what can't be changed in place.
 func (c Context) key(grant string, identity ...string) string {
-	return c.ServiceAccount + "." + grant + "." + Hash(identity...)
+	return c.ServiceAccount + "." + grant + "." + hash(identity...)
 }
 
 // sharedName of an object follows from the namespace and the key, without the
 // claim, so that a second claim that asks for the same meets the first one's
-// object instead of making a twin. Names of objects have room for 63
-// characters, since they become label values.
+// object instead of making a twin.
 func (c Context) sharedName(key, grant string) string {
-	return c.objectName(grant, key)
+	return objectName(c.ServiceAccount, "-"+grant+"-"+hash(key, c.Claim.Namespace))
 }
 
 // ownName of an object that other claims have one of as well.
 func (c Context) ownName(key, grant string) string {
-	return c.objectName(grant, c.Claim.Name, key)
+	return objectName(c.ServiceAccount, "-"+grant+"-"+hash(c.Claim.Name, key, c.Claim.Namespace))
 }
 
-func (c Context) objectName(grant string, identity ...string) string {
-	suffix := "-" + grant + "-" + Hash(append(identity, c.Claim.Namespace)...)
-	return truncate(c.ServiceAccount, 63-len(suffix)) + suffix
+// objectName has room for 63 characters, since it becomes a label's value.
+func objectName(name, suffix string) string {
+	return truncate(name, 63-len(suffix)) + suffix
 }
 
 // truncate a name so that it doesn't end in a separator.
@@ -152,8 +154,13 @@ func truncate(s string, n int) string {
 	return strings.TrimRight(s, ".-")
 }
 
-// Hash of a list of strings, 10 hexadecimal digits.
-func Hash(parts ...string) string { return digest(parts...)[:10] }
+// hashLength in hexadecimal digits. A team chooses much of what is hashed, and can look
+// on a machine of its own for what meets another team's object: 64 bits are out of its
+// reach.
+const hashLength = 16
+
+// hash of a list of strings.
+func hash(parts ...string) string { return digest(parts...)[:hashLength] }
 
 // digest of a list of strings, 64 hexadecimal digits.
 func digest(parts ...string) string {

@@ -120,9 +120,16 @@ func (gs *grants) mayCompose(g connection.Grant) (v connection.Verdict, taken bo
 	}
 	name, namespace := connection.Name(g.Object)
 	there, known := gs.requires.require(gs.Observed, connection.Requirement{APIVersion: g.Kind.APIVersion, Kind: g.Kind.Kind, Namespace: namespace, Name: name})
+	former, asked := gs.former(g)
+	if there == nil && former != nil {
+		there, name = former, g.Former.Name
+	}
 	switch {
-	case !known:
+	case !known || !asked:
 		return unanswered, false
+	case former != nil && connection.ComposedAs(former, gs.Claim.UID, g.Former.Key):
+		// Crossplane has let go of it already.
+		return connection.Verdictf(connection.Creating, "%s %q still has what this grants, and a new one is made once it is gone; if it stays, ask the platform team to delete it", g.Kind.Kind, g.Former.Name), false
 	case there == nil || connection.ComposedAs(there, gs.Claim.UID, g.Key):
 		return connection.Verdict{}, false
 	case g.Data:
@@ -130,6 +137,22 @@ func (gs *grants) mayCompose(g connection.Grant) (v connection.Verdict, taken bo
 	default:
 		return connection.Verdictf(connection.ServiceAccountConflict, "%s %q exists and %s; one claim only can grant this to a ServiceAccount, so use another serviceAccountName, or remove the connection there", g.Kind.Kind, name, owner(there)), true
 	}
+}
+
+// former is the object of a grant as it was called when hashes were shorter, nil where
+// there is none that is the same grant. Where one that isn't is observed under its key,
+// it isn't there either.
+func (gs *grants) former(g connection.Grant) (there map[string]any, known bool) {
+	f := g.Former
+	if f.Name == "" || gs.Observed.Object(f.Key) != nil {
+		return nil, true
+	}
+	_, namespace := connection.Name(g.Object)
+	there, known = gs.requires.require(gs.Observed, connection.Requirement{APIVersion: g.Kind.APIVersion, Kind: g.Kind.Kind, Namespace: namespace, Name: f.Name})
+	if !f.Is(there, gs.Claim.Namespace) {
+		return nil, known
+	}
+	return there, known
 }
 
 // ready says whether all grants of a connection are.

@@ -41,7 +41,7 @@ func TestSameResources(t *testing.T) {
 }
 
 // hashed is a name that ends in a hash, which patches can't make.
-var hashed = regexp.MustCompile(`-[0-9a-f]{10}$`)
+var hashed = regexp.MustCompile(`-[0-9a-f]{16}$`)
 
 // A composedResource as a function desires it.
 type composedResource struct {

@@ -47,7 +47,7 @@ func TestConnections(t *testing.T) {
 			connection: "{type: awsRole, role: my-app-s3-access}",
 			typ:        claim.TypeAWSRole,
 			held:       "PodIdentityAssociation",
-			waiting:    `^PodIdentityAssociation "shop-api-association-[0-9a-f]{10}" is being created$`,
+			waiting:    `^PodIdentityAssociation "shop-api-association-[0-9a-f]{16}" is being created$`,
 			identity:   "arn:aws:iam::123456789012:role/my-app-s3-access",
 			pod: `
 serviceAccount shop-api
@@ -67,7 +67,7 @@ container api registry.example.org/api:1
 			connection: "{type: awsRole, role: my-app-other}",
 			typ:        claim.TypeAWSRole,
 			held:       "PodIdentityAssociation",
-			waiting:    `^PodIdentityAssociation "shop-api-association-[0-9a-f]{10}" is being created$`,
+			waiting:    `^PodIdentityAssociation "shop-api-association-[0-9a-f]{16}" is being created$`,
 			identity:   "arn:aws:iam::123456789012:role/apps/my-app-other",
 		},
 		"AzureManagedIdentity": {
@@ -75,7 +75,7 @@ container api registry.example.org/api:1
 			connection: "{type: azureManagedIdentity, identityName: shop, resourceGroup: rg-shop}",
 			typ:        claim.TypeAzureManagedIdentity,
 			held:       "FederatedIdentityCredential",
-			waiting:    `^FederatedIdentityCredential "shop-api-credential-[0-9a-f]{10}" is being created$`,
+			waiting:    `^FederatedIdentityCredential "shop-api-credential-[0-9a-f]{16}" is being created$`,
 			identity:   armID("shop"),
 			account: map[string]string{
 				"azure.workload.identity/client-id": `^c0000000-0000-0000-0000-.{12}$`,
@@ -93,7 +93,7 @@ container api registry.example.org/api:1
 			connection: cloudSQL,
 			typ:        claim.TypeCloudSQL,
 			held:       "ServiceAccountIAMMember",
-			waiting:    `^ServiceAccountIAMMember "shop-api-member-[0-9a-f]{10}" is being created$`,
+			waiting:    `^ServiceAccountIAMMember "shop-api-member-[0-9a-f]{16}" is being created$`,
 			identity:   "sql-client@my-project-123456.iam.gserviceaccount.com",
 			account:    map[string]string{"iam.gke.io/gcp-service-account": `^sql-client@my-project-123456\.iam\.gserviceaccount\.com$`},
 			pod: `
@@ -112,7 +112,7 @@ container api registry.example.org/api:1
 			connection: "{type: gcpServiceAccount, serviceAccountEmail: other-client@my-project-123456.iam.gserviceaccount.com}",
 			typ:        claim.TypeGCPServiceAccount,
 			held:       "ServiceAccountIAMMember",
-			waiting:    `^ServiceAccountIAMMember "shop-api-member-[0-9a-f]{10}" is being created$`,
+			waiting:    `^ServiceAccountIAMMember "shop-api-member-[0-9a-f]{16}" is being created$`,
 			identity:   "other-client@my-project-123456.iam.gserviceaccount.com",
 			account:    map[string]string{"iam.gke.io/gcp-service-account": `^other-client@my-project-123456\.iam\.gserviceaccount\.com$`},
 			pod: `
@@ -126,7 +126,7 @@ container api registry.example.org/api:1
 			connection: "{type: disk, config: {diskName: uploads, mountPath: /srv/uploads, fsGroup: 1000}}",
 			typ:        claim.TypeDisk,
 			held:       "Object",
-			waiting:    `^Object "disk-uploads-[0-9a-f]{10}" is being created$`,
+			waiting:    `^Object "disk-uploads-[0-9a-f]{16}" is being created$`,
 			identity:   "uploads",
 			pod: `
 serviceAccount shop-api

@@ -109,7 +109,7 @@ var recorded = []struct {
 	{regexp.MustCompile(`, [0-9]+[smh]([0-9]+s)?\b`), ", 5s"},
 	{regexp.MustCompile(` for [0-9]+[smh]([0-9]+s)?\b`), " for 5s"},
 	{regexp.MustCompile(`(?m)^ *[0-9]+s  `), "   5s  "},
-	{regexp.MustCompile(`\b[0-9a-f]{10}\b`), "0123456789"},
+	{regexp.MustCompile(`\b[0-9a-f]{16}\b`), "0123456789abcdef"},
 }
 
 // record the session in the documentation, which must not tell anything else than
