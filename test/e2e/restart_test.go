@@ -80,6 +80,10 @@ func TestRestart(t *testing.T) {
 					t.Errorf("%s: there are\n%v\nof which the claim knows\n%v", tc.reason, got, want)
 				}
 				tm.awaitContents("what it had without a restart", lines...)
+				// The pods of the test that has the cluster next would come out plain.
+				if err := tm.AwaitPolicy(t.Context()); err != nil {
+					t.Fatal(err)
+				}
 			})
 		})
 	}

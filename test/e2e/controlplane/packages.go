@@ -193,7 +193,7 @@ func (c *ControlPlane) Install(ctx context.Context, mode Mode) error {
 	); err != nil {
 		return err
 	}
-	return inTime(ctx, c.awaitPolicy)
+	return c.AwaitPolicy(ctx)
 }
 
 // InstallConfiguration of a mode: XRD and Composition.

@@ -13,11 +13,13 @@ import (
 // tryNamespace is where the admission policies are tried.
 const tryNamespace = "admission-policy"
 
-// awaitPolicy until the API server injects, and guards the status. It takes some seconds until the
+// AwaitPolicy until the API server injects, and guards the status. It takes some seconds until the
 // admission policy sees the ServiceConnections of a CustomResourceDefinition that
-// is new, and in that time pods are created plain. Crossplane leaves alone the
-// ServiceConnection that this is tried with.
-func (c *ControlPlane) awaitPolicy(ctx context.Context) error {
+// is new, half a minute after the API server has started, and in that time pods are
+// created plain. Crossplane leaves alone the ServiceConnection that this is tried with.
+func (c *ControlPlane) AwaitPolicy(ctx context.Context) error { return inTime(ctx, c.tryPolicies) }
+
+func (c *ControlPlane) tryPolicies(ctx context.Context) error {
 	if err := c.ApplyYAML(ctx, `
 apiVersion: v1
 kind: Namespace
