@@ -190,7 +190,11 @@ func TestRestart(t *testing.T) {
 // everything that a tree may hold.
 func everything() *live.View {
 	s := connected()
-	s.Services[0].Notes = []claim.Note{{Reason: "Superseded", Message: "an object of an earlier state is kept for now"}}
+	s.Services[0].Notes = []claim.Note{
+		{Reason: "Superseded", Message: "an object of an earlier state is kept for now"},
+		// docs/operate.md says that the status shows whose claims are too large to be read whole.
+		{Reason: "ReadWithoutWorkload", Message: "Deployment \"api\" wasn't read"},
+	}
 	s.Services = append(s.Services, live.Service{
 		Name: "worker", ServiceAccount: "shop-worker", Workload: claim.Workload{APIVersion: "apps/v1", Kind: "StatefulSet", Name: "worker"},
 		Connections: []live.Connection{
