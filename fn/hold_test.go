@@ -275,6 +275,21 @@ func TestHoldGivesWay(t *testing.T) {
 		want(t, 1, len(c.keys("PodIdentityAssociation")), "associations once they are replaced")
 		want(t, 1, len(c.keys("FederatedIdentityCredential")), "credentials once they are replaced")
 	})
+	t.Run("AnotherNameAndMore", func(t *testing.T) {
+		t.Parallel()
+		c := newCluster(t, service("api", gcpConnection), allSettings)
+		c.add(cacheStorage)
+		c.add(deployment("api", ""))
+		c.settle()
+		c.restarted("v1")
+		c.setServices("- {name: backend, workload: {name: api}, connections: [" + gcpConnection + ", " + diskConnection + "]}")
+		for range 4 {
+			c.reconcile()
+			want(t, "shop-api", podGets(c)["ServiceAccount"], "ServiceAccount while the new one is granted nothing, although the disk works")
+		}
+		c.settle()
+		want(t, "shop-backend", podGets(c)["ServiceAccount"], "ServiceAccount once it is granted the same")
+	})
 	t.Run("AnotherRoleInPlace", func(t *testing.T) {
 		t.Parallel()
 		c := newCluster(t, service("api", awsConnection), allSettings)

@@ -182,6 +182,17 @@ func (c *Catalog) Published(s *settings.Settings, namespace string, name claim.C
 	return part, d, ok
 }
 
+// Annotates says whether all that connections of a type give pods is the annotation of
+// their ServiceAccount: they inject nothing.
+func (c *Catalog) Annotates(name claim.ConnectionType) bool {
+	t := c.typeOf(name)
+	if t == nil || t.Family == nil {
+		return false
+	}
+	f := t.Injects
+	return len(f.Env)+len(f.Labels)+len(f.Tokens) == 0 && f.Disk == "" && f.Sidecar.Name == ""
+}
+
 // Route of a connection, for a picture of it. A claim that pre-dates the schema may
 // hold types that aren't known.
 func (c *Catalog) Route(d Drawn) (Route, bool) {

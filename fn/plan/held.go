@@ -118,8 +118,9 @@ func publishedPart(gs *grants, c granted, ps *claim.ServiceStatus) (*claim.Injec
 	}
 	if injectsNothing(part) {
 		// All that pods have of it is the ServiceAccount's annotation, or they never
-		// had any.
-		if !whole.Complete && !ps.Connections[i].Ready {
+		// had any. Beside what is new, what is held is neither complete nor ready.
+		granted := gs.Types.Annotates(c.typ) && granting(gs.facts, claimant{whole.ServiceAccountName, f})
+		if !whole.Complete && !ps.Connections[i].Ready && !granted {
 			return nil, false
 		}
 		if _, _, annotated := f.Identified(gs.Settings, gs.Claim.Namespace, gs.serviceAccount(whole.ServiceAccountName)); !annotated {
@@ -145,6 +146,14 @@ func backed(f *facts, by claimant) bool {
 		return true
 	}
 	return slices.ContainsFunc(f.identities[by], func(g connection.Granted) bool { return !g.Decision.Revokes() })
+}
+
+// granting says whether an object of ours grants an identity that no list revokes, and
+// does so in the cloud.
+func granting(f *facts, by claimant) bool {
+	return slices.ContainsFunc(f.identities[by], func(g connection.Granted) bool {
+		return !g.Decision.Revokes() && connection.Ready(f.Observed.Object(g.Key))
+	})
 }
 
 // works says whether pods with a connection's own injection can use it at once.
