@@ -96,7 +96,7 @@ func isCreatedName(name string) bool { return createdPattern.MatchString(name) }
 // createdFor says whether the IAM name of a created role is of a ServiceAccount.
 func createdFor(name, namespace, serviceAccount string) bool {
 	m := createdPattern.FindStringSubmatch(name)
-	return m != nil && strings.HasPrefix(digest(namespace, serviceAccount), m[1])
+	return m != nil && digest(len(m[1]), namespace, serviceAccount) == m[1]
 }
 
 // createdName is the IAM name of the role that the connection creates under a
@@ -114,7 +114,7 @@ func (c Context) createdName(path string) string {
 // createdNameOf so many digits of the owner's hash.
 func (c Context) createdNameOf(path string, ownerLength int) string {
 	s, ns, sa, role := c.Settings, c.Claim.Namespace, c.ServiceAccount, c.Connection.Role
-	hashes := digest(ns, sa)[:ownerLength] + hash(s.Cluster.Name, s.AWS.Mode, path, ns, sa, role)
+	hashes := digest(ownerLength, ns, sa) + hash(s.Cluster.Name, s.AWS.Mode, path, ns, sa, role)
 	parts := []string{notInName.ReplaceAllString(s.Cluster.Name, "-"), ns, role}
 	return createdPrefix + strings.Join(shorten(parts, nameLength-len(createdPrefix)-len(hashes)-len(parts)), "-") + "-" + hashes
 }

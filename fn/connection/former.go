@@ -21,7 +21,7 @@ const (
 // Empty for what no other claim has.
 type Former struct{ Key, Name string }
 
-func formerHash(parts ...string) string { return digest(parts...)[:formerHashLength] }
+func formerHash(parts ...string) string { return digest(formerHashLength, parts...) }
 
 func (c Context) formerKey(grant string, identity ...string) string {
 	return c.ServiceAccount + "." + grant + "." + formerHash(identity...)

@@ -52,7 +52,7 @@ func TestCollisions(t *testing.T) {
 		"OwnersOfCreatedRoles": {
 			reason: "a created role's name told that it was for either of the two",
 			one:    of("team-a", "shop-978ed"), other: of("team-b", "cart-617"),
-			former: func(c Context) string { return digest(c.Claim.Namespace, c.ServiceAccount)[:formerOwnerLength] },
+			former: func(c Context) string { return digest(formerOwnerLength, c.Claim.Namespace, c.ServiceAccount) },
 			now: func(c Context) string {
 				name := c.createdNameOf("/", hashLength)
 				return name[len(name)-2*hashLength : len(name)-hashLength]

@@ -160,17 +160,18 @@ func truncate(s string, n int) string {
 const hashLength = 16
 
 // hash of a list of strings.
-func hash(parts ...string) string { return digest(parts...)[:hashLength] }
+func hash(parts ...string) string { return digest(hashLength, parts...) }
 
-// digest of a list of strings, 64 hexadecimal digits.
-func digest(parts ...string) string {
-	h := sha256.New()
+// digest of a list of strings, an even number of hexadecimal digits long.
+func digest(length int, parts ...string) string {
+	var room [256]byte // Enough for most, and not on the heap.
+	b := room[:0]
 	for _, p := range parts {
-		h.Write([]byte(p))
-		// No part can hold this, so that ("a", "bc") differs from ("ab", "c").
-		h.Write([]byte{0})
+		// No part can hold the zero, so that ("a", "bc") differs from ("ab", "c").
+		b = append(append(b, p...), 0)
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:length/2])
 }
 
 // errNotExist is what crossplane-runtime's managed reconciler says of a
