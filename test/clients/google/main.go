@@ -22,7 +22,7 @@ func main() {
 	os.Exit(attempt.Run(func(ctx context.Context) (string, error) {
 		if source == nil {
 			// One for the life of the process, as applications have it.
-			s, err := google.DefaultTokenSource(context.Background(), "https://www.googleapis.com/auth/cloud-platform")
+			s, err := google.DefaultTokenSource(context.WithoutCancel(ctx), "https://www.googleapis.com/auth/cloud-platform")
 			if err != nil {
 				return "", err //nolint:wrapcheck // The library's own words are what a user reads.
 			}

@@ -82,8 +82,7 @@ func (d *Doors) servePodIdentity(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	// Whoever has called may be gone.
-	_ = json.NewEncoder(w).Encode(map[string]string{
+	_ = json.NewEncoder(w).Encode(map[string]string{ //nolint:errchkjson // Whoever has called may be gone.
 		"AccessKeyId": s.accessKeyID, "SecretAccessKey": s.secret, "Token": s.token,
 		"AccountId": account(s.roleARN), "Expiration": s.expires.Format(time.RFC3339Nano),
 	})
@@ -205,8 +204,7 @@ func random(n int) string {
 func (d *Doors) serveSTS(w http.ResponseWriter, r *http.Request) {
 	result, err := d.sts(r)
 	w.Header().Set("Content-Type", "text/xml")
-	var failed *awsError
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*awsError](err); ok {
 		w.WriteHeader(failed.status)
 		result = stsErrorResponse{Type: "Sender", Code: failed.code, Message: failed.message, RequestID: random(16)}
 	}

@@ -76,6 +76,7 @@ func (d *Doors) metadata(w http.ResponseWriter, r *http.Request, of Workload) {
 	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusForbidden)
+		return
 	}
 }
 
@@ -89,7 +90,7 @@ func (d *Doors) metadataToken(w http.ResponseWriter, r *http.Request, of Workloa
 	}
 	t, err := d.exchange(r.Context(), raw, pool)
 	if err != nil {
-		return fmt.Errorf("Unable to generate access token; %w", err) //nolint:staticcheck,revive // GKE's words.
+		return fmt.Errorf("Unable to generate access token; %w", err) //nolint:staticcheck // GKE's words.
 	}
 	namespace, name, _ := serviceAccountOf(t.Subject)
 	// The form of GKE that bindings of a Google service account take (IAM, "Principal
@@ -97,7 +98,7 @@ func (d *Doors) metadataToken(w http.ResponseWriter, r *http.Request, of Workloa
 	whose := fmt.Sprintf("serviceAccount:%s[%s/%s]", pool, namespace, name)
 	if email != "" {
 		if whose, err = d.generateAccessToken(whose, email); err != nil {
-			return fmt.Errorf("Unable to generate access token; IAM returned 403 Forbidden: %w. This error could be caused by a missing IAM policy binding on the target IAM service account. For more information, refer to the Workload Identity documentation: https://cloud.google.com/kubernetes-engine/docs/how-to/workload-identity#authenticating_to", err) //nolint:staticcheck,revive // GKE's words.
+			return fmt.Errorf("Unable to generate access token; IAM returned 403 Forbidden: %w. This error could be caused by a missing IAM policy binding on the target IAM service account. For more information, refer to the Workload Identity documentation: https://cloud.google.com/kubernetes-engine/docs/how-to/workload-identity#authenticating_to", err) //nolint:staticcheck // GKE's words.
 		}
 	}
 	token := "ya29." + random(32)
@@ -136,7 +137,7 @@ func (d *Doors) exchange(ctx context.Context, raw, pool string) (token, error) {
 // of the member to roles/iam.workloadIdentityUser on the account.
 func (d *Doors) generateAccessToken(member, email string) (whose string, err error) {
 	if !d.cloud.IsMember(email, "roles/iam.workloadIdentityUser", member) {
-		return "", fmt.Errorf("Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist)") //nolint:staticcheck,revive // IAM's words.
+		return "", fmt.Errorf("Permission 'iam.serviceAccounts.getAccessToken' denied on resource (or it may not exist)") //nolint:staticcheck // IAM's words.
 	}
 	return email, nil
 }
@@ -158,5 +159,5 @@ func (d *Doors) serveUserinfo(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]string{"email": email}) // Whoever has called may be gone.
+	_ = json.NewEncoder(w).Encode(map[string]string{"email": email}) //nolint:errchkjson // Whoever has called may be gone.
 }

@@ -106,7 +106,7 @@ func (s *trustStatement) names(p principal) (bool, error) {
 	if err := json.Unmarshal(s.Principal, &kinds); err != nil {
 		return false, fmt.Errorf("cannot read principal: %w", err)
 	}
-	return slices.ContainsFunc(kinds[p.kind], func(name string) bool { return p.is(name) }), nil
+	return slices.ContainsFunc(kinds[p.kind], p.is), nil
 }
 
 // role and account in ARNs of a role, an account's root, and a role's session.
@@ -130,7 +130,7 @@ func (p principal) is(name string) bool {
 		return account[1] == session[1]
 	}
 	role := rolePrincipal.FindStringSubmatch(name)
-	return role != nil && role[1] == session[1] && role[2] == session[2]
+	return len(role) == 3 && role[1] == session[1] && role[2] == session[2]
 }
 
 // condition says whether values of a request satisfy an operator with the values of

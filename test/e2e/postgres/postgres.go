@@ -99,7 +99,7 @@ func Start(ctx context.Context) (s *Server, err error) {
 		if err != nil {
 			return fmt.Errorf("cannot connect to PostgreSQL: %w", err)
 		}
-		return conn.Close() //nolint:wrapcheck // It was only a try.
+		return conn.Close()
 	})
 }
 
