@@ -300,7 +300,7 @@ func composed(r *fnv1.Resource) connection.Composed {
 func partRead(s *structpb.Struct, path []string) map[string]any {
 	m := map[string]any{}
 	for k, v := range s.GetFields() {
-		at := append(path, k)
+		at := append(path, k) //nolint:gocritic // Each field is done with before the next one takes its place.
 		unread, within := Unread(at)
 		switch part := v.GetStructValue(); {
 		case unread, len(at) == 2 && k == "managedFields":

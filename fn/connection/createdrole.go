@@ -96,7 +96,7 @@ func isCreatedName(name string) bool { return createdPattern.MatchString(name) }
 // createdFor says whether the IAM name of a created role is of a ServiceAccount.
 func createdFor(name, namespace, serviceAccount string) bool {
 	m := createdPattern.FindStringSubmatch(name)
-	return m != nil && digest(len(m[1]), namespace, serviceAccount) == m[1]
+	return len(m) > 1 && digest(len(m[1]), namespace, serviceAccount) == m[1]
 }
 
 // createdName is the IAM name of the role that the connection creates under a

@@ -54,8 +54,11 @@ func (c Context) lasting(grant string, stands func(object map[string]any) string
 	return c.key(grant, identity...)
 }
 
-// What an observed object stands for.
+// standsByName is what an observed object stands for whose external name the function
+// chooses.
 func standsByName(o map[string]any) string { return Annotation(o, externalName) }
+
+// standsOn is what an observed object stands for by a field of its own.
 func standsOn(field string) func(map[string]any) string {
 	return func(o map[string]any) string { return decoded.Text(o, "spec", "forProvider", field) }
 }

@@ -109,14 +109,8 @@ func (gs *grants) mayCompose(g connection.Grant) (v connection.Verdict, taken bo
 	case gs.Observed.Object(g.Key) != nil:
 		return connection.Verdict{}, false
 	}
-	if g.Kind.CRD != "" && !gs.installed[kind{g.Kind.APIVersion, g.Kind.Kind}] {
-		crd, known := gs.requires.require(gs.Observed, connection.CRDRequirement(g.Kind.CRD))
-		if !known {
-			return unanswered, false
-		}
-		if v := connection.Served(crd, g.Kind); v.Reason != "" {
-			return v, false
-		}
+	if v := gs.served(g.Kind); v.Reason != "" {
+		return v, false
 	}
 	name, namespace := connection.Name(g.Object)
 	there, known := gs.requires.require(gs.Observed, connection.Requirement{APIVersion: g.Kind.APIVersion, Kind: g.Kind.Kind, Namespace: namespace, Name: name})
@@ -137,6 +131,18 @@ func (gs *grants) mayCompose(g connection.Grant) (v connection.Verdict, taken bo
 	default:
 		return connection.Verdictf(connection.ServiceAccountConflict, "%s %q exists and %s; one claim only can grant this to a ServiceAccount, so use another serviceAccountName, or remove the connection there", g.Kind.Kind, name, owner(there)), true
 	}
+}
+
+// served says why the API server doesn't serve a kind, as far as that is known.
+func (gs *grants) served(k connection.Kind) connection.Verdict {
+	if k.CRD == "" || gs.installed[kind{k.APIVersion, k.Kind}] {
+		return connection.Verdict{}
+	}
+	crd, known := gs.requires.require(gs.Observed, connection.CRDRequirement(k.CRD))
+	if !known {
+		return unanswered
+	}
+	return connection.Served(crd, k)
 }
 
 // former is the object of a grant as it was called when hashes were shorter, nil where
