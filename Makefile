@@ -92,11 +92,11 @@ test-modules: package-tool ## Run the tests of the other modules that need no co
 E2E := go -C test/e2e test $(AFRESH) -timeout=60m
 
 .PHONY: test-e2e
-test-e2e: build plugin controlplane-tools package-tool ## Run the tests on a control plane, but for those that take minutes.
+test-e2e: build plugin controlplane-tools clients package-tool ## Run the tests on a control plane, but for those that take minutes.
 	@$(E2E) -short ./...
 
 .PHONY: e2e
-e2e: build plugin controlplane-tools package-tool ## Run all tests on a control plane, also those that take minutes.
+e2e: build plugin controlplane-tools clients package-tool ## Run all tests on a control plane, also those that take minutes.
 	@$(E2E) ./...
 
 # How many claims fill the control plane, and how many histories it is told.
@@ -211,7 +211,7 @@ render-tools: ## Build Crossplane's engine and CLI, and function-patch-and-trans
 	@tools/install crossplane/crossplane-core crossplane-cli/crossplane function-patch-and-transform/function-patch-and-transform
 
 .PHONY: controlplane-tools
-controlplane-tools: providers clients ## Build etcd, Kubernetes, Crossplane and providers, for a real control plane.
+controlplane-tools: providers ## Build etcd, Kubernetes, Crossplane and providers, for a real control plane.
 	@tools/install etcd/etcd kubernetes/kube-apiserver kubernetes/kube-controller-manager kubernetes/kubectl \
 		crossplane/crossplane-core function-patch-and-transform/function-patch-and-transform provider-kubernetes/provider-kubernetes
 
