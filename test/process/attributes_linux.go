@@ -2,9 +2,7 @@ package process
 
 import "syscall"
 
-// attributes of a process: a group of its own, so that Ctrl-C reaches the
-// harness, which stops the processes in their order; and no process outlives a
-// harness that is killed.
-func attributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-}
+// attach a process to this one by its attributes: it has a group of its own, so that
+// Ctrl-C reaches the harness, which stops the processes in their order; and it doesn't
+// outlive a harness that is killed.
+func attach(a *syscall.SysProcAttr) { a.Setpgid, a.Pdeathsig = true, syscall.SIGTERM }

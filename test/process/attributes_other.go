@@ -4,8 +4,6 @@ package process
 
 import "syscall"
 
-// attributes of a process: a group of its own, so that Ctrl-C reaches the
-// harness, which stops the processes in their order.
-func attributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true}
-}
+// attach a process to this one by its attributes: it has a group of its own, so that
+// Ctrl-C reaches the harness, which stops the processes in their order.
+func attach(a *syscall.SysProcAttr) { a.Setpgid = true }

@@ -327,12 +327,13 @@ func (w *world) runProxy(instance string) (log func() string, port string) {
 		instance+"?port="+port, "--structured-logs", "--exit-zero-on-sigterm", "--health-check", "--http-address=127.0.0.1", "--http-port="+probe)
 	cmd.Env = append([]string{"HOME=" + w.t.TempDir(), "GCE_METADATA_HOST=" + w.metadata(w.sign(ourKey(), claims("team-a", "api", project+".svc.id.goog")))}, w.Network()...)
 	cmd.Stdout, cmd.Stderr = out, out
-	if err := cmd.Start(); err != nil {
+	ended, err := process.Attach(cmd)
+	if err != nil {
 		w.t.Fatal(err)
 	}
 	end := sync.OnceValue(func() string {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // It may have ended by itself.
-		_ = cmd.Wait()                          // The log says it.
+		<-ended                                 //nolint:errcheck // The log says it.
 		return out.String()
 	})
 	w.t.Cleanup(func() { end() })

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
+	"github.com/serviceconnections/function-service-connections/test/process"
 )
 
 const (
@@ -31,8 +32,9 @@ type Server struct {
 	// Socket that it listens at, and nowhere else.
 	Socket string
 
-	dir string
-	cmd *exec.Cmd
+	dir   string
+	cmd   *exec.Cmd
+	ended <-chan error
 }
 
 // find a program of PostgreSQL, of the newest version that the machine has.
@@ -89,7 +91,7 @@ func Start(ctx context.Context) (s *Server, err error) {
 		return nil, fmt.Errorf("cannot make database: %w: %s", err, out)
 	}
 	s.cmd = command(server, "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off")
-	if err := s.cmd.Start(); err != nil {
+	if s.ended, err = process.Attach(s.cmd); err != nil {
 		return nil, fmt.Errorf("cannot start PostgreSQL: %w", err)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not within %s", startTimeout))
@@ -124,7 +126,7 @@ func notRoot(dir string) (*syscall.SysProcAttr, error) {
 func (s *Server) Stop() {
 	if s.cmd != nil && s.cmd.Process != nil {
 		_ = s.cmd.Process.Signal(syscall.SIGINT) // Fast shutdown; it may have ended by itself.
-		_ = s.cmd.Wait()                         // As above.
+		<-s.ended                                //nolint:errcheck // As above.
 	}
 	_ = os.RemoveAll(s.dir) // The system removes it otherwise.
 }
