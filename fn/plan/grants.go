@@ -112,8 +112,8 @@ func (gs *grants) mayCompose(g connection.Grant) (v connection.Verdict, taken bo
 	if v := gs.served(g.Kind); v.Reason != "" {
 		return v, false
 	}
-	name, namespace := connection.Name(g.Object)
-	there, known := gs.requires.require(gs.Observed, connection.Requirement{APIVersion: g.Kind.APIVersion, Kind: g.Kind.Kind, Namespace: namespace, Name: name})
+	name, _ := connection.Name(g.Object)
+	there, known := gs.called(g, name)
 	former, asked := gs.former(g)
 	if there == nil && former != nil {
 		there, name = former, g.Former.Name
@@ -145,6 +145,12 @@ func (gs *grants) served(k connection.Kind) connection.Verdict {
 	return connection.Served(crd, k)
 }
 
+// called is the object of that name where a grant's object is to be.
+func (gs *grants) called(g connection.Grant, name string) (there map[string]any, known bool) {
+	_, namespace := connection.Name(g.Object)
+	return gs.requires.require(gs.Observed, connection.Requirement{APIVersion: g.Kind.APIVersion, Kind: g.Kind.Kind, Namespace: namespace, Name: name})
+}
+
 // former is the object of a grant as it was called when hashes were shorter, nil where
 // there is none that is the same grant. Where one that isn't is observed under its key,
 // it isn't there either.
@@ -153,8 +159,7 @@ func (gs *grants) former(g connection.Grant) (there map[string]any, known bool) 
 	if f.Name == "" || gs.Observed.Object(f.Key) != nil {
 		return nil, true
 	}
-	_, namespace := connection.Name(g.Object)
-	there, known = gs.requires.require(gs.Observed, connection.Requirement{APIVersion: g.Kind.APIVersion, Kind: g.Kind.Kind, Namespace: namespace, Name: f.Name})
+	there, known = gs.called(g, f.Name)
 	if !f.Is(there, gs.Claim.Namespace) {
 		return nil, known
 	}

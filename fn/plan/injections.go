@@ -6,6 +6,7 @@ import (
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/connection"
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 	"github.com/serviceconnections/function-service-connections/fn/workload"
 )
 
@@ -86,12 +87,11 @@ func labelledOtherwise(f *facts, s *service) connection.Verdict {
 	if s.rendered != nil {
 		return connection.Verdict{}
 	}
-	metadata, _ := s.workload.template["metadata"].(map[string]any)
-	labels, _ := metadata["labels"].(map[string]any)
+	labels := decoded.Object(s.workload.template, "metadata", "labels")
 	if _, labelled := labels[workload.LabelClaim]; !labelled {
 		return connection.Verdict{}
 	}
-	of, service := connection.Label(s.workload.template, workload.LabelClaim), connection.Label(s.workload.template, workload.LabelService)
+	of, service := decoded.Text(labels, workload.LabelClaim), decoded.Text(labels, workload.LabelService)
 	if of == f.Claim.Name && service == s.Name {
 		return connection.Verdict{}
 	}
