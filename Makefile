@@ -66,7 +66,7 @@ render-yaml: build render-tools ## Print the YAML of each example, or of EXAMPLE
 
 .PHONY: test
 test: ## Run everything that continuous integration runs.
-	@tools/steps "$(MAKE)" lint check-generate test-race test-modules test-e2e cover fuzz
+	@tools/steps "$(MAKE)" lint check-generate test-race test-modules test-e2e cover
 
 # What tests build themselves shares what the rest has compiled, so they see the
 # settings of all the rest. Lint has vet's rules. A result that go test remembers is as
