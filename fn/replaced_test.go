@@ -22,38 +22,40 @@ func TestPodsAreReplaced(t *testing.T) {
 		spec             string
 		// status while half of the pods are old, and once none is.
 		halfway, done string
+		// advice half-way, where somebody must do something.
+		advice string
 	}{
 		"PausedDeployment": {
 			"a paused rollout has replaced nothing", "apps/v1", "Deployment", `paused: true, replicas: 3, `,
-			`{observedGeneration: 2, replicas: 3, updatedReplicas: 0, readyReplicas: 3}`, `{observedGeneration: 2, replicas: 3, updatedReplicas: 3}`,
+			`{observedGeneration: 2, replicas: 3, updatedReplicas: 0, readyReplicas: 3}`, `{observedGeneration: 2, replicas: 3, updatedReplicas: 3}`, "kubectl -n team-a rollout resume deployment/api",
 		},
 		"StuckDeployment": {
 			"new pods that don't start replace nothing", "apps/v1", "Deployment", `replicas: 3, `,
-			`{observedGeneration: 2, replicas: 4, updatedReplicas: 1, conditions: [{type: Progressing, status: "False", reason: ProgressDeadlineExceeded}]}`, `{observedGeneration: 2, replicas: 3, updatedReplicas: 3}`,
+			`{observedGeneration: 2, replicas: 4, updatedReplicas: 1, conditions: [{type: Progressing, status: "False", reason: ProgressDeadlineExceeded}]}`, `{observedGeneration: 2, replicas: 3, updatedReplicas: 3}`, "",
 		},
 		"UnseenDeployment": {
 			"its controller may not have seen the new template yet", "apps/v1", "Deployment", `replicas: 3, `,
-			`{observedGeneration: 1, replicas: 3, updatedReplicas: 3}`, `{observedGeneration: 2, replicas: 3, updatedReplicas: 3}`,
+			`{observedGeneration: 1, replicas: 3, updatedReplicas: 3}`, `{observedGeneration: 2, replicas: 3, updatedReplicas: 3}`, "",
 		},
 		"PartitionedStatefulSet": {
 			"pods below the partition stay", "apps/v1", "StatefulSet", `replicas: 3, updateStrategy: {type: RollingUpdate, rollingUpdate: {partition: 1}}, `,
-			`{observedGeneration: 2, currentRevision: a, updateRevision: b, replicas: 3, updatedReplicas: 2}`, `{observedGeneration: 2, currentRevision: b, updateRevision: b, replicas: 3, updatedReplicas: 3}`,
+			`{observedGeneration: 2, currentRevision: a, updateRevision: b, replicas: 3, updatedReplicas: 2}`, `{observedGeneration: 2, currentRevision: b, updateRevision: b, replicas: 3, updatedReplicas: 3}`, "kubectl -n team-a rollout restart statefulset/api, with 0 for the partition 1 of its updateStrategy, below which pods stay as they are",
 		},
 		"StatefulSetOnDelete": {
 			"somebody deletes its pods one by one", "apps/v1", "StatefulSet", `replicas: 3, updateStrategy: {type: OnDelete}, `,
-			`{observedGeneration: 2, currentRevision: a, updateRevision: b, replicas: 3, updatedReplicas: 2}`, `{observedGeneration: 2, currentRevision: a, updateRevision: b, replicas: 3, updatedReplicas: 3}`,
+			`{observedGeneration: 2, currentRevision: a, updateRevision: b, replicas: 3, updatedReplicas: 2}`, `{observedGeneration: 2, currentRevision: a, updateRevision: b, replicas: 3, updatedReplicas: 3}`, "kubectl -n team-a rollout restart statefulset/api, then delete its pods one by one, which its updateStrategy OnDelete leaves as they are",
 		},
 		"DaemonSet": {
 			"a node still has an old pod", "apps/v1", "DaemonSet", ``,
-			`{observedGeneration: 2, desiredNumberScheduled: 3, updatedNumberScheduled: 2}`, `{observedGeneration: 2, desiredNumberScheduled: 3, updatedNumberScheduled: 3}`,
+			`{observedGeneration: 2, desiredNumberScheduled: 3, updatedNumberScheduled: 2}`, `{observedGeneration: 2, desiredNumberScheduled: 3, updatedNumberScheduled: 3}`, "",
 		},
 		"CanaryRollout": {
 			"most pods are of the stable ReplicaSet", "argoproj.io/v1alpha1", "Rollout", `replicas: 10, `,
-			`{observedGeneration: "2", phase: Paused, stableRS: a, currentPodHash: b, replicas: 10, updatedReplicas: 1}`, `{observedGeneration: "2", phase: Healthy, stableRS: b, currentPodHash: b, replicas: 10, updatedReplicas: 10}`,
+			`{observedGeneration: "2", phase: Paused, stableRS: a, currentPodHash: b, replicas: 10, updatedReplicas: 1}`, `{observedGeneration: "2", phase: Healthy, stableRS: b, currentPodHash: b, replicas: 10, updatedReplicas: 10}`, "",
 		},
 		"BlueGreenRollout": {
 			"the old ReplicaSet stays for a while after the switch", "argoproj.io/v1alpha1", "Rollout", `replicas: 2, strategy: {blueGreen: {activeService: api}}, `,
-			`{observedGeneration: "2", phase: Healthy, stableRS: b, currentPodHash: b, replicas: 4, updatedReplicas: 2}`, `{observedGeneration: "2", phase: Healthy, stableRS: b, currentPodHash: b, replicas: 2, updatedReplicas: 2}`,
+			`{observedGeneration: "2", phase: Healthy, stableRS: b, currentPodHash: b, replicas: 4, updatedReplicas: 2}`, `{observedGeneration: "2", phase: Healthy, stableRS: b, currentPodHash: b, replicas: 2, updatedReplicas: 2}`, "",
 		},
 	}
 	for name, tc := range cases {
@@ -76,6 +78,11 @@ func TestPodsAreReplaced(t *testing.T) {
 			c.settle()
 			want(t, 2, len(c.keys("FederatedIdentityCredential")), "credentials half-way: "+tc.reason)
 			want(t, true, hasNote(c, "Superseded"), "note of what is waited for")
+			want(t, tc.advice, str(c.service("api"), "restart"), "restart half-way, when it was followed")
+
+			c.add(workload("2", "one", tc.halfway))
+			c.settle()
+			want(t, true, str(c.service("api"), "restart") != "", "restart is told again once it was undone")
 
 			c.add(workload("2", "two", tc.done))
 			c.settle()

@@ -41,7 +41,7 @@ type ServiceStatus struct {
 	Delivery Delivery `json:"delivery,omitempty"`
 
 	// Restart is the command that brings running pods up to date. It is there
-	// only while pods may pre-date the injection.
+	// only while pods may pre-date the injection and nothing replaces them.
 	//
 	// +optional
 	Restart string `json:"restart,omitempty"`

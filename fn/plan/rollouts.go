@@ -31,6 +31,14 @@ type progress struct {
 	restart string
 }
 
+// underWay says that the pods are being replaced, and need nobody's help: the
+// template has changed since the injection was published, which whoever follows
+// restart has done, and the workload's controller does the rest. To restart it again
+// would begin anew, and who follows restart whenever it is there would never end.
+func (p progress) underWay(w workloadState) bool {
+	return p.waits != notRestarted && p.waits != absent && w.object != nil && w.kind.Rolls(w.object) && !workload.HeldBack(w.object)
+}
+
 // rollOut the injections to the pods.
 func rollOut(ds *deliveries) *rollouts {
 	rs := &rollouts{deliveries: ds, progress: make([]progress, len(ds.services))}
@@ -44,7 +52,7 @@ func rollOut(ds *deliveries) *rollouts {
 			// which then refuses the whole status.
 			p.rollout = nil
 		}
-		if p.rollout != nil && !p.rollout.Current && advised(ds, s) {
+		if p.rollout != nil && !p.rollout.Current && !p.underWay(s.workload) && advised(ds, s) {
 			p.restart = s.workload.kind.Restart(ds.Claim.Namespace, s.Workload.Name, s.workload.object)
 		}
 		rs.progress[i] = p

@@ -11,6 +11,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -82,6 +83,10 @@ const recreate = `recreate <kind> "<name>" in namespace "<namespace>"`
 
 // deletePods is for those whose controller waits for it.
 const deletePods = `kubectl -n <namespace> rollout restart <kinds>/<name>, then delete its pods one by one, which its updateStrategy OnDelete leaves as they are`
+
+// resume is for those that are paused, which can't be restarted before (k8s.io/kubectl,
+// pkg/polymorphichelpers/objectrestarter.go).
+const resume = "kubectl -n <namespace> rollout resume <kinds>/<name>"
 
 // scaleReplicaSet is for pods that only go when there are to be none.
 const scaleReplicaSet = `kubectl -n <namespace> scale replicaset/<name> --replicas=0, then back once its pods are gone`
@@ -179,13 +184,29 @@ func onDelete(obj map[string]any) bool {
 // makes a new pod.
 func (k Kind) Restart(namespace, name string, obj map[string]any) string {
 	advice := k.restart
-	if onDelete(obj) {
+	switch {
+	case onDelete(obj):
 		advice = deletePods
+	case k.Kind == "Deployment" && paused(obj):
+		advice = resume
+	case partition(obj) > 0:
+		advice += fmt.Sprintf(", with 0 for the partition %d of its updateStrategy, below which pods stay as they are", partition(obj))
 	}
 	advice = strings.ReplaceAll(advice, "<kind>", k.Kind)
 	advice = strings.ReplaceAll(advice, "<kinds>", strings.ToLower(k.Kind))
 	advice = strings.ReplaceAll(advice, "<namespace>", namespace)
 	return strings.ReplaceAll(advice, "<name>", name)
+}
+
+// HeldBack says whether a rollout of the workload leaves pods of the template before,
+// until somebody changes its spec: it is paused, or pods of a StatefulSet are below its
+// partition.
+func HeldBack(obj map[string]any) bool { return paused(obj) || partition(obj) > 0 }
+
+func paused(obj map[string]any) bool { return decoded.At(obj, "spec", "paused") == true }
+
+func partition(obj map[string]any) int64 {
+	return count(obj, "spec", "updateStrategy", "rollingUpdate", "partition")
 }
 
 // TemplateHash is a hash of all that replaces the workload's pods when it changes,

@@ -405,7 +405,10 @@ func (f *Fleet) checkPod(ctx context.Context, c Claim, s claim.ServiceStatus, in
 	case injected[c.Namespace+"/"+c.workload(s.Name)+" "+s.ServiceAccountName+" "+s.Injection.Hash]:
 		return nil, nil
 	case f.RestartPlain && s.Restart == "":
-		err = f.restart(ctx, c.Namespace, c.workload(s.Name))
+		var done bool
+		if done, err = f.rolledOut(ctx, c.Namespace, c.workload(s.Name)); done {
+			err = f.restart(ctx, c.Namespace, c.workload(s.Name))
+		}
 	}
 	return []string{fmt.Sprintf("claim %s/%s: no pod of service %s runs as %s with the injection", c.Namespace, c.Name, s.Name, s.ServiceAccountName)}, err
 }

@@ -241,6 +241,16 @@ func (f *Fleet) deploy(ctx context.Context, c Claim, service string) error {
 	return nil
 }
 
+// rolledOut says whether a workload's last rollout has ended, so that another one
+// doesn't begin it anew for ever.
+func (f *Fleet) rolledOut(ctx context.Context, namespace, name string) (bool, error) {
+	d := &appsv1.Deployment{}
+	if err := f.Client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, d); err != nil {
+		return false, fmt.Errorf("cannot get Deployment %q of namespace %q: %w", name, namespace, err)
+	}
+	return d.Status.ObservedGeneration >= d.Generation && d.Status.UpdatedReplicas >= f.Replicas && d.Status.Replicas == d.Status.UpdatedReplicas, nil
+}
+
 // restart a workload, as kubectl rollout restart does.
 func (f *Fleet) restart(ctx context.Context, namespace, name string) error {
 	d := &unstructured.Unstructured{}
