@@ -36,6 +36,7 @@ const (
 	TwoGoogleAccounts           Reason = "TwoGoogleAccounts"
 	ServiceAccountConflict      Reason = "ServiceAccountConflict"
 	WorkloadConflict            Reason = "WorkloadConflict"
+	NamespaceLeftOut            Reason = "NamespaceLeftOut"
 	ContainerNotFound           Reason = workload.ReasonContainerNotFound
 
 	CrossplaneTooOld           Reason = "CrossplaneTooOld"

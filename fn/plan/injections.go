@@ -67,6 +67,10 @@ func inject(as *accounts) *injections {
 func injectedService(as *accounts, s *service, parts []*claim.Injection, was former, included []bool) injected {
 	in := injected{}
 	in.injection, in.refused = merged(as, s, parts, was, included)
+	if v := leftOut(as.facts, s); v.Blocks() {
+		in.refused = v
+		return in
+	}
 	if in.injection == nil || s.workload.template == nil {
 		return in
 	}
@@ -78,6 +82,16 @@ func injectedService(as *accounts, s *service, parts []*claim.Injection, was for
 		in.refused = connection.Verdict{Reason: connection.Reason(conflicts[0].Reason), Message: conflicts[0].Message}
 	}
 	return in
+}
+
+// leftOut says whether the admission policy leaves out the pods of the claim's
+// namespace. Those whose template has the injection need no policy: a step has rendered
+// it, or its owner has patched it.
+func leftOut(f *facts, s *service) connection.Verdict {
+	if s.rendered != nil || !workload.Excludes(f.Claim.Namespace) || workload.Injected(s.workload.template) {
+		return connection.Verdict{}
+	}
+	return connection.Verdictf(connection.NamespaceLeftOut, "pods of %s %q get nothing by themselves, because the admission policy leaves out namespace %q, where the control plane runs; move the workload and its ServiceConnection to another namespace, or put the injection into its pod template, as kubectl serviceconnections patch writes it", s.Workload.Kind, s.Workload.Name, f.Claim.Namespace)
 }
 
 // labelledOtherwise says whether the labels of a workload's pods name another service,

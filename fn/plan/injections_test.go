@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -20,6 +21,8 @@ func TestInject(t *testing.T) {
 	account := map[string]string{"shop-api.serviceaccount": serviceAccount}
 	disk := `{type: disk, config: {diskName: scratch}}`
 	aws := `{type: awsRole, role: my-app-s3}`
+	everywhere := strings.ReplaceAll(cluster, "team-a", "kube-system, crossplane-system")
+	patched := `{apiVersion: apps/v1, kind: Deployment, metadata: {name: api, namespace: kube-system}, spec: {template: {metadata: {annotations: {serviceconnections.io/injection: h, serviceconnections.io/injected: '{"annotations": ["serviceconnections.io/injection"]}'}}, spec: {containers: [{name: app}]}}}}`
 	published := `services: [{name: api, workload: {apiVersion: apps/v1, kind: Deployment, name: api}, connections: [{type: awsRole}],
 		injection: {hash: h, complete: true, serviceAccountName: shop-api, volumes: [{name: eks-pod-identity-token}]}}]`
 	cases := map[string]struct {
@@ -83,6 +86,28 @@ func TestInject(t *testing.T) {
 		"LabelledForIt": {
 			reason:   "its labels say the same as the claim",
 			world:    world{services: api, composed: account, objects: []string{`{apiVersion: apps/v1, kind: Deployment, metadata: {name: api, namespace: team-a}, spec: {template: {metadata: {labels: {serviceconnections.io/claim: shop, serviceconnections.io/service: api}}, spec: {containers: [{name: app}]}}}}`}},
+			volumes:  []string{"eks-pod-identity-token"},
+			complete: true,
+		},
+		"NamespaceOfTheControlPlane": {
+			reason:   "the admission policy leaves out its pods, which must start whatever is the matter with it",
+			world:    world{namespace: "kube-system", settings: everywhere, services: api, composed: account},
+			volumes:  []string{"eks-pod-identity-token"},
+			complete: true,
+			refused:  connection.NamespaceLeftOut,
+		},
+		"NamespaceOfTheControlPlane,RenderedByAStep": {
+			reason: "the injection is in the pod template, and needs no policy",
+			world: world{
+				namespace: "crossplane-system", settings: everywhere, services: api, composed: account,
+				rendered: map[string]string{"workload": strings.Replace(deployment, "team-a", "crossplane-system", 1)},
+			},
+			volumes:  []string{"eks-pod-identity-token"},
+			complete: true,
+		},
+		"NamespaceOfTheControlPlane,PatchedByItsOwner": {
+			reason:   "the injection is in the pod template, and needs no policy",
+			world:    world{namespace: "kube-system", settings: everywhere, services: api, composed: account, objects: []string{patched}},
 			volumes:  []string{"eks-pod-identity-token"},
 			complete: true,
 		},

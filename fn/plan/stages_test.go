@@ -26,6 +26,9 @@ type world struct {
 	services string
 	settings string
 
+	// namespace of the claim, team-a if empty.
+	namespace string
+
 	// composed objects that are observed, by key, and other objects that were
 	// asked for. ServiceAccounts that aren't among them don't exist.
 	composed map[string]string
@@ -50,12 +53,13 @@ func object(tb testing.TB, y string) map[string]any {
 	return o
 }
 
-// input of a plan for the claim shop of namespace team-a.
+// input of a plan for the claim shop.
 func (w world) input(tb testing.TB) Input {
 	tb.Helper()
+	namespace := cmp.Or(w.namespace, "team-a")
 	in := Input{
 		Types:    connection.Builtin(),
-		Claim:    &claim.Claim{Name: "shop", Namespace: "team-a", Composite: "shop", UID: xrUID, Namespaced: true},
+		Claim:    &claim.Claim{Name: "shop", Namespace: namespace, Composite: "shop", UID: xrUID, Namespaced: true},
 		Observed: connection.Observed{Composed: map[string]connection.Composed{}, Required: map[string]map[string]any{}},
 		Rendered: Workloads{},
 	}
@@ -72,7 +76,7 @@ func (w world) input(tb testing.TB) Input {
 	}
 	for _, s := range in.Claim.Services {
 		name, _ := in.Claim.ServiceAccount(s.Service)
-		in.Observed.Required[connection.ServiceAccountRequirement("team-a", name).Key()] = nil
+		in.Observed.Required[connection.ServiceAccountRequirement(namespace, name).Key()] = nil
 	}
 	for _, y := range w.objects {
 		o := object(tb, y)
