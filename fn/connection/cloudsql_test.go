@@ -25,7 +25,7 @@ env: {DB_HOST: 127.0.0.1, DB_PORT: "5432", DB_INSTANCE_CONNECTION_NAME: "my-proj
 injection:
   initContainers:
   - name: sc-cloud-sql-proxy
-    image: gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.21.3
+    image: gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.28.0
     args: ["my-project:europe-west1:db?port=5432", --structured-logs, --exit-zero-on-sigterm, --health-check, --http-address=0.0.0.0, --http-port=9801]
     restartPolicy: Always
     ports: [{name: sc-proxy, containerPort: 9801, protocol: TCP}]

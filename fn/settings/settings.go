@@ -148,8 +148,11 @@ func (s *Settings) setDefaults() {
 }
 
 // ProxyImage is the Cloud SQL Auth Proxy's release that is used unless the
-// settings name another (github.com/GoogleCloudPlatform/cloud-sql-proxy).
-const ProxyImage = "gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.21.3"
+// settings name another (github.com/GoogleCloudPlatform/cloud-sql-proxy). The tests
+// run this release, of tools/cloud-sql-proxy. It is named by its tag, since its digest
+// is nowhere in the sources; a cluster that wants one names it in its settings. A new
+// release asks each pod with a proxy for a restart, so it comes with the changelog.
+const ProxyImage = "gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.28.0"
 
 // proxyResources are small, and limited, because a ResourceQuota may demand
 // both requests and limits of every container.

@@ -298,7 +298,7 @@ spec:
   initContainers:
   - {name: wait, image: api}
   - name: sc-cloud-sql-proxy
-    image: gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.21.3
+    image: gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.28.0
     args: ["my-project-123456:us-east1:my-instance?port=5432", --structured-logs, --exit-zero-on-sigterm, --health-check, --http-address=0.0.0.0, --http-port=9801, --private-ip]
     restartPolicy: Always
     ports: [{containerPort: 9801}]
@@ -311,7 +311,7 @@ spec:
 spec:
   initContainers:
   - name: sc-cloud-sql-proxy
-    image: gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.21.3
+    image: gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.28.0
     args: ["my-project-123456:us-east1:other?port=5432", --structured-logs, --exit-zero-on-sigterm, --health-check, --http-address=0.0.0.0, --http-port=9801, --private-ip]
     restartPolicy: Always
   containers: [{name: api, image: api}]`,
@@ -324,7 +324,7 @@ spec:
 spec:
   initContainers:
   - name: sc-cloud-sql-proxy
-    image: gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.21.3
+    image: gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.28.0
     args: ["my-project-123456:us-east1:my-instance?port=5432", --structured-logs, --exit-zero-on-sigterm, --health-check, --http-address=0.0.0.0, --http-port=9801, --private-ip]
   containers: [{name: api, image: api}]`,
 		conflict: workload.ReasonNameConflict,

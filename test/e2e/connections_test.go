@@ -17,7 +17,7 @@ import (
 
 // proxyImage and proxyArgs of the Cloud SQL Auth Proxy in these tests.
 const (
-	proxyImage = "gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.21.3"
+	proxyImage = "gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.28.0"
 	proxyArgs  = "my-project-123456:europe-west1:orders?port=5432 --structured-logs --exit-zero-on-sigterm --health-check --http-address=0.0.0.0 --http-port=9801"
 	cloudSQL   = "{type: cloudSql, config: {cloudSqlConnectionName: 'my-project-123456:europe-west1:orders', cloudSqlDatabasePort: 5432, cloudSqlServiceAccount: sql-client}}"
 )
