@@ -190,6 +190,19 @@ func TestReasons(t *testing.T) {
 			services: service("api", `{type: awsRole, role: admin}`),
 			typ:      "awsRole", want: "NotAllowed", message: "arn:aws:iam::123456789012:role/admin",
 		},
+		"NotAllowedTarget": {
+			reason:   "a role that may be used chains into one that may not, and the message names that one",
+			services: service("api", `{type: awsRole, role: my-app-s3, targetRoleArn: "arn:aws:iam::333333333333:role/theirs"}`),
+			typ:      "awsRole", want: "NotAllowed", message: `may not use "arn:aws:iam::333333333333:role/theirs"`,
+		},
+		"NotAllowedTargetOfCreated": {
+			reason:   "a role that may be created chains into one that may not be used",
+			services: service("api", `{type: awsRole, role: uploads, create: {}, targetRoleArn: "arn:aws:iam::333333333333:role/theirs"}`),
+			settings: func(s string) string {
+				return strings.Replace(s, "  region:", "  createRoles: {namespaces: [team-a], permissionsBoundaryArn: 'arn:aws:iam::123456789012:policy/boundary'}\n  region:", 1)
+			},
+			typ: "awsRole", want: "NotAllowed", message: `may not use "arn:aws:iam::333333333333:role/theirs"`,
+		},
 		"NotAllowedWithoutList": {
 			reason:   "no list allows nothing new",
 			services: service("api", awsConnection),

@@ -168,7 +168,7 @@ func expandAWSRole(c Context) Expansion {
 		role.roleARN, role.known = c.lastObserved(role.roleARN)
 	}
 	e.Target = awsTarget(role.arn, c.Connection.TargetRoleARN)
-	e.Decision = allowsAWS(c.Settings, c.Claim.Namespace, c.ServiceAccount, role.arn, c.Connection.TargetRoleARN)
+	e.Decision, e.Judged = c.judged(role.arn)
 	finding, warnings := c.trusts(role)
 	role.verdict = First(role.verdict, finding)
 	e.Verdict, e.Warnings = role.verdict, warnings
@@ -502,6 +502,16 @@ func allowsAWS(s *settings.Settings, namespace, serviceAccount, arn, targetARN s
 		return t
 	}
 	return d
+}
+
+// judged says whether the connection may use a role and the one that it chains into, and
+// which of the two the decision is about: the latter where the former may be used.
+func (c Context) judged(arn string) (d settings.Decision, what string) {
+	ns, target := c.Claim.Namespace, c.Connection.TargetRoleARN
+	if target != "" && allowsAWS(c.Settings, ns, c.ServiceAccount, arn, "") == settings.Allowed {
+		what = target
+	}
+	return allowsAWS(c.Settings, ns, c.ServiceAccount, arn, target), what
 }
 
 // allowsAssociation says whether a ServiceAccount may use the roles of an association.

@@ -42,6 +42,9 @@ type Expansion struct {
 	// Decision of the cluster's allow-list over the target.
 	Decision settings.Decision
 
+	// Judged is what the decision is about. Empty where that is the identity.
+	Judged string
+
 	// Target that the connection grants: a role, an identity, an account. Two
 	// connections of one ServiceAccount and family must agree on it. Empty
 	// where nothing is granted.

@@ -186,8 +186,8 @@ func (c Context) createRole() Expansion {
 	}
 	e.Identity = o.arn()
 	e.Target = awsTarget(o.arn(), c.Connection.TargetRoleARN)
-	if t := c.Connection.TargetRoleARN; t != "" {
-		e.Decision = allowsAWS(c.Settings, ns, c.ServiceAccount, o.arn(), t)
+	if c.Connection.TargetRoleARN != "" {
+		e.Decision, e.Judged = c.judged(o.arn())
 	}
 	role := o.role()
 	e.Grants = []Grant{role}

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
@@ -138,10 +139,7 @@ func judged(f *facts, w wish) wish {
 	if !w.granted {
 		return w
 	}
-	ns, what := f.Claim.Namespace, w.Identity
-	if what == "" {
-		what = w.Target
-	}
+	ns, what := f.Claim.Namespace, cmp.Or(w.Judged, w.Identity, w.Target)
 	if w.Decision.Revokes() && f.moved(w.claimant(), w.Target) {
 		w.warnings = append(w.warnings, connection.Verdictf(connection.AllowListAbsent, "%q is not of the account, subscription or project of the cluster settings any more; it stays because it is in use, and the platform team should allow it by its full name, or the claim ask for another one", what))
 		return w
