@@ -1,6 +1,7 @@
 package composer
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -8,6 +9,8 @@ import (
 	"strconv"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/serviceconnections/function-service-connections/fn/connection"
 )
 
 // Fields that others than Crossplane write once an object is there: a
@@ -17,7 +20,9 @@ var (
 	volumeName      = []string{"spec", "volumeName"}
 	createSucceeded = []string{"metadata", "annotations", "crossplane.io/external-create-succeeded"}
 
-	ofOthers = [][]string{lateInitialized, volumeName, createSucceeded}
+	createPending = []string{"metadata", "annotations", connection.CreatePending}
+
+	ofOthers = [][]string{lateInitialized, volumeName, createSucceeded, createPending}
 )
 
 // apply a composed resource as the API server does: its status and what others wrote
@@ -48,21 +53,9 @@ func (c *Composer) apply(key string, desired map[string]any) error {
 	if s, ok := was["status"]; ok {
 		o["status"] = s
 	}
-	theirs := map[string]any{}
-	for _, path := range ofOthers {
-		v := fieldAt(was, path)
-		if v == nil {
-			continue
-		}
-		if fieldAt(o, path) != nil {
-			return fmt.Errorf("%q takes over %v, which others own", key, path)
-		}
-		if err := set(o, v, path); err != nil {
-			return err
-		}
-		if err := set(theirs, map[string]any{}, prefixed(path)); err != nil {
-			return err
-		}
+	theirs, err := keepOthers(o, was, key)
+	if err != nil {
+		return err
 	}
 	metadata["managedFields"] = []any{
 		map[string]any{"manager": "apiextensions.crossplane.io/composed/abc", "operation": "Apply", "fieldsV1": owned},
@@ -70,6 +63,29 @@ func (c *Composer) apply(key string, desired map[string]any) error {
 	}
 	c.Composed[key] = o
 	return nil
+}
+
+// keepOthers of an object's fields, as they were, and return which those are, in the
+// form of managed fields.
+func keepOthers(o, was map[string]any, key string) (theirs map[string]any, err error) {
+	theirs = map[string]any{}
+	for _, path := range ofOthers {
+		v := fieldAt(was, path)
+		if v == nil || v == "" {
+			continue // It was Crossplane's, and goes when that desires it no longer.
+		}
+		switch fieldAt(o, path) {
+		case nil:
+		case "":
+			continue // It is emptied on purpose, and Crossplane's from then on.
+		default:
+			return nil, fmt.Errorf("%q takes over %v, which others own", key, path)
+		}
+		if err := errors.Join(set(o, v, path), set(theirs, map[string]any{}, prefixed(path))); err != nil {
+			return nil, err
+		}
+	}
+	return theirs, nil
 }
 
 // immutable is the path of what can't change in a workload, nil where all can.

@@ -28,6 +28,9 @@ func compose(rsp *fnv1.RunFunctionResponse, composed map[string]plan.Composed) e
 			at := ensure(ensure(s, "metadata"), "annotations")
 			at.Fields[connection.NeededBy] = structpb.NewStringValue(c.NeededBy)
 		}
+		for name, value := range c.Resume {
+			ensure(ensure(s, "metadata"), "annotations").Fields[name] = structpb.NewStringValue(value)
+		}
 		r := fnv1.Ready_READY_FALSE
 		if c.Ready {
 			r = fnv1.Ready_READY_TRUE

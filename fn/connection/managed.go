@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"github.com/serviceconnections/function-service-connections/fn/decoded"
 	"github.com/serviceconnections/function-service-connections/input/v1beta1"
 )
@@ -196,6 +199,8 @@ func (c Context) state(g Grant) Verdict {
 		return Verdictf(Creating, "%s %q %s", g.Kind.Kind, name, deleted)
 	}
 	switch failure := providerError(o); {
+	case Interrupted(o):
+		return Verdictf(Creating, "%s %q: its provider was interrupted while it was being created, and goes on", g.Kind.Kind, name)
 	case strings.Contains(failure, errNotExist):
 		return Verdict{Reason: notExist, Message: failure}
 	case failure != "":
@@ -211,6 +216,39 @@ func (c Context) state(g Grant) Verdict {
 		return Verdictf(Creating, "%s %q %s", g.Kind.Kind, name, created)
 	}
 	return Verdict{}
+}
+
+// CreatePending is the annotation in which a provider writes down that it is about to
+// create something, before it does.
+const CreatePending = meta.AnnotationKeyExternalCreatePending
+
+// errCreateIncomplete is what a provider says that finds that, and not how it ended,
+// since it was stopped meanwhile or the API server was away (crossplane-runtime,
+// pkg/reconciler/managed/reconciler.go, errCreateIncomplete).
+const errCreateIncomplete = "cannot determine creation result"
+
+// BeingCreated says that a provider has begun to create what an observed object stands
+// for, and hasn't written down how that ended. While it is so, it deletes nothing.
+func BeingCreated(object map[string]any) bool {
+	return meta.ExternalCreateIncomplete(&unstructured.Unstructured{Object: object})
+}
+
+// Interrupted says that a provider has stopped for good at an observed object, of whose
+// creation it doesn't know how it ended. Resume lets it go on.
+//
+// That is safe for all that a connection needs: what was made is found again, since its
+// name is chosen here, or can't be made twice, as the association of a ServiceAccount.
+func Interrupted(object map[string]any) bool {
+	return strings.Contains(condition(object, "Synced").message, errCreateIncomplete) && BeingCreated(object)
+}
+
+// Resume is what the annotations of an interrupted object must be, so that its provider
+// goes on. Without a time, CreatePending says nothing. The other one is there because a
+// provider doesn't look at an object of which only CreatePending has changed
+// (crossplane-runtime, pkg/resource/predicates.go, DesiredStateChanged). The next run
+// takes both away.
+func Resume(object map[string]any) map[string]string {
+	return map[string]string{CreatePending: "", "serviceconnections.io/resumed": Annotation(object, CreatePending)}
 }
 
 // Ready says whether an observed object is: a managed resource by its

@@ -42,6 +42,11 @@ func asApplied(o connection.Composed) map[string]any {
 	}
 	// Crossplane sets the controller reference itself.
 	delete(metadata, "ownerReferences")
+	// What let a provider go on is said once.
+	annotations, _ := metadata["annotations"].(map[string]any)
+	for name := range connection.Resume(nil) {
+		delete(annotations, name)
+	}
 	return kept
 }
 

@@ -71,6 +71,9 @@ type Composed struct {
 	// has.
 	NeededBy string
 
+	// Resume are annotations for a provider that was interrupted, nil where none was.
+	Resume map[string]string
+
 	Ready bool
 }
 
@@ -137,10 +140,18 @@ func KeepAll(types *connection.Catalog, observed connection.Observed) map[string
 		if isOurs(types, key, o) {
 			as := asApplied(o)
 			types.Call(key, o, as)
-			kept[key] = Composed{Object: as, Ready: true}
+			kept[key] = Composed{Object: as, Resume: resume(o.Object), Ready: true}
 		}
 	}
 	return kept
+}
+
+// resume an observed object whose provider was interrupted.
+func resume(object map[string]any) map[string]string {
+	if !connection.Interrupted(object) {
+		return nil
+	}
+	return connection.Resume(object)
 }
 
 // HasOurs says whether any observed composed resource is ours.

@@ -21,11 +21,11 @@ func report(r *retained) *Plan {
 			if !observed {
 				needs = g.needs
 			}
-			p.Composed[key] = Composed{Object: g.object, NeededBy: connection.NeededByAll(needs), Ready: g.ready}
+			p.Composed[key] = Composed{Object: g.object, NeededBy: connection.NeededByAll(needs), Resume: resume(r.Observed.Object(key)), Ready: g.ready}
 		}
 	}
 	for key, object := range r.kept {
-		p.Composed[key] = Composed{Object: object, Ready: true}
+		p.Composed[key] = Composed{Object: object, Resume: resume(r.Observed.Object(key)), Ready: true}
 	}
 	for i := range r.services {
 		p.Services[i] = r.service(&r.services[i])

@@ -51,7 +51,9 @@ func retain(rs *rollouts) *retained {
 		if !letGo {
 			noteKept(rs, kept, g, o.Object, needs)
 		}
-		if letGo && !unshare {
+		// While its provider creates something, it can't delete it, and one that was
+		// interrupted never could.
+		if letGo && !unshare && !connection.BeingCreated(o.Object) {
 			continue
 		}
 		r.kept[key] = keep(rs, g, o, unshare)

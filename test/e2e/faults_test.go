@@ -221,7 +221,7 @@ func restartCrossplane(ctx context.Context, f *faulty) error {
 func restartAPIServer(ctx context.Context, f *faulty) error {
 	f.RestartPlain = true
 	return every(ctx, 8*time.Second, func() error {
-		return f.cluster.withoutProviders(func() error { return f.RestartAPIServer(context.WithoutCancel(ctx)) })
+		return f.RestartAPIServer(context.WithoutCancel(ctx))
 	})
 }
 

@@ -50,18 +50,6 @@ func (c *cluster) runProviders(names ...string) error {
 	return c.StartProviders(context.Background(), controlplane.ProviderOptions{Cloud: address, PollInterval: c.poll}, names...)
 }
 
-// withoutProviders do something that they can't bear: one that can't write down
-// what it has created stops, and leaves it to the operator whether to try again
-// (crossplane-runtime, "cannot determine creation result"). So none creates
-// anything for a moment before.
-func (c *cluster) withoutProviders(do func() error) error {
-	c.cloud.FailAll(cloud.Unavailable())
-	<-time.After(time.Second)
-	err := c.StopProviders(controlplane.AllProviders()...)
-	c.cloud.FailAll(nil)
-	return errors.Join(err, do(), c.runProviders(controlplane.AllProviders()...))
-}
-
 var clusters = map[controlplane.Mode]func() (*cluster, error){
 	controlplane.Namespaced: sync.OnceValues(func() (*cluster, error) { return startCluster(controlplane.Namespaced) }),
 	controlplane.Claims:     sync.OnceValues(func() (*cluster, error) { return startCluster(controlplane.Claims) }),

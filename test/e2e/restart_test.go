@@ -37,7 +37,7 @@ func TestRestart(t *testing.T) {
 		"APIServer": {
 			reason: "requests are lost midway",
 			restart: func(t *team) error {
-				return t.withoutProviders(func() error { return t.RestartAPIServer(t.t.Context()) })
+				return t.RestartAPIServer(t.t.Context())
 			},
 		},
 	} {

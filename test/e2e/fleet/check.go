@@ -94,6 +94,9 @@ func (f *Fleet) checkObjects(ctx context.Context) (uids map[string]types.UID, di
 		}
 		for i := range all {
 			differences = append(differences, f.checkObject(&all[i], wanted, uids)...)
+			if err := f.resume(ctx, &all[i]); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
 	for key := range wanted {
@@ -106,6 +109,23 @@ func (f *Fleet) checkObjects(ctx context.Context) (uids map[string]types.UID, di
 		}
 	}
 	return uids, differences, nil
+}
+
+// CreatePending is the annotation with which a provider says that it begins to create
+// something (crossplane-runtime, pkg/meta/meta.go, AnnotationKeyExternalCreatePending).
+const CreatePending = "crossplane.io/external-create-pending"
+
+// resume an object that is being deleted and whose provider doesn't know whether it had
+// created anything, as docs/operate.md says: the function isn't asked any more.
+func (f *Fleet) resume(ctx context.Context, u *unstructured.Unstructured) error {
+	if u.GetDeletionTimestamp() == nil || u.GetAnnotations()[CreatePending] == "" || !strings.Contains(fmt.Sprint(u.Object["status"]), "cannot determine creation result") {
+		return nil
+	}
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:null,"resumed":"yes"}}}`, CreatePending)
+	if err := client.IgnoreNotFound(f.Client.Patch(ctx, u, client.RawPatch(types.MergePatchType, patch))); err != nil {
+		return fmt.Errorf("cannot annotate %s %q of namespace %q: %w", u.GetKind(), u.GetName(), u.GetNamespace(), err)
+	}
+	return nil
 }
 
 func (f *Fleet) checkObject(u *unstructured.Unstructured, wanted map[string]string, uids map[string]types.UID) []string {
