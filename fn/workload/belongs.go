@@ -31,6 +31,9 @@ type Naming struct {
 	Claim   string
 	Service string
 
+	// Controlled says that a controller made it, which would make it again.
+	Controlled bool
+
 	// Workloads that it may be of, by its controller or, where it has none, by its
 	// own name. A ReplicaSet may be a workload itself, a Deployment's or a
 	// Rollout's, so there may be a few.
@@ -40,19 +43,22 @@ type Naming struct {
 // NamingOf a pod. The admission policies in package/cluster do the same in CEL,
 // which generate writes from the same kinds, labels and MaxOwners.
 func NamingOf(pod metav1.Object) Naming {
-	labels := pod.GetLabels()
-	if of, ok := labels[LabelClaim]; ok {
-		return Naming{Labelled: true, Claim: of, Service: labels[LabelService]}
+	labels, owners := pod.GetLabels(), pod.GetOwnerReferences()
+	counted := len(owners) <= MaxOwners
+	i := -1
+	if counted {
+		i = slices.IndexFunc(owners, func(o metav1.OwnerReference) bool { return o.Controller != nil && *o.Controller })
 	}
-	owners := pod.GetOwnerReferences()
-	if len(owners) > MaxOwners {
-		return Naming{}
+	n := Naming{Controlled: i >= 0}
+	switch of, ok := labels[LabelClaim]; {
+	case ok:
+		n.Labelled, n.Claim, n.Service = true, of, labels[LabelService]
+	case n.Controlled:
+		n.Workloads = controlling(owners[i], labels)
+	case counted:
+		n.Workloads = []claim.Workload{{APIVersion: core, Kind: podKind, Name: pod.GetName()}}
 	}
-	i := slices.IndexFunc(owners, func(o metav1.OwnerReference) bool { return o.Controller != nil && *o.Controller })
-	if i < 0 {
-		return Naming{Workloads: []claim.Workload{{APIVersion: core, Kind: podKind, Name: pod.GetName()}}}
-	}
-	return Naming{Workloads: controlling(owners[i], labels)}
+	return n
 }
 
 // controlling workloads of a pod with this controller and these labels: the

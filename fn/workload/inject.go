@@ -13,6 +13,10 @@ const (
 	// AnnotationInjection holds the hash of the injection that a pod has.
 	AnnotationInjection = "serviceconnections.io/injection"
 
+	// AnnotationInjectedBy holds the name of the ServiceConnection by which a pod
+	// was injected as it was created.
+	AnnotationInjectedBy = "serviceconnections.io/injected-by"
+
 	// annotationInjected holds the record of what was put into a template, so
 	// that exactly this can be taken out again.
 	annotationInjected = "serviceconnections.io/injected"
@@ -73,6 +77,12 @@ func Annotations(injection claim.Injection) map[string]string {
 // but for a service account that is default.
 func Inject(template map[string]any, injection claim.Injection) {
 	Remove(template)
+	r := put(template, injection)
+	r.write(template)
+}
+
+// put the injection into the template, and say what was put there.
+func put(template map[string]any, injection claim.Injection) record {
 	p := newPod(template, injection)
 	r := record{}
 	r.ServiceAccountName, r.ServiceAccount = p.setServiceAccount(injection.ServiceAccountName)
@@ -105,7 +115,7 @@ func Inject(template map[string]any, injection claim.Injection) {
 		decoded.Ensure(p.spec, "securityContext")["fsGroup"] = *g
 		r.FSGroup = true
 	}
-	r.write(template)
+	return r
 }
 
 // setServiceAccount sets both of the fields that name it, the deprecated one

@@ -37,8 +37,13 @@ const defaultServiceAccount = "default"
 // getting the injection. What an earlier Inject put there is none of it, whatever
 // it was. The template isn't changed.
 func Inspect(template map[string]any, injection claim.Injection, service claim.Service) []Conflict {
+	return inspect(removed(template), injection, service)
+}
+
+// inspect a template as it stands.
+func inspect(template map[string]any, injection claim.Injection, service claim.Service) []Conflict {
 	i := inspection{
-		pod:       newPod(removed(template), injection),
+		pod:       newPod(template, injection),
 		injection: injection,
 		service:   service,
 	}

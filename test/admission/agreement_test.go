@@ -393,7 +393,7 @@ spec: {containers: [{name: api, image: api}]}`,
 
 func TestDeliveriesAgree(t *testing.T) {
 	t.Parallel()
-	p := compile(t)
+	p, forms := compile(t), readForms(t)
 	for name, tc := range deliveries {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -402,7 +402,7 @@ func TestDeliveriesAgree(t *testing.T) {
 				tc.change(&in)
 			}
 			pod := readPod(t, tc.pod)
-			admitted, err := p.admit(pod, shop(t, in))
+			admitted, err := p.admitBoth(t, forms, pod, shop(t, in))
 			if err != nil {
 				t.Fatalf("%s\nthe policy fails: %v", tc.reason, err)
 			}
@@ -425,7 +425,7 @@ func TestDeliveriesAgree(t *testing.T) {
 			if got := admitted.Annotations[injectedBy]; got != wantBy {
 				t.Errorf("%s\ninjected by %q, want %q", tc.reason, got, wantBy)
 			}
-			again, err := p.admit(admitted, shop(t, in))
+			again, err := p.admitBoth(t, forms, admitted, shop(t, in))
 			if err != nil {
 				t.Fatalf("%s\nthe policy fails the second time: %v", tc.reason, err)
 			}

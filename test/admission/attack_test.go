@@ -382,7 +382,7 @@ func TestStatusIsNotTrusted(t *testing.T) {
 			tampered := runtimeCopy(honest)
 			tc.tamper(statusOf(tampered)["injection"].(map[string]any))
 			// An error leaves the pod as it is, so it is as good as a refusal.
-			got, _ := p.admit(pod, tampered)
+			got, _ := p.admitBoth(t, forms, pod, tampered)
 			if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(corev1.Pod{}, "TypeMeta")); diff != "" {
 				t.Errorf("%s\n-want +got:\n%s", tc.reason, diff)
 			}

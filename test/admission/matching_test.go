@@ -23,7 +23,7 @@ const (
 
 func TestMatching(t *testing.T) {
 	t.Parallel()
-	p := compile(t)
+	p, forms := compile(t), readForms(t)
 	cases := map[string]struct {
 		reason   string
 		workload string // apiVersion/kind/name
@@ -220,7 +220,7 @@ func TestMatching(t *testing.T) {
 			}
 			tc.pod.Namespace = "team-a"
 			pod := &corev1.Pod{ObjectMeta: tc.pod, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "api", Image: "api"}}}}
-			admitted, err := p.admit(pod, claim)
+			admitted, err := p.admitBoth(t, forms, pod, claim)
 			if err != nil {
 				t.Fatalf("%s\nthe policy fails: %v", tc.reason, err)
 			}
@@ -285,7 +285,7 @@ func TestCost(t *testing.T) {
 	for j := range 20 {
 		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: fmt.Sprintf("v-%d", j)})
 	}
-	admitted, err := p.admit(pod, claim)
+	admitted, err := p.admitBoth(t, readForms(t), pod, claim)
 	if err != nil {
 		t.Fatalf("the policy exceeds a limit of the API server: %v", err)
 	}

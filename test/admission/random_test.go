@@ -22,12 +22,12 @@ import (
 // injections' often, so that both outcomes of every rule come up.
 func TestDeliveriesAgreeOnAnyPod(t *testing.T) {
 	t.Parallel()
-	p := compile(t)
+	p, forms := compile(t), readForms(t)
 	rapid.Check(t, func(r *rapid.T) {
 		in := injection(t, drawConnections(r)...)
 		in.Containers = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"api", "worker", "migrate"}), 0, 2, rapid.ID[string]).Draw(r, "targets")
 		pod := drawPod(r)
-		admitted, err := p.admit(pod, shop(t, in))
+		admitted, err := p.admitBoth(r, forms, pod, shop(t, in))
 		if err != nil {
 			r.Fatalf("the policy fails: %v", err)
 		}
@@ -45,7 +45,7 @@ func TestDeliveriesAgreeOnAnyPod(t *testing.T) {
 // with any workload, of names that begin and end alike.
 func TestServicesAgreeOnAnyPod(t *testing.T) {
 	t.Parallel()
-	p := compile(t)
+	p, forms := compile(t), readForms(t)
 	in := injection(t, "podIdentity")
 	rapid.Check(t, func(r *rapid.T) {
 		c := shop(t, in)
@@ -64,7 +64,7 @@ func TestServicesAgreeOnAnyPod(t *testing.T) {
 
 		for range 20 {
 			pod := &corev1.Pod{ObjectMeta: drawOrigin(r), Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "api", Image: "api"}}}}
-			admitted, err := p.admit(pod, c)
+			admitted, err := p.admitBoth(r, forms, pod, c)
 			if err != nil {
 				r.Fatalf("the policy fails: %v", err)
 			}
@@ -139,7 +139,7 @@ func TestFormsAgreeOnAnyStatus(t *testing.T) {
 			published := statusOf(c)["injection"].(map[string]any)
 			tamper(r, published)
 			// An error leaves the pod as it is.
-			admitted, _ := p.admit(pod, c)
+			admitted, _ := p.admitBoth(r, forms, pod, c)
 			want := pod
 			if in, ok := fitting(t, forms, published); ok {
 				if out, conflicts := rendered(t, pod, in); len(conflicts) == 0 {

@@ -160,9 +160,11 @@ func TestRequireInjection(t *testing.T) {
 				now := metav1.Now()
 				claim.SetDeletionTimestamp(&now)
 			}
-			if diff := cmp.Diff(tc.want, denial(t, p, creation(t, tc.pod, claim))); diff != "" {
+			w := creation(t, tc.pod, claim)
+			if diff := cmp.Diff(tc.want, denial(t, p, w)); diff != "" {
 				t.Errorf("%s\n-want +got:\n%s", tc.reason, diff)
 			}
+			agreeOnDenial(t, webhook(readForms(t), claim.Object), w, tc.want)
 		})
 	}
 }
