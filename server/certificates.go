@@ -24,28 +24,54 @@ func MutualTLS(dir string, log logging.Logger) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	latest := &atomic.Pointer[tls.Config]{}
-	latest.Store(first)
+	return latest(first, func() (*tls.Config, error) { return load(dir) }, log), nil
+}
+
+// TLS returns a configuration that shows the certificate in the supplied
+// directory, tls.crt and tls.key, and asks for none. The files are read as those of
+// MutualTLS, but needn't be there yet: until they are, every connection fails.
+func TLS(dir string, log logging.Logger) *tls.Config {
+	return latest(nil, func() (*tls.Config, error) {
+		certificate, err := Certificate(dir)
+		if err != nil {
+			return nil, err
+		}
+		return &tls.Config{
+			MinVersion:   tls.VersionTLS12,
+			NextProtos:   []string{"h2", "http/1.1"},
+			Certificates: []tls.Certificate{certificate},
+		}, nil
+	}, log)
+}
+
+// latest configuration that could be loaded, for each connection anew. The first may be
+// nil.
+func latest(first *tls.Config, load func() (*tls.Config, error), log logging.Logger) *tls.Config {
+	last := &atomic.Pointer[tls.Config]{}
+	last.Store(first)
 
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			c, err := load(dir)
-			if err != nil {
-				log.Info("Keeping the TLS certificates that were read before", "error", err)
-				return latest.Load(), nil
+			c, err := load()
+			if err == nil {
+				last.Store(c)
+				return c, nil
 			}
-			latest.Store(c)
+			if c = last.Load(); c == nil {
+				return nil, err
+			}
+			log.Info("Keeping the TLS certificates that were read before", "error", err)
 			return c, nil
 		},
-	}, nil
+	}
 }
 
 // load the TLS configuration from the files in the supplied directory.
 func load(dir string) (*tls.Config, error) {
-	certificate, err := tls.LoadX509KeyPair(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"))
+	certificate, err := Certificate(dir)
 	if err != nil {
-		return nil, errors.Wrapf(err, "cannot load tls.crt and tls.key from %q", dir)
+		return nil, err
 	}
 	path := filepath.Join(dir, "ca.crt")
 	ca, err := os.ReadFile(filepath.Clean(path))
@@ -63,4 +89,10 @@ func load(dir string) (*tls.Config, error) {
 		ClientCAs:    pool,
 		ClientAuth:   tls.RequireAndVerifyClientCert,
 	}, nil
+}
+
+// Certificate of a server with its key: tls.crt and tls.key in the supplied directory.
+func Certificate(dir string) (tls.Certificate, error) {
+	certificate, err := tls.LoadX509KeyPair(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"))
+	return certificate, errors.Wrapf(err, "cannot load tls.crt and tls.key from %q", dir)
 }

@@ -1,4 +1,5 @@
-// Package server serves a composition function over gRPC. It is made of the
+// Package server serves a composition function over gRPC, and admission reviews over
+// HTTPS. The first is made of the
 // pieces of function-sdk-go, whose own Serve neither survives a panic nor lets
 // calls finish when the pod is told to stop.
 package server
@@ -147,7 +148,7 @@ func Listen(ctx context.Context, fn fnv1.FunctionRunnerServiceServer, o Options,
 		_ = listener.Close() // Nothing was served yet, so nothing can be lost.
 		return nil, errors.Wrapf(err, "cannot listen for metrics at address %q", o.MetricsAddress)
 	}
-	s.metrics = s.metricsServer(registry)
+	s.metrics = plainServer(s.metricsHandler(registry), log)
 	return s, nil
 }
 
@@ -176,16 +177,17 @@ func (s *Server) callServer(h http.Handler, config *tls.Config) *http.Server {
 	}
 }
 
-// metricsServer answers one request a connection: who asks twice is far between.
-func (s *Server) metricsServer(registry *prometheus.Registry) *http.Server {
+// plainServer answers one request a connection, without TLS: who asks for metrics or
+// probes twice is far between.
+func plainServer(h http.Handler, log logging.Logger) *http.Server {
 	m := &http.Server{
-		Handler:           s.metricsHandler(registry),
+		Handler:           h,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       headerTimeout,
 		WriteTimeout:      metricsTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ConnState:         (&strangers{}).track,
-		ErrorLog:          stdlog.New(debugLog{s.log}, "", 0),
+		ErrorLog:          stdlog.New(debugLog{log}, "", 0),
 	}
 	m.SetKeepAlivesEnabled(false)
 	return m
