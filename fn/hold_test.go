@@ -254,6 +254,21 @@ func TestHoldGivesWay(t *testing.T) {
 		want(t, 1, len(c.keys("ServiceAccountIAMMember")), "members once they are replaced")
 		want(t, "Connected", c.reason("api", "cloudSql"), "verdict")
 	})
+	t.Run("AwayFromOneOfTheTeam", func(t *testing.T) {
+		t.Parallel()
+		c := newCluster(t, "- {name: api, serviceAccountName: mine, connections: ["+gcpConnection+"]}", allSettings)
+		c.add(`{apiVersion: v1, kind: ServiceAccount, metadata: {name: mine, namespace: team-a, annotations: {iam.gke.io/gcp-service-account: sql-client@my-project-123456.iam.gserviceaccount.com}}}`)
+		c.add(deployment("api", ""))
+		c.settle()
+		want(t, "mine", podGets(c)["ServiceAccount"], "ServiceAccount")
+		c.setServices(service("api", gcpConnection))
+		for range 4 {
+			c.reconcile()
+			want(t, "mine", podGets(c)["ServiceAccount"], "ServiceAccount while the composed one is granted nothing")
+		}
+		c.settle()
+		want(t, "shop-api", podGets(c)["ServiceAccount"], "ServiceAccount once it is granted the same")
+	})
 	t.Run("AnotherName", func(t *testing.T) {
 		t.Parallel()
 		c := newCluster(t, service("api", awsConnection, azureConnection), allSettings)

@@ -264,6 +264,12 @@ func Ready(object map[string]any) bool {
 	return (condition(object, "Synced").status == "True" || paused(object)) && condition(object, "Ready").status == "True"
 }
 
+// Available says whether what an observed managed resource stands for is there in the
+// cloud, as its provider last saw it, whatever came of its last attempt.
+func Available(object map[string]any) bool {
+	return object != nil && !deleting(object) && condition(object, "Ready").status == "True"
+}
+
 // reconcilePaused is the reason of the condition Synced of a managed resource whose
 // provider leaves it alone, because somebody has paused it (crossplane-runtime,
 // apis/common/v1/condition.go, ReasonReconcilePaused). What it stands for is as it was.

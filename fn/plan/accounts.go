@@ -89,9 +89,15 @@ func predecessor(hs *held, w wish) bool {
 func holds(hs *held, a account, f *connection.Family) bool {
 	wanted, excluded := hs.incomplete(), false
 	for _, w := range hs.all {
-		if w.service.account.name == a.name && hs.Types.FamilyOf(w.typ) == f {
+		was := hs.former[w.service.index]
+		switch {
+		case hs.Types.FamilyOf(w.typ) != f:
+		case w.service.account.name == a.name:
+			wanted, excluded = true, excluded || w.Decision.Revokes()
+		case was.stays && was.account == a.name:
+			// The pods of this service keep the ServiceAccount that it doesn't ask
+			// for: another one asks for it.
 			wanted = true
-			excluded = excluded || w.Decision.Revokes()
 		}
 	}
 	by := claimant{a.name, f}

@@ -50,6 +50,16 @@ func TestComposeAccounts(t *testing.T) {
 			},
 			want: sqlEmail,
 		},
+		"OfPodsThatAnotherServiceHasNow": {
+			reason: "they keep the ServiceAccount until all works with that service's own, and so what it is annotated with",
+			world: world{
+				services: `[{name: api, workload: {name: web}, connections: []}, {name: web, workload: {name: api}, connections: [{type: gcpServiceAccount, serviceAccountEmail: ` + other + `}]}]`,
+				composed: with(as(other), "shop-api.member.0123456789", member("api/gcpServiceAccount", other)),
+				previous: `services: [{name: api, workload: {apiVersion: apps/v1, kind: Deployment, name: api}, connections: [{type: gcpServiceAccount, ready: true}],
+					injection: {hash: "0123456789abcdef", complete: true, serviceAccountName: shop-api}}]`,
+			},
+			want: other,
+		},
 		"Mistake": {
 			reason: "a connection that can't be expanded now takes nothing away",
 			world:  world{services: google("not-an-email"), composed: as(other)},

@@ -166,6 +166,7 @@ func gather(in Input) *facts {
 		}
 		s.rendered, s.workload = findWorkload(&in, s.ServiceEntry, &f.requires)
 		s.account = findAccount(&in, s.ServiceEntry, &f.requires)
+		f.requireFormerAccount(&s)
 		f.services, f.indices[s.Name] = append(f.services, s), s.index
 	}
 	f.untouched = untouched(&in, misread, continued)
@@ -314,6 +315,16 @@ func findAccount(in *Input, s *claim.ServiceEntry, rs *requirements) account {
 		a.goes = connection.Goes(sa, in.Claim.UID)
 	}
 	return a
+}
+
+// requireFormerAccount of a service, whose pods may keep it: its annotations tell what
+// they have by it. One that is composed is observed.
+func (f *facts) requireFormerAccount(s *service) {
+	in := f.published(s)
+	if in == nil || in.ServiceAccountName == s.account.name || f.Observed.Object(connection.ServiceAccountKey(in.ServiceAccountName)) != nil {
+		return
+	}
+	f.requires.require(f.Observed, connection.ServiceAccountRequirement(f.Claim.Namespace, in.ServiceAccountName))
 }
 
 // unanswered is what a connection says until Crossplane has looked up what it

@@ -152,7 +152,7 @@ func backed(f *facts, by claimant) bool {
 // does so in the cloud.
 func granting(f *facts, by claimant) bool {
 	return slices.ContainsFunc(f.identities[by], func(g connection.Granted) bool {
-		return !g.Decision.Revokes() && connection.Ready(f.Observed.Object(g.Key))
+		return !g.Decision.Revokes() && connection.Available(f.Observed.Object(g.Key))
 	})
 }
 

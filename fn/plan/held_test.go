@@ -84,6 +84,18 @@ func TestHoldParts(t *testing.T) {
 			world:  world{services: service("name: api", google("nobody@elsewhere.iam.gserviceaccount.com")), composed: granted, previous: asShopAPI},
 			want:   []*claim.Injection{{}}, account: "shop-api",
 		},
+		"IdentityThatIsGrantedWhileItsProviderFails": {
+			reason: "what a provider tried last, and couldn't, takes nothing that is granted",
+			world: world{
+				services: service("name: api", google("nobody@elsewhere.iam.gserviceaccount.com")),
+				composed: map[string]string{
+					"shop-api.serviceaccount":    granted["shop-api.serviceaccount"],
+					"shop-api.member.0123456789": strings.Replace(granted["shop-api.member.0123456789"], `{type: Synced, status: "True"}`, `{type: Synced, status: "False", reason: ReconcileError}`, 1),
+				},
+				previous: strings.NewReplacer("complete: true, ", "", "ready: true", "ready: false").Replace(asShopAPI),
+			},
+			want: []*claim.Injection{{}}, account: "shop-api",
+		},
 		"IdentityThatIsRevoked": {
 			reason: "revoking always works",
 			world:  world{services: service("name: api", google("nobody@elsewhere.iam.gserviceaccount.com")), settings: strings.Replace(cluster, "name: sql-client", "name: somebody", 1), composed: granted, previous: asShopAPI},

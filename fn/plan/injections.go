@@ -267,8 +267,14 @@ func annotatedOtherwise(object map[string]any, wanted map[string]string) bool {
 }
 
 // workloadConflict says whether another service of the claim has the workload.
-// The one whose injection was published keeps it, or else the first.
+// The one whose injection was published keeps it, or else the first. One that stays as
+// it was has what it had.
 func workloadConflict(f *facts, s *service) connection.Verdict {
+	for _, ps := range f.untouched {
+		if ps.Workload != nil && *ps.Workload == *s.Workload && ps.Injection != nil {
+			return takenBy(s, ps.Name)
+		}
+	}
 	var holder *service
 	for i := range f.services {
 		o := &f.services[i]
@@ -282,5 +288,10 @@ func workloadConflict(f *facts, s *service) connection.Verdict {
 	if holder.index == s.index {
 		return connection.Verdict{}
 	}
-	return connection.Verdictf(connection.WorkloadConflict, "%s %q belongs to service %q already; give service %q a workload of its own, or put the connections into one service", s.Workload.Kind, s.Workload.Name, holder.Name, s.Name)
+	return takenBy(s, holder.Name)
+}
+
+// takenBy another service is the workload of this one.
+func takenBy(s *service, holder string) connection.Verdict {
+	return connection.Verdictf(connection.WorkloadConflict, "%s %q belongs to service %q already; give service %q a workload of its own, or put the connections into one service", s.Workload.Kind, s.Workload.Name, holder, s.Name)
 }

@@ -133,6 +133,22 @@ func TestInject(t *testing.T) {
 	}
 }
 
+// TestUntouchedWorkload holds that a workload is still the one of a service which stays
+// as it was because it is misspelt: the policy gives a pod the first injection that
+// names its workload.
+func TestUntouchedWorkload(t *testing.T) {
+	t.Parallel()
+	is := injectedWorld(t, world{
+		services: `[{name: web, worklod: {name: api}, connections: []}, {name: api, connections: []}]`,
+		previous: `services: [{name: web, workload: {apiVersion: apps/v1, kind: Deployment, name: api}, injection: {hash: h, serviceAccountName: shop-web}}]`,
+	})
+	if len(is.injected) != 1 || len(is.untouched) != 1 {
+		t.Fatalf("%d services are read and %d untouched, want one each", len(is.injected), len(is.untouched))
+	}
+	want(t, connection.WorkloadConflict, is.injected[0].refused.Reason, "refused")
+	want(t, true, strings.Contains(is.injected[0].refused.Message, `"web"`), "names the service that has it")
+}
+
 // TestWorkloadConflict holds which of two services has a workload.
 func TestWorkloadConflict(t *testing.T) {
 	t.Parallel()
