@@ -22,6 +22,10 @@ type pod struct {
 	// Azure's webhook writes into the pod.
 	azure string
 
+	// left are the families of connections that left the claim while it ran: what is
+	// taken from it then isn't missed, also when such a connection comes back.
+	left map[string]bool
+
 	// ready pods let a rolling update go on.
 	ready bool
 
@@ -296,9 +300,18 @@ func (w *controller) status() map[string]any {
 		}
 	case "DaemonSet":
 		// kubernetes/pkg/controller/daemon/daemon_controller.go, updateDaemonSetStatus.
+		// Pods on nodes where none should be any more are misscheduled, and count
+		// nowhere else.
+		stray := max(0, len(w.pods)-w.replicas)
+		updated = 0
+		for _, p := range w.pods[:len(w.pods)-stray] {
+			if p.revision == w.updated {
+				updated++
+			}
+		}
 		return map[string]any{
-			"observedGeneration": n(w.observed), "desiredNumberScheduled": n(w.replicas), "currentNumberScheduled": n(len(w.pods)),
-			"updatedNumberScheduled": n(updated), "numberReady": n(ready), "numberAvailable": n(ready), "numberMisscheduled": 0.0,
+			"observedGeneration": n(w.observed), "desiredNumberScheduled": n(w.replicas), "currentNumberScheduled": n(len(w.pods) - stray),
+			"updatedNumberScheduled": n(updated), "numberReady": n(ready), "numberAvailable": n(ready), "numberMisscheduled": n(stray),
 		}
 	case "ReplicaSet":
 		// kubernetes/pkg/controller/replicaset/replica_set_utils.go, calculateStatus.

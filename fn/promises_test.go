@@ -81,7 +81,7 @@ func (w *world) admit(name string, template map[string]any) map[string]any {
 	for _, v := range list(w.xr, "status", "services") {
 		s, _ := v.(map[string]any)
 		injection, _ := s["injection"].(map[string]any)
-		if str(s, "workload", "name") != name || str(s, "delivery") != "Admission" {
+		if str(s, "workload", "name") != name || str(s, "workload", "kind") != w.workloads[name].kind || str(s, "delivery") != "Admission" {
 			continue
 		}
 		made, err := inject(template, injection)
@@ -222,11 +222,13 @@ func (w *world) reconcile() {
 		w.nobodyDependsOn(key, before[key])
 		w.holdsNoData(key, before[key])
 	}
+	w.leave()
 	for _, name := range worldWorkloads {
 		w.neverWorse(name, published[name], worked)
 	}
 	w.revoked()
 	w.mount()
+	w.see()
 }
 
 // countGenerations of the workloads that are rendered, as the API server does.
@@ -275,7 +277,7 @@ func (w *world) nobodyDependsOn(key string, o map[string]any) {
 	}
 	for _, name := range worldWorkloads {
 		for _, p := range w.workloads[name].alive() {
-			left := w.left(name, g.family)
+			left := w.left(name, g.family) || w.another(name, g.family) || p.left[g.family]
 			if o["kind"] == "ServiceAccount" {
 				left = !w.holds(g.account)
 			}
@@ -295,6 +297,25 @@ func (w *world) holds(account string) bool {
 		}
 	}
 	return false
+}
+
+// leave notes of each pod which connections left while it ran.
+func (w *world) leave() {
+	for _, name := range worldWorkloads {
+		for _, family := range []string{"aws", "azure", "google"} {
+			if !w.left(name, family) && !w.another(name, family) {
+				continue
+			}
+			for _, pods := range [][]pod{w.workloads[name].pods, w.workloads[name].orphans} {
+				for i := range pods {
+					if pods[i].left == nil {
+						pods[i].left = map[string]bool{}
+					}
+					pods[i].left[family] = true
+				}
+			}
+		}
+	}
 }
 
 // dependsOn says how a running pod uses a composed object, empty where it doesn't.
@@ -354,10 +375,10 @@ func (w *world) holdsNoData(key string, o map[string]any) {
 	}
 }
 
-// mount notes which disks services have.
+// mount notes which disks services have, where the claim says what is meant.
 func (w *world) mount() {
 	for name, s := range w.services {
-		if disk := s.connections["disk"]; disk != "" {
+		if disk := s.connections["disk"]; disk != "" && (w.mistake == "" || w.mistake == "no such ServiceAccount") {
 			if w.mounted[name] == nil {
 				w.mounted[name] = map[string]bool{}
 			}
@@ -455,10 +476,11 @@ func (w *world) neverWorse(name string, before map[string]string, worked func(st
 		return
 	}
 	after := w.nextPod(name)
+	defer w.publishedBy(name, before, after)
 	for family, was := range before {
 		is := after[family]
 		switch {
-		case w.left(name, family):
+		case w.left(name, family) || w.another(name, family):
 			// A template that is frozen for another connection has it still.
 			w.leftover[name+" "+family] = was
 		case w.connected(name, family):
@@ -471,6 +493,38 @@ func (w *world) neverWorse(name string, before map[string]string, worked func(st
 			w.rt.Fatalf("(b) the next pod of %s got %q, which works, and gets %q, which doesn't: %s", name, was, is, w)
 		}
 	}
+}
+
+// publishedBy which connections what changes is published: those that ask for the
+// very thing, where there are two.
+func (w *world) publishedBy(name string, before, after map[string]string) {
+	for family, is := range after {
+		if is == before[family] {
+			continue
+		}
+		types := w.types(name, family)
+		asks := func(typ string) bool { return slices.Contains(strings.Fields(is), w.services[name].connections[typ]) }
+		if slices.ContainsFunc(types, asks) {
+			types = slices.DeleteFunc(types, func(typ string) bool { return !asks(typ) })
+		}
+		w.by[name+" "+family] = types
+	}
+}
+
+// another says whether the connections of a family that a workload has now are of other
+// types than those which its pods have it by: these left, and the others are new.
+func (w *world) another(name, family string) bool {
+	by, types := w.by[name+" "+family], w.types(name, family)
+	return len(by) > 0 && !slices.ContainsFunc(by, func(typ string) bool { return slices.Contains(types, typ) })
+}
+
+// types of connections of a family that the team wants for a workload.
+func (w *world) types(name, family string) []string {
+	s := w.services[name]
+	if s == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(s.connections)), func(typ string) bool { return familyOf(typ) != family })
 }
 
 // connected says whether a workload's connections of a family are, by the status.

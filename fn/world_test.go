@@ -55,6 +55,14 @@ type world struct {
 	// leftover is what pods have of connections that left: workload and family → what.
 	leftover map[string]string
 
+	// seen of each service, when the function last saw it as it is meant: its name and
+	// its workload.
+	seen map[*wish][2]string
+
+	// by which types of connections pods have what they have: workload and family →
+	// types.
+	by map[string][]string
+
 	away map[string]map[string]any // providers that are taken away
 }
 
@@ -76,7 +84,7 @@ var worldValues = map[string][]string{
 func newWorld(t *testing.T, rt *rapid.T) *world {
 	t.Helper()
 	w := &world{
-		rt: rt, cluster: newCluster(t, "[]", "{cluster: {name: x}}"), away: map[string]map[string]any{}, leftover: map[string]string{}, accounts: map[string]map[*wish]bool{},
+		rt: rt, cluster: newCluster(t, "[]", "{cluster: {name: x}}"), away: map[string]map[string]any{}, leftover: map[string]string{}, by: map[string][]string{}, seen: map[*wish][2]string{}, accounts: map[string]map[*wish]bool{},
 		services: map[string]*wish{}, workloads: map[string]*controller{}, mounted: map[string]map[string]bool{},
 	}
 	w.errorf = rt.Fatalf
@@ -84,6 +92,11 @@ func newWorld(t *testing.T, rt *rapid.T) *world {
 	w.add(`{apiVersion: v1, kind: ServiceAccount, metadata: {name: shared, namespace: team-a, uid: foreign-sa}}`)
 	w.add(`{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: rollouts.argoproj.io}, status: {conditions: [{type: Established, status: "True"}]}}`)
 	w.irsa = rapid.IntRange(0, 3).Draw(rt, "IRSA") == 0
+	// Most histories begin with what is connected: nothing is taken from the others.
+	if rapid.IntRange(0, 3).Draw(rt, "lists are absent") > 0 {
+		roles, identities, accounts := worldValues["awsRole"], worldValues["azureManagedIdentity"], worldValues["cloudSql"]
+		w.lists = drawnLists{roles: &roles, identities: &identities, accounts: &accounts}
+	}
 	for _, name := range worldWorkloads {
 		kind := rapid.SampledFrom([]string{"Deployment", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Rollout"}).Draw(rt, name+" is a")
 		c := &controller{
@@ -130,10 +143,13 @@ func (w *world) step() {
 		"scale":                   w.scale,
 		"pods are deleted":        w.deletePods,
 		"delete and make anew":    w.recreate,
+		"replace, half-way":       w.replaceHalfway,
+		"all in one edit":         w.editAtOnce,
 	}
 	names := append(slices.Sorted(maps.Keys(steps)),
 		"edit a connection", "edit a connection", "edit a connection", "providers work",
-		"all settles", "all settles", "restart", "restart", "controllers work", "controllers work", "mend the mistake")
+		"all settles", "all settles", "restart", "restart", "controllers work", "controllers work", "mend the mistake",
+		"replace, half-way", "replace, half-way", "all in one edit", "all in one edit")
 	name := rapid.SampledFrom(names).Draw(w.rt, "step")
 	steps[name]()
 	w.writeSettings()
@@ -163,7 +179,12 @@ func (w *world) editConnection() {
 	name := rapid.SampledFrom(worldWorkloads).Draw(w.rt, "workload")
 	s := w.services[name]
 	if s == nil {
-		w.services[name] = &wish{service: name, connections: map[string]string{}}
+		// Its name may be the other's by now.
+		s = &wish{service: name, connections: map[string]string{}}
+		if w.taken(name, s) {
+			s.service = name + "-server"
+		}
+		w.services[name] = s
 		return
 	}
 	typ := rapid.SampledFrom(slices.Sorted(maps.Keys(worldValues))).Draw(w.rt, "type")
@@ -182,9 +203,7 @@ func (w *world) editService() {
 	case edit == "account":
 		s.account = rapid.SampledFrom([]string{"", "shared"}).Draw(w.rt, "account")
 	case edit == "rename":
-		// The API server refuses a claim that has a name twice.
-		renamed := rapid.SampledFrom([]string{name, name + "-server"}).Draw(w.rt, "name")
-		if !slices.ContainsFunc(slices.Collect(maps.Values(w.services)), func(other *wish) bool { return other != s && other.service == renamed }) {
+		if renamed := rapid.SampledFrom([]string{name, name + "-server"}).Draw(w.rt, "name"); !w.taken(renamed, s) {
 			s.service = renamed
 		}
 	case edit == "swap":
@@ -192,25 +211,118 @@ func (w *world) editService() {
 		w.services["api"], w.services["web"] = w.services["web"], w.services["api"]
 		maps.DeleteFunc(w.services, func(_ string, s *wish) bool { return s == nil })
 	case edit == "disk":
-		// Moved to the other service.
-		other := w.services[map[string]string{"api": "web", "web": "api"}[name]]
-		if disk, ok := s.connections["disk"]; ok && other != nil {
-			other.connections["disk"] = disk
-			delete(s.connections, "disk")
-		}
+		w.moveDisk(name)
 	default:
 		delete(w.services, name)
 	}
 }
 
+// taken says whether another service has a name: the API server refuses a claim that
+// has one twice.
+func (w *world) taken(name string, by *wish) bool {
+	return slices.ContainsFunc(slices.Collect(maps.Values(w.services)), func(s *wish) bool { return s != by && s.service == name })
+}
+
+// moveDisk of a service to the other one.
+func (w *world) moveDisk(name string) {
+	s, other := w.services[name], w.services[map[string]string{"api": "web", "web": "api"}[name]]
+	if s == nil || other == nil || s.connections["disk"] == "" {
+		return
+	}
+	other.connections["disk"] = s.connections["disk"]
+	delete(s.connections, "disk")
+}
+
 // err is a mistake that the team will mend.
 func (w *world) err() {
 	w.mistake = rapid.SampledFrom([]string{
-		"a misspelt field", "a misspelt connection", "an invalid name", "no such ServiceAccount", "no such disk", "an invalid value", "a misspelt workload", "a misspelt serviceAccountName", "no list",
+		"no such disk", "a misspelt field", "a misspelt connection", "an invalid name", "no such ServiceAccount", "no such disk", "an invalid value", "a misspelt workload", "a misspelt serviceAccountName", "no list",
 	}).Draw(w.rt, "mistake")
+	if w.mistake == "no such disk" && rapid.Bool().Draw(w.rt, "it moves") {
+		w.moveDisk(rapid.SampledFrom(worldWorkloads).Draw(w.rt, "from"))
+	}
+}
+
+// editAtOnce several things, some of them by mistake: one edit of a file is rarely of
+// one thing.
+func (w *world) editAtOnce() {
+	edits := map[string]func(){"connection": w.editConnection, "service": w.editService, "mistake": w.err}
+	for range rapid.IntRange(2, 3).Draw(w.rt, "edits") {
+		edits[rapid.SampledFrom(slices.Sorted(maps.Keys(edits))).Draw(w.rt, "of a")]()
+	}
+}
+
+// replaceHalfway what a workload's pods use: the team or the platform edits, the
+// providers follow, and then a rollout begins, which may stop after any pod. No step of
+// these is rare, but all in a row are.
+func (w *world) replaceHalfway() {
+	w.settles()
+	w.reconcile()
+	name, c := w.draw()
+	w.supersede(name)
+	w.writeSettings()
+	w.writeClaim()
+	w.providersFinish()
+	w.change(name, func(c *controller) { c.version++ })
+	if c.workloadRef {
+		c.generation--
+	}
+	for range rapid.IntRange(0, 3*c.replicas).Draw(w.rt, "pods") {
+		w.sync(name)
+	}
+	if rapid.Bool().Draw(w.rt, "stuck") {
+		w.change(name, func(c *controller) { c.stuck = true })
+		w.sync(name)
+	}
+}
+
+// supersede what the pods of a workload hold for as long as they live.
+func (w *world) supersede(name string) {
+	s := w.services[name]
+	other := func(typ string) {
+		i := slices.Index(worldValues[typ], s.connections[typ])
+		s.connections[typ] = worldValues[typ][(i+1)%len(worldValues[typ])]
+	}
+	switch edit := rapid.SampledFrom([]string{"identity", "identity", "disk", "account", "service", "connection", "mode"}).Draw(w.rt, "superseded by"); {
+	case edit == "mode":
+		w.irsa = !w.irsa
+	case edit == "connection", s == nil:
+		w.editConnection()
+	case edit == "service":
+		w.editService()
+	case edit == "account":
+		s.account = map[string]string{"": "shared"}[s.account]
+	case edit == "disk":
+		other("disk")
+	default:
+		other("azureManagedIdentity")
+	}
+}
+
+// newcomers are services whose name and workload have both changed since the function
+// saw them last: nobody can tell from the claim that they aren't others.
+func (w *world) newcomers() {
+	for name, s := range w.services {
+		if was, ok := w.seen[s]; ok && was[0] != s.service && was[1] != name {
+			another := *s
+			w.services[name] = &another
+		}
+	}
+}
+
+// see the services, where the names in the claim can be read.
+func (w *world) see() {
+	if !slices.Contains([]string{"", "no such ServiceAccount", "no such disk", "an invalid value"}, w.mistake) {
+		return
+	}
+	clear(w.seen)
+	for name, s := range w.services {
+		w.seen[s] = [2]string{s.service, name}
+	}
 }
 
 func (w *world) writeClaim() {
+	w.newcomers()
 	var b strings.Builder
 	for _, name := range w.wished() {
 		s, c := w.services[name], w.workloads[name]
@@ -403,18 +515,28 @@ func (w *world) toggleProviders() {
 
 // settles lets everybody do all that is asked of them.
 func (w *world) settles() {
+	w.providersFinish()
+	w.controllersFinish()
+}
+
+// providersFinish all that is asked of them, and the team what is asked of it.
+func (w *world) providersFinish() {
 	for range 3 {
 		w.provide()
 		w.annotate()
 		w.reconcile()
 	}
 	w.provide()
-	w.controllersFinish()
 }
 
-// annotate the team's own ServiceAccount, as the status asks.
+// annotate the team's own ServiceAccount, as the status asks, which never asks to take an
+// annotation away.
 func (w *world) annotate() {
-	annotations := map[string]any{}
+	metadata, _ := w.objects["v1|ServiceAccount|team-a|shared"]["metadata"].(map[string]any)
+	annotations, _ := metadata["annotations"].(map[string]any)
+	if annotations = maps.Clone(annotations); annotations == nil {
+		annotations = map[string]any{}
+	}
 	m := &machine{history: history{irsa: w.irsa}}
 	for _, name := range w.wished() {
 		if s := w.services[name]; s.account == "shared" {
@@ -425,6 +547,5 @@ func (w *world) annotate() {
 			}
 		}
 	}
-	metadata, _ := w.objects["v1|ServiceAccount|team-a|shared"]["metadata"].(map[string]any)
 	metadata["annotations"] = annotations
 }
