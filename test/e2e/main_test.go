@@ -14,6 +14,8 @@ import (
 
 	"github.com/serviceconnections/function-service-connections/test/e2e/cloud"
 	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
+	"github.com/serviceconnections/function-service-connections/test/e2e/door"
+	"github.com/serviceconnections/function-service-connections/test/e2e/node"
 	"github.com/serviceconnections/function-service-connections/test/modules"
 	"github.com/serviceconnections/function-service-connections/test/process"
 )
@@ -24,6 +26,10 @@ type cluster struct {
 
 	mode  controlplane.Mode
 	cloud *cloud.Cloud
+
+	// doors of the cloud, and the node whose pods come to them.
+	doors *door.Doors
+	node  *node.Node
 
 	// poll is the providers' interval, if it isn't that of tests.
 	poll time.Duration
@@ -91,7 +97,7 @@ func buildBinaries() error {
 	if err != nil {
 		return err
 	}
-	return process.Build(context.Background(), root, "build", "plugin", "providers")
+	return process.Build(context.Background(), root, "build", "plugin", "providers", "clients")
 }
 
 // startCluster with everything installed, and the cloud that it runs in.
@@ -110,10 +116,15 @@ func startCluster(mode controlplane.Mode) (*cluster, error) {
 		return nil, err
 	}
 	c := &cluster{ControlPlane: cp, mode: mode, cloud: newCloud(), teams: make(chan struct{}, maxTeams)}
+	if err := c.openDoors(ctx); err != nil {
+		cp.Stop()
+		return nil, err
+	}
 	running.Lock()
 	running.stop = append(running.stop, func(failed bool) error {
 		err := c.StopProviders(controlplane.AllProviders()...)
 		cp.Stop()
+		c.doors.Close()
 		c.cloud.Close()
 		if err != nil || failed {
 			fmt.Fprintln(os.Stderr, "logs of the control plane are in", dir)
@@ -139,9 +150,11 @@ func newCloud() *cloud.Cloud {
 	c := cloud.New()
 	c.AddRole("/", "my-app-s3-access")
 	c.AddRole("/apps/", "my-app-other")
+	c.AddOIDCProvider(issuer, "sts.amazonaws.com")
 	c.AddIdentity(armID("shop"), tenantID)
 	c.AddIdentity(armID("other"), tenantID)
 	c.AddGoogleAccount("sql-client@my-project-123456.iam.gserviceaccount.com")
+	c.GrantProject("sql-client@my-project-123456.iam.gserviceaccount.com", "roles/cloudsql.client")
 	c.AddGoogleAccount("other-client@my-project-123456.iam.gserviceaccount.com")
 	return c
 }

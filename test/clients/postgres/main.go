@@ -1,5 +1,5 @@
 // Command postgres connects to a database as an application does, where DB_HOST and
-// DB_PORT say, and asks it for the account and the database.
+// DB_PORT say unless it knows better, and asks it for the account and the database.
 package main
 
 import (
@@ -15,9 +15,11 @@ import (
 )
 
 func main() {
+	host := flag.String("host", os.Getenv("DB_HOST"), "of the database")
+	port := flag.String("port", os.Getenv("DB_PORT"), "of the database")
 	flag.Parse()
 	os.Exit(attempt.Run(func(ctx context.Context) (string, error) {
-		u := url.URL{Scheme: "postgres", User: url.User(os.Getenv("PGUSER")), Host: os.Getenv("DB_HOST") + ":" + os.Getenv("DB_PORT"), Path: "/postgres"}
+		u := url.URL{Scheme: "postgres", User: url.User(os.Getenv("PGUSER")), Host: *host + ":" + *port, Path: "/postgres"}
 		conn, err := pgx.Connect(ctx, u.String()+"?sslmode=disable")
 		if err != nil {
 			return "", err //nolint:wrapcheck // The library's own words are what a user reads.

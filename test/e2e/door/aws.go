@@ -78,6 +78,7 @@ func (d *Doors) servePodIdentity(w http.ResponseWriter, r *http.Request) {
 	}
 	s, failed := d.assumeRoleForPodIdentity(r.Context(), raw, t)
 	if failed != nil {
+		d.refused("aws", t)
 		http.Error(w, fmt.Sprintf("[%s]: (%s): %s, fault: client", random(8), failed.code, failed.message), failed.status)
 		return
 	}

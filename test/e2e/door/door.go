@@ -58,6 +58,7 @@ type Doors struct {
 
 	mu       sync.Mutex
 	ahead    time.Duration
+	refusals map[string]int
 	sessions map[string]session
 
 	// google has the account of each access token.
@@ -77,7 +78,7 @@ func Open(ctx context.Context, c *cloud.Cloud, cluster Cluster, dir string) (*Do
 	d := &Doors{
 		cloud: c, cluster: cluster, authority: a,
 		issuers:  map[string]oidc.KeySet{},
-		sessions: map[string]session{}, google: map[string]string{}, instances: map[string]*instance{},
+		refusals: map[string]int{}, sessions: map[string]session{}, google: map[string]string{}, instances: map[string]*instance{},
 	}
 	// The keys are read again when a token names one that isn't known.
 	d.issuers[cluster.Issuer] = oidc.NewRemoteKeySet(oidc.ClientContext(context.WithoutCancel(ctx), cluster.Client), cluster.KeysURL)
@@ -145,12 +146,26 @@ func (d *Doors) Network() []string {
 	}
 }
 
-// setAhead lets the clouds' clocks be ahead of the cluster's, so that tokens expire
+// SetAhead lets the clouds' clocks be ahead of the cluster's, so that tokens expire
 // which nobody wants to wait for.
-func (d *Doors) setAhead(by time.Duration) {
+func (d *Doors) SetAhead(by time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.ahead = by
+}
+
+// Refusals of a ServiceAccount by a cloud, aws, azure or google, until now.
+func (d *Doors) Refusals(by, namespace, serviceAccount string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.refusals[by+" "+subject(namespace, serviceAccount)]
+}
+
+// refused whoever has come with a token.
+func (d *Doors) refused(by string, t token) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refusals[by+" "+t.Subject]++
 }
 
 func (d *Doors) now() time.Time {

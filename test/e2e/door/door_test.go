@@ -196,7 +196,7 @@ func TestLogin(t *testing.T) {
 	)
 	trust := func(s string) func(*world) { return func(w *world) { w.SetTrust("my-app", fmt.Sprintf(statement, s)) } }
 	trusted := trust(fmt.Sprintf(irsa, subject("team-a", "api")))
-	late := func(w *world) { w.setAhead(2 * time.Hour) }
+	late := func(w *world) { w.SetAhead(2 * time.Hour) }
 	for name, tc := range map[string]struct {
 		client  string
 		token   token

@@ -71,7 +71,10 @@ func (d *Doors) entraToken(r *http.Request, tenant string) (status int, answer a
 	if !t.valid(d.now()) {
 		return http.StatusUnauthorized, entraError("invalid_client", 700024, fmt.Sprintf("Client assertion is not within its valid time range. Current time: %s, expiry time of assertion %s.", d.now().UTC().Format(time.RFC3339Nano), t.expiry().Format(time.RFC3339Nano)))
 	}
-	return entraMatch(t, clientID, tenant, credentials, d.now())
+	if status, answer = entraMatch(t, clientID, tenant, credentials, d.now()); status != http.StatusOK {
+		d.refused("azure", t)
+	}
+	return status, answer
 }
 
 // entraMatch of a token that is valid at a time with the credentials of an identity.

@@ -98,6 +98,7 @@ func (d *Doors) metadataToken(w http.ResponseWriter, r *http.Request, of Workloa
 	whose := fmt.Sprintf("serviceAccount:%s[%s/%s]", pool, namespace, name)
 	if email != "" {
 		if whose, err = d.generateAccessToken(whose, email); err != nil {
+			d.refused("google", t)
 			return fmt.Errorf("Unable to generate access token; IAM returned 403 Forbidden: %w. This error could be caused by a missing IAM policy binding on the target IAM service account. For more information, refer to the Workload Identity documentation: https://cloud.google.com/kubernetes-engine/docs/how-to/workload-identity#authenticating_to", err) //nolint:staticcheck // GKE's words.
 		}
 	}

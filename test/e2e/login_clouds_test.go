@@ -1,0 +1,224 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/serviceconnections/function-service-connections/fn/claim"
+	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
+	"github.com/serviceconnections/function-service-connections/test/e2e/door"
+	"github.com/serviceconnections/function-service-connections/test/e2e/webhook"
+)
+
+// TestIRSAClient goes all the way by IAM roles for service accounts: to the SDK that
+// exchanges its token with STS, by the regional endpoint, as the injection asks for it.
+func TestIRSAClient(t *testing.T) {
+	t.Parallel()
+	long(t)
+	t.Run("Namespaced", func(t *testing.T) {
+		t.Parallel()
+		team := withSettings(t, controlplane.Namespaced)
+		if err := team.ApplyYAML(team.t.Context(), irsaSettings()); err != nil {
+			team.t.Fatal(err)
+		}
+		role := "my-app-" + team.namespace
+		team.cloud.AddRole("/apps/", role)
+		team.t.Cleanup(func() { team.cloud.RemoveRole(role) })
+		subject := "system:serviceaccount:" + team.namespace + ":shop-api"
+		team.cloud.SetTrust(role, trustsSubject(subject))
+		team.connect("- name: api\n  connections: [{type: awsRole, role: " + role + "}]")
+		team.awaitReady()
+		team.awaitInjecting("shop", "api")
+		pod := func(name string) *corev1.Pod {
+			p := clientOf("api", "aws")
+			p.Name = strings.ToLower(name)
+			return team.admit(p)
+		}
+		team.wantLogin(pod("trusted"), "^arn:aws:sts::"+awsAccount+":assumed-role/"+role+"/")
+		late := team.inADay()
+		late.wantNoLogin(pod("late"), "ExpiredToken")
+
+		// Whatever is wrong with the trust policy, the status says it first.
+		provider := strings.TrimPrefix(issuer, "https://")
+		for reason, tc := range map[string]struct{ trust, says string }{
+			"TrustSubjectMismatch":  {trustsSubject("system:serviceaccount:someone:shop-api"), "Not authorized to perform sts:AssumeRoleWithWebIdentity"},
+			"TrustWrongIssuer":      {strings.ReplaceAll(trustsSubject(subject), provider, "oidc.example.org/other"), "Not authorized to perform sts:AssumeRoleWithWebIdentity"},
+			"TrustAudienceMismatch": {strings.ReplaceAll(trustsSubject(subject), "sts.amazonaws.com", "sts.example.org"), "Not authorized to perform sts:AssumeRoleWithWebIdentity"},
+		} {
+			team.cloud.SetTrust(role, tc.trust)
+			team.awaitReason("api", claim.TypeAWSRole, reason)
+			team.wantNoLogin(pod(reason), tc.says)
+		}
+	})
+}
+
+// withWebhook of a cloud for the team's pods, and count its calls.
+func (t *team) withWebhook(w webhook.Webhook) *atomic.Int64 {
+	t.t.Helper()
+	calls, mutate := &atomic.Int64{}, w.Mutate
+	w.Name += "-" + t.namespace
+	w.Mutate = func(pod *corev1.Pod, sa *corev1.ServiceAccount) {
+		calls.Add(1)
+		mutate(pod, sa)
+	}
+	stop, err := webhook.Serve(t.t.Context(), t.Client, w)
+	if err != nil {
+		t.t.Fatal(err)
+	}
+	t.t.Cleanup(stop)
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: t.namespace}}
+	patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}}}`, webhook.Label, w.Name))
+	if err := t.Client.Patch(t.t.Context(), ns, patch); err != nil {
+		t.t.Fatal(err)
+	}
+	return calls
+}
+
+// withAzureWebhook, and wait until the API server calls it, which reads of it by a watch.
+// A service's pods have their variables then.
+func (t *team) withAzureWebhook(service string) {
+	t.t.Helper()
+	t.withWebhook(webhook.Azure(tenantID))
+	t.eventually("AKS's webhook gives its variables", func(ctx context.Context) error {
+		pod := clientOf(service, "azure")
+		pod.Name, pod.Namespace = "try", t.namespace
+		if err := t.Client.Create(ctx, pod, client.DryRunAll); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(pod.Spec.Containers[0].Env, func(e corev1.EnvVar) bool { return e.Name == "AZURE_CLIENT_ID" }) {
+			return fmt.Errorf("a pod has no AZURE_CLIENT_ID")
+		}
+		return nil
+	})
+}
+
+// TestAzureClient goes all the way to DefaultAzureCredential, in a pod that AKS's
+// webhook has given its variables, by the label and the ServiceAccount's annotations of
+// ours. Whoever else comes with the same variables isn't let in.
+func TestAzureClient(t *testing.T) {
+	t.Parallel()
+	long(t)
+	namespaced(t, func(team *team) {
+		identity := "id-" + team.namespace
+		team.cloud.AddIdentity(armID(identity), tenantID)
+		team.connect("- name: api\n  connections: [{type: azureManagedIdentity, identityName: " + identity + ", resourceGroup: rg-shop}]")
+		team.awaitReady()
+		team.awaitInjecting("shop", "api")
+		team.withAzureWebhook("api")
+		clientID := team.annotations("ServiceAccount", "shop-api")["azure.workload.identity/client-id"]
+		team.wantLogin(team.admit(clientOf("api", "azure")), "^"+clientID+"$")
+
+		byHand := func(name, serviceAccount, audience string) *corev1.Pod {
+			pod := clientPod(name, "azure")
+			pod.Spec.ServiceAccountName = serviceAccount
+			webhook.Azure(tenantID).Mutate(pod, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"azure.workload.identity/client-id": clientID}}})
+			for i := range pod.Spec.Volumes {
+				pod.Spec.Volumes[i].Projected.Sources[0].ServiceAccountToken.Audience = audience
+			}
+			return pod
+		}
+		const audience = "api://AzureADTokenExchange"
+		team.apply(serviceAccount("other"))
+		team.wantNoLogin(team.admit(byHand("other", "other", audience)), "AADSTS700213")
+		team.wantNoLogin(team.admit(byHand("wrong-audience", "shop-api", "sts.amazonaws.com")), "AADSTS700212")
+		neighbour := newTeamBeside(team)
+		neighbour.apply(serviceAccount("shop-api"))
+		neighbour.wantNoLogin(neighbour.admit(byHand("neighbour", "shop-api", audience)), "AADSTS700213")
+		late := team.inADay()
+		late.wantNoLogin(late.admit(byHand("late", "shop-api", audience)), "AADSTS700024")
+	})
+}
+
+// TestAzureClientOfFullIdentity: an identity has twenty credentials, and whoever would
+// be the next reads so in the status, before Microsoft Entra refuses the pod.
+func TestAzureClientOfFullIdentity(t *testing.T) {
+	t.Parallel()
+	long(t)
+	eachMode(t, func(team *team) {
+		identity := "id-" + team.namespace
+		team.cloud.AddIdentity(armID(identity), tenantID)
+		for n := range 20 {
+			team.cloud.AddCredential(armID(identity), fmt.Sprintf("by-hand-%d", n), issuer, fmt.Sprintf("system:serviceaccount:other:by-hand-%d", n))
+		}
+		team.connect("- name: api\n  connections: [{type: azureManagedIdentity, identityName: " + identity + ", resourceGroup: rg-shop}]")
+		team.awaitReason("api", claim.TypeAzureManagedIdentity, "TooManyCredentials")
+		team.awaitInjecting("shop", "api")
+		team.withAzureWebhook("api")
+		team.wantNoLogin(team.admit(clientOf("api", "azure")), "AADSTS700213")
+	})
+}
+
+// project of the tests' settings.
+const project = "my-project-123456"
+
+// onGKE is the same team, whose pods of a ServiceAccount find GKE's metadata server.
+func (t *team) onGKE(pod *corev1.Pod) *team {
+	t.t.Helper()
+	address, err := t.doors.ServeMetadata(t.t.Context(), door.Workload{
+		Project: project,
+		Account: func(ctx context.Context) (string, error) {
+			sa := &corev1.ServiceAccount{}
+			err := t.Client.Get(ctx, client.ObjectKey{Namespace: t.namespace, Name: pod.Spec.ServiceAccountName}, sa)
+			return sa.Annotations["iam.gke.io/gcp-service-account"], err
+		},
+		Token: func(ctx context.Context, audience string) (string, error) { return t.node.Token(ctx, pod, audience) },
+	})
+	if err != nil {
+		t.t.Fatal(err)
+	}
+	n := *t.node
+	n.Network = append([]string{"GCE_METADATA_HOST=" + address}, n.Network...)
+	c := &cluster{ControlPlane: t.ControlPlane, mode: t.mode, cloud: t.cloud, doors: t.doors, node: &n}
+	return &team{cluster: c, t: t.t, namespace: t.namespace, deadline: t.deadline}
+}
+
+// TestGoogleClient goes all the way to Google's default credentials, by the metadata
+// server of a GKE node, which the ServiceAccount's annotation tells whom to be.
+func TestGoogleClient(t *testing.T) {
+	t.Parallel()
+	long(t)
+	eachMode(t, func(team *team) {
+		const email = "other-client@" + project + ".iam.gserviceaccount.com"
+		team.connect("- name: api\n  connections: [{type: gcpServiceAccount, serviceAccountEmail: " + email + "}]")
+		team.awaitReady()
+		team.awaitInjecting("shop", "api")
+		pod := team.admit(clientOf("api", "google"))
+		team.onGKE(pod).wantLogin(pod, "^"+email+"$")
+
+		// Another ServiceAccount that says of itself to be that Google service account.
+		team.apply(serviceAccount("other"))
+		team.annotate("ServiceAccount", "other", "iam.gke.io/gcp-service-account", email)
+		other := clientPod("other", "google")
+		other.Spec.ServiceAccountName = "other"
+		team.admit(other)
+		team.onGKE(other).wantNoLogin(other, "iam.serviceAccounts.getAccessToken")
+
+		// The same of another namespace.
+		neighbour := newTeamBeside(team)
+		neighbour.apply(serviceAccount("shop-api"))
+		neighbour.annotate("ServiceAccount", "shop-api", "iam.gke.io/gcp-service-account", email)
+		same := clientPod("same", "google")
+		same.Spec.ServiceAccountName = "shop-api"
+		neighbour.admit(same)
+		neighbour.onGKE(same).wantNoLogin(same, "iam.serviceAccounts.getAccessToken")
+	})
+}
+
+// annotate an object of the team, as somebody does by hand.
+func (t *team) annotate(kind, name, key, value string) {
+	t.t.Helper()
+	u := t.get("v1", kind, name)
+	patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, key, value))
+	if err := t.Client.Patch(t.t.Context(), u, patch); err != nil {
+		t.t.Fatal(err)
+	}
+}
