@@ -232,7 +232,7 @@ clients:
 	@tools/install cloud-sql-proxy/cloud-sql-proxy
 	@mkdir -p $(BIN)/clients
 	@[ -x $(BIN)/clients/aws ] || echo "building the clients of the tests (once, a minute or two)…"
-	@go build -C test/clients -o $(BIN)/clients/ ./aws ./azure ./google ./postgres
+	@go build -C test/clients -o $(BIN)/clients/ ./aws ./azure ./disk ./google ./postgres
 
 .PHONY: clean
 clean: ## Remove everything that was built.
