@@ -67,7 +67,7 @@ func inject(as *accounts) *injections {
 func injectedService(as *accounts, s *service, parts []*claim.Injection, was former, included []bool) injected {
 	in := injected{}
 	in.injection, in.refused = merged(as, s, parts, was, included)
-	if v := leftOut(as.facts, s); v.Blocks() {
+	if v := leftOut(as.facts, s, in.injection); v.Blocks() {
 		in.refused = v
 		return in
 	}
@@ -85,13 +85,32 @@ func injectedService(as *accounts, s *service, parts []*claim.Injection, was for
 }
 
 // leftOut says whether the admission policy leaves out the pods of the claim's
-// namespace. Those whose template has the injection need no policy: a step has rendered
-// it, or its owner has patched it.
-func leftOut(f *facts, s *service) connection.Verdict {
-	if s.rendered != nil || !workload.Excludes(f.Claim.Namespace) || workload.Injected(s.workload.template) {
+// namespace, and they lack something by that.
+func leftOut(f *facts, s *service, injection *claim.Injection) connection.Verdict {
+	if s.rendered != nil || !workload.Excludes(f.Claim.Namespace) || bringsItself(s.workload, injection) {
 		return connection.Verdict{}
 	}
 	return connection.Verdictf(connection.NamespaceLeftOut, "pods of %s %q get nothing by themselves, because the admission policy leaves out namespace %q, where the control plane runs; move the workload and its ServiceConnection to another namespace, or put the injection into its pod template, as kubectl serviceconnections patch writes it", s.Workload.Kind, s.Workload.Name, f.Claim.Namespace)
+}
+
+// bringsItself says whether a workload's pods need no policy: their template has the
+// injection, which its owner has put there; or it names the ServiceAccount and has the
+// labels by which the clouds' own webhooks and metadata servers give a pod an identity,
+// and identities are all that there is to give. So run the controllers that platforms
+// have in kube-system.
+func bringsItself(w workloadState, injection *claim.Injection) bool {
+	if workload.Injected(w.template) {
+		return true
+	}
+	if injection == nil || w.serviceAccount != injection.ServiceAccountName || len(injection.InitContainers) > 0 {
+		return false
+	}
+	for k, v := range injection.Labels {
+		if decoded.Text(w.template, "metadata", "labels", k) != v {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(injection.Volumes, func(v claim.Volume) bool { return v.PersistentVolumeClaim != nil })
 }
 
 // labelledOtherwise says whether the labels of a workload's pods name another service,

@@ -23,6 +23,7 @@ func TestInject(t *testing.T) {
 	aws := `{type: awsRole, role: my-app-s3}`
 	everywhere := strings.ReplaceAll(cluster, "team-a", "kube-system, crossplane-system")
 	patched := `{apiVersion: apps/v1, kind: Deployment, metadata: {name: api, namespace: kube-system}, spec: {template: {metadata: {annotations: {serviceconnections.io/injection: h, serviceconnections.io/injected: '{"annotations": ["serviceconnections.io/injection"]}'}}, spec: {containers: [{name: app}]}}}}`
+	named := `{apiVersion: apps/v1, kind: Deployment, metadata: {name: api, namespace: kube-system}, spec: {template: {spec: {serviceAccountName: shop-api, containers: [{name: app}]}}}}`
 	published := `services: [{name: api, workload: {apiVersion: apps/v1, kind: Deployment, name: api}, connections: [{type: awsRole}],
 		injection: {hash: h, complete: true, serviceAccountName: shop-api, volumes: [{name: eks-pod-identity-token}]}}]`
 	cases := map[string]struct {
@@ -93,6 +94,19 @@ func TestInject(t *testing.T) {
 			reason:   "the admission policy leaves out its pods, which must start whatever is the matter with it",
 			world:    world{namespace: "kube-system", settings: everywhere, services: api, composed: account},
 			volumes:  []string{"eks-pod-identity-token"},
+			complete: true,
+			refused:  connection.NamespaceLeftOut,
+		},
+		"NamespaceOfTheControlPlane,ServiceAccountInTheTemplate": {
+			reason:   "the cloud's own webhook gives its pods the role, as it does those of a platform's controllers",
+			world:    world{namespace: "kube-system", settings: everywhere, services: api, composed: account, objects: []string{named}},
+			volumes:  []string{"eks-pod-identity-token"},
+			complete: true,
+		},
+		"NamespaceOfTheControlPlane,ServiceAccountInTheTemplateAndADisk": {
+			reason:   "no webhook of a cloud mounts a disk",
+			world:    world{namespace: "kube-system", settings: everywhere, services: `[{name: api, connections: [` + aws + `, ` + disk + `]}]`, composed: account, objects: []string{named}},
+			volumes:  []string{"eks-pod-identity-token", "sc-disk"},
 			complete: true,
 			refused:  connection.NamespaceLeftOut,
 		},
