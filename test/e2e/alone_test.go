@@ -69,7 +69,7 @@ func disturbedCluster(t *testing.T, mode controlplane.Mode) *cluster {
 
 // long tests are left out with -short: they wait until Crossplane, which steps
 // back for up to a minute, has tried again, or count what a machine that is busy
-// with other tests does more of, or log in in a way that another test goes half of.
+// with other tests does more of, or go all the way to a login.
 func long(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
