@@ -1,5 +1,6 @@
 // Command function-service-connections is a Crossplane composition function. It
-// expands a ServiceConnection into managed resources and workload patches.
+// expands a ServiceConnection into managed resources and workload patches. As
+// function-service-connections webhook it gives pods what the status publishes.
 package main
 
 import (
@@ -60,6 +61,12 @@ type Flags struct {
 	Insecure           bool   `help:"Run without mTLS credentials. --tls-certs-dir is then ignored."`
 	MaxRecvMessageSize int    `default:"4" help:"Maximum size of received messages in MiB."`
 	MetricsAddress     string `default:":8080" help:"Address at which to serve /metrics and /readyz over HTTP. Empty: not at all."`
+}
+
+// A CommandLine chooses what the process is: by default the function.
+type CommandLine struct {
+	Function Flags        `cmd:"" default:"withargs" help:"Serve the composition function. The default."`
+	Webhook  WebhookFlags `cmd:"" help:"Serve the admission webhook that gives pods their injection where the admission policies can't."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
@@ -77,6 +84,7 @@ func (f *Flags) Validate() error {
 
 // Run the function until SIGTERM or SIGINT.
 func (f *Flags) Run() error {
+	limitMemory(memoryLimit)
 	log, err := function.NewLogger(f.Debug)
 	if err != nil {
 		return errors.Wrap(err, "cannot create logger")
@@ -85,11 +93,8 @@ func (f *Flags) Run() error {
 	if err != nil {
 		return err
 	}
-
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilTold()
 	defer stop()
-	// From the first signal on, a second one ends the process at once.
-	context.AfterFunc(ctx, stop)
 
 	s, err := server.Listen(ctx, fn.New(log), server.Options{
 		Network:         f.Network,
@@ -110,6 +115,21 @@ func (f *Flags) Run() error {
 	return s.Serve(ctx)
 }
 
+// limitMemory to so many bytes, unless GOMEMLIMIT says otherwise.
+func limitMemory(bytes int64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(bytes)
+	}
+}
+
+// untilTold to stop, by SIGTERM or SIGINT. From the first signal on, a second one ends
+// the process at once.
+func untilTold() (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
 // tls configuration that clients of the function must meet, nil for none.
 func (f *Flags) tls(log logging.Logger) (*tls.Config, error) {
 	if f.Insecure {
@@ -118,9 +138,9 @@ func (f *Flags) tls(log logging.Logger) (*tls.Config, error) {
 	return server.MutualTLS(f.TLSCertsDir, log)
 }
 
-// parser of the command line into the supplied flags.
-func parser(f *Flags, o ...kong.Option) (*kong.Kong, error) {
-	p, err := kong.New(f, append([]kong.Option{
+// parser of the command line.
+func parser(c *CommandLine, o ...kong.Option) (*kong.Kong, error) {
+	p, err := kong.New(c, append([]kong.Option{
 		kong.Name("function-service-connections"),
 		kong.Description("A Crossplane composition function that connects services to cloud resources without keys."),
 		kong.Vars{"version": buildinfo.Version(version)},
@@ -129,11 +149,7 @@ func parser(f *Flags, o ...kong.Option) (*kong.Kong, error) {
 }
 
 func main() {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
-	}
-	f := &Flags{}
-	p, err := parser(f)
+	p, err := parser(&CommandLine{})
 	if err != nil {
 		panic(err) // A mistake in the struct tags above, which the tests find.
 	}

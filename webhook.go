@@ -1,0 +1,52 @@
+package main
+
+import (
+	"github.com/crossplane/function-sdk-go"
+	"github.com/crossplane/function-sdk-go/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client/config"
+
+	"github.com/serviceconnections/function-service-connections/fn/connection"
+	"github.com/serviceconnections/function-service-connections/webhook"
+)
+
+// webhookMemoryLimit in bytes, from which the garbage collector works harder. A
+// thousand ServiceConnections take a fraction of it. GOMEMLIMIT overrides it.
+const webhookMemoryLimit = 96 * mebibyte
+
+// WebhookFlags are those of the admission webhook.
+type WebhookFlags struct {
+	Debug bool `help:"Emit debug logs in addition to info logs." short:"d"`
+
+	Address        string `default:":9443" help:"Address at which to listen for admission reviews."`
+	MetricsAddress string `default:":8080" help:"Address at which to serve /metrics and /readyz over HTTP. Empty: not at all."`
+	CertsDir       string `default:"/certificates" help:"Directory containing the server's certs (tls.key, tls.crt), mounted from Secret service-connections-webhook-certificates."`
+	Namespace      string `default:"service-connections" help:"Namespace of the webhook and its Secrets."`
+	Host           string `default:"service-connections-webhook.service-connections.svc" help:"Name by which the API server calls the webhook: that of its Service."`
+	Rotate         bool   `default:"true" help:"Make the certificate and renew it in time. Without, cert-manager or somebody else does." negatable:""`
+}
+
+// Run the webhook until SIGTERM or SIGINT.
+func (f *WebhookFlags) Run() error {
+	limitMemory(webhookMemoryLimit)
+	log, err := function.NewLogger(f.Debug)
+	if err != nil {
+		return errors.Wrap(err, "cannot create logger")
+	}
+	server, err := config.GetConfig()
+	if err != nil {
+		return errors.Wrap(err, "cannot find the API server")
+	}
+	ctx, stop := untilTold()
+	defer stop()
+	return webhook.Run(ctx, webhook.Options{
+		Config:         server,
+		Forms:          connection.Builtin().Forms(),
+		Address:        f.Address,
+		MetricsAddress: f.MetricsAddress,
+		CertificateDir: f.CertsDir,
+		Rotate:         f.Rotate,
+		Namespace:      f.Namespace,
+		Host:           f.Host,
+		DrainTimeout:   drainTimeout,
+	}, log)
+}
