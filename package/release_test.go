@@ -35,6 +35,7 @@ func TestVersionsAgree(t *testing.T) {
 
 	for file, patterns := range map[string][]string{
 		"install/base/function.yaml":            {`function-service-connections:(\S+)`},
+		"webhook/runtime.yaml":                  {`function-service-connections:(\S+)`},
 		"install/namespaced/configuration.yaml": {`configuration-service-connections:(\S+)`},
 		"install/claims/configuration.yaml":     {`configuration-service-connections-claims:(\S+)`},
 		"function/crossplane.yaml":              {`app.kubernetes.io/version: (\S+)`},

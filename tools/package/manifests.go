@@ -21,9 +21,13 @@ var installations = map[string]string{
 	"install-claims":                   "install/claims",
 	"install-without-injection":        "install/namespaced-without-injection",
 	"install-claims-without-injection": "install/claims-without-injection",
+	webhookInstallation:                "webhook",
 }
 
-// settingsExample is printed behind each installation, as a comment.
+// webhookInstallation goes beside one of the others.
+const webhookInstallation = "install-webhook"
+
+// settingsExample is printed behind each installation of the packages, as a comment.
 const settingsExample = "install/settings.example.yaml"
 
 // manifests of package/ in a version.
@@ -98,12 +102,14 @@ func writeInstallation(ctx context.Context, o options, dir, to string) error {
 	}
 	text := &strings.Builder{}
 	text.Write(out)
-	text.WriteString("---\n")
-	for line := range strings.Lines(string(example)) {
-		if !strings.HasPrefix(line, "#") {
-			line = "# " + line
+	if to != webhookInstallation {
+		text.WriteString("---\n")
+		for line := range strings.Lines(string(example)) {
+			if !strings.HasPrefix(line, "#") {
+				line = "# " + line
+			}
+			text.WriteString(line)
 		}
-		text.WriteString(line)
 	}
 	if err := os.WriteFile(filepath.Join(o.out, to+".yaml"), []byte(text.String()), 0o644); err != nil { //nolint:gosec // What is published is no secret.
 		return fmt.Errorf("cannot write %s: %w", to, err)

@@ -308,6 +308,27 @@ func TestInstallations(t *testing.T) {
 	}
 }
 
+// The webhook is installed beside any of them, with the image of the same release.
+func TestWebhookInstallation(t *testing.T) {
+	t.Parallel()
+
+	release := releaseOf(t)
+	text := string(files(t, release)["install-webhook.yaml"])
+	for _, part := range []string{
+		"\nkind: MutatingWebhookConfiguration\n", "\nkind: Deployment\n", "\nkind: Namespace\n", "\nkind: PodDisruptionBudget\n", "\nkind: NetworkPolicy\n",
+		"\n  name: 00-service-connections\n", "/function-service-connections:v",
+	} {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is missing", part)
+		}
+	}
+	for _, part := range []string{"ValidatingWebhookConfiguration\n", "kind: Function\n", "cluster-settings"} {
+		if strings.Contains(text, "\nkind: "+part) {
+			t.Errorf("%q belongs to another file, or is an option", part)
+		}
+	}
+}
+
 // An editor takes what the API server takes, and marks what it doesn't.
 func TestSchema(t *testing.T) {
 	t.Parallel()
@@ -390,8 +411,8 @@ func TestVersion(t *testing.T) {
 		}
 		stamped += bytes.Count(f.content, []byte("v9.9.9-rc.1"))
 	}
-	if stamped != 8 {
-		t.Errorf("want the version in 8 places, got %d", stamped)
+	if stamped != 9 {
+		t.Errorf("want the version in 9 places, got %d", stamped)
 	}
 }
 
