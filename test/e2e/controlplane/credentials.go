@@ -31,14 +31,17 @@ var (
 
 	// Crossplane and its RBAC manager run as they do in a pod, with the rights
 	// that the Helm chart gives to them.
-	crossplane  = serviceAccount("crossplane")
-	rbacManager = serviceAccount("rbac-manager")
+	crossplane  = serviceAccount(Namespace, "crossplane")
+	rbacManager = serviceAccount(Namespace, "rbac-manager")
+
+	// The webhook has what its manifests give to it.
+	webhook = serviceAccount(webhookNamespace, "service-connections-webhook")
 )
 
-func serviceAccount(name string) user {
+func serviceAccount(namespace, name string) user {
 	return user{
-		name:   "system:serviceaccount:" + Namespace + ":" + name,
-		groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + Namespace, "system:authenticated"},
+		name:   "system:serviceaccount:" + namespace + ":" + name,
+		groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, "system:authenticated"},
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 const Issuer = "https://oidc.example.org/clusters/one/"
 
 // serverUsers are those whom the API server knows by a token.
-var serverUsers = []user{admin, crossplane, rbacManager}
+var serverUsers = []user{admin, crossplane, rbacManager, webhook}
 
 // prepare what the processes share: ports, keys, tokens.
 func (c *ControlPlane) prepare(ctx context.Context) error {
