@@ -14,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
-	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
 	"github.com/serviceconnections/function-service-connections/test/e2e/door"
 	"github.com/serviceconnections/function-service-connections/test/e2e/webhook"
 )
@@ -24,9 +23,7 @@ import (
 func TestIRSAClient(t *testing.T) {
 	t.Parallel()
 	long(t)
-	t.Run("Namespaced", func(t *testing.T) {
-		t.Parallel()
-		team := withSettings(t, controlplane.Namespaced)
+	alone(t, func(team *team) {
 		if err := team.ApplyYAML(team.t.Context(), irsaSettings()); err != nil {
 			team.t.Fatal(err)
 		}
@@ -107,7 +104,7 @@ func (t *team) withAzureWebhook(service string) {
 func TestAzureClient(t *testing.T) {
 	t.Parallel()
 	long(t)
-	namespaced(t, func(team *team) {
+	eachMode(t, func(team *team) {
 		identity := "id-" + team.namespace
 		team.cloud.AddIdentity(armID(identity), tenantID)
 		team.connect("- name: api\n  connections: [{type: azureManagedIdentity, identityName: " + identity + ", resourceGroup: rg-shop}]")

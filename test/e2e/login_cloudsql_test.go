@@ -23,7 +23,7 @@ func TestCloudSQLClient(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("instances of Cloud SQL share a port, and only Linux has a loopback address for each")
 	}
-	namespaced(t, func(team *team) {
+	eachMode(t, func(team *team) {
 		if !postgres.Installed() {
 			team.t.Skip("this machine has no PostgreSQL")
 		}

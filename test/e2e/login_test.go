@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -136,23 +137,16 @@ func podSession(account, role string) string {
 	return "^arn:aws:sts::" + account + ":assumed-role/" + role + "/eks-one-api-aws(-before|-after)?-[0-9a-f]+$"
 }
 
-// namespaced runs a test with a team whose ServiceConnections are namespaced.
-func namespaced(t *testing.T, test func(*team)) {
-	t.Helper()
-	t.Run("Namespaced", func(t *testing.T) {
-		t.Parallel()
-		test(newTeam(t, controlplane.Namespaced))
-	})
-}
-
 // TestAWSClient goes all the way by EKS Pod Identity: from the claim to the SDK in a
 // process with the pod's environment and token, which asks AWS who it is.
 func TestAWSClient(t *testing.T) {
 	t.Parallel()
 	long(t)
+	const other = "210987654321"
 	for name, tc := range map[string]struct {
 		reason     string
 		connection string
+		prepare    func(*team)
 		want       string
 	}{
 		"Role": {
@@ -170,10 +164,21 @@ func TestAWSClient(t *testing.T) {
 			connection: "role: uploads, create: {" + readsBuckets + "}",
 			want:       podSession(awsAccount, "sc-one-.*-uploads-[0-9a-f]+"),
 		},
+		"TargetRole": {
+			reason:     "EKS chains the role into another account's",
+			connection: "role: my-app-s3-access, targetRoleArn: 'arn:aws:iam::" + other + ":role/my-app-target'",
+			prepare: func(t *team) {
+				t.cloud.AddForeignRole("arn:aws:iam::"+other+":role/my-app-target", `{"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::`+awsAccount+`:role/my-app-s3-access"},"Action":["sts:AssumeRole","sts:TagSession"]}]}`)
+			},
+			want: podSession(other, "my-app-target"),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			namespaced(t, func(team *team) {
+			eachMode(t, func(team *team) {
+				if tc.prepare != nil {
+					tc.prepare(team)
+				}
 				team.connect("- name: api\n  connections: [{type: awsRole, " + tc.connection + "}]")
 				team.awaitReady()
 				team.awaitInjecting("shop", "api")
@@ -323,12 +328,65 @@ func TestEarlyPods(t *testing.T) {
 	})
 }
 
+// TestClientsRevoked: what the settings take back is gone for whoever logs in from then
+// on. A session that somebody has keeps until it ends, since no cloud asks again.
+func TestClientsRevoked(t *testing.T) {
+	t.Parallel()
+	long(t)
+	alone(t, func(team *team) {
+		identity := "id-" + team.namespace
+		team.cloud.AddIdentity(armID(identity), tenantID)
+		email := "other-client@" + project + ".iam.gserviceaccount.com"
+		team.connect(`
+- name: api
+  connections:
+  - {type: awsRole, role: my-app-s3-access}
+  - {type: azureManagedIdentity, identityName: ` + identity + `, resourceGroup: rg-shop}
+  - {type: gcpServiceAccount, serviceAccountEmail: ` + email + `}`)
+		team.awaitReady()
+		team.awaitInjecting("shop", "api")
+		team.withAzureWebhook("api")
+		cases := map[string]struct {
+			typ               claim.ConnectionType
+			identity, refusal string
+		}{
+			"aws":   {typ: claim.TypeAWSRole, identity: podSession(awsAccount, "my-app-s3-access"), refusal: "ResourceNotFoundException"},
+			"azure": {typ: claim.TypeAzureManagedIdentity, identity: "^" + team.cloud.ClientIDOf(armID(identity)) + "$", refusal: "AADSTS70025"},
+			// Its ServiceAccount says no more whom it acts as, so GKE makes it nobody but itself.
+			"google": {typ: claim.TypeGCPServiceAccount, identity: "^" + email + "$"},
+		}
+		pods := map[string]*corev1.Pod{}
+		for client, tc := range cases {
+			pods[client] = team.admit(clientOf("api", client))
+			team.onGKE(pods[client]).wantLogin(pods[client], tc.identity)
+		}
+		nobody := []any{"someone"}
+		team.changeSettings(func(data map[string]any) {
+			section(data, "aws")["allowedRoles"] = []any{map[string]any{"pattern": "my-app-*", "namespaces": nobody}}
+			section(data, "azure")["allowedIdentities"] = []any{map[string]any{"resourceGroup": "rg-*", "identity": "*", "namespaces": nobody}}
+			section(data, "gcp")["serviceAccounts"] = []any{map[string]any{"name": "other-client", "namespaces": nobody}}
+		})
+		for _, tc := range cases {
+			team.awaitReason("api", tc.typ, "NotAllowed")
+		}
+		team.awaitContents("nothing")
+		// Their containers start again, with all that the pods were made with.
+		for client, tc := range cases {
+			if tc.refusal == "" {
+				team.onGKE(pods[client]).wantLogin(pods[client], `^serviceAccount:`+project+`\.svc\.id\.goog\[`+team.namespace+`/shop-api\]$`)
+				continue
+			}
+			team.onGKE(pods[client]).wantNoLogin(pods[client], tc.refusal)
+		}
+	})
+}
+
 // TestAWSClientRefused holds that nobody else gets in, and that whoever doesn't could
 // have read why before.
 func TestAWSClientRefused(t *testing.T) {
 	t.Parallel()
 	long(t)
-	namespaced(t, func(team *team) {
+	eachMode(t, func(team *team) {
 		role := "my-app-" + team.namespace
 		team.cloud.AddRole("/", role)
 		team.t.Cleanup(func() { team.cloud.RemoveRole(role) })
@@ -391,4 +449,30 @@ func (t *team) inADay() *team {
 	t.t.Cleanup(c.doors.Close)
 	c.doors.SetAhead(25 * time.Hour)
 	return &team{cluster: c, t: t.t, namespace: t.namespace, deadline: t.deadline}
+}
+
+// TestClientOfAnotherCluster has the same names, the same ServiceAccount, and even the
+// same issuer, but not its keys: no cloud lets it in.
+func TestClientOfAnotherCluster(t *testing.T) {
+	t.Parallel()
+	long(t)
+	ours := newTeam(t, controlplane.Namespaced)
+	theirs := newTeam(t, controlplane.Claims)
+	theirs.namespace = newNamespace(t, theirs.cluster, ours.namespace)
+	ours.connect(`
+- name: api
+  connections:
+  - {type: awsRole, role: my-app-s3-access}
+  - {type: azureManagedIdentity, identityName: shop, resourceGroup: rg-shop}`)
+	ours.awaitReady()
+	theirs.apply(serviceAccount("shop-api"))
+	theirs.cluster = &cluster{ControlPlane: theirs.ControlPlane, node: &node.Node{
+		Client: theirs.Client, Dir: theirs.node.Dir, Programs: theirs.node.Programs, Network: ours.doors.Network(),
+	}}
+	theirs.wantNoLogin(theirs.admit(withEKS(clientPod("aws", "aws"), "shop-api")), "InvalidTokenException")
+	identity, _, _ := unstructured.NestedString(ours.the("UserAssignedIdentity").Object, "status", "atProvider", "clientId")
+	pod := clientPod("azure", "azure")
+	pod.Spec.ServiceAccountName = "shop-api"
+	webhook.Azure(tenantID).Mutate(pod, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"azure.workload.identity/client-id": identity}}})
+	theirs.wantNoLogin(theirs.admit(pod), "AADSTS50027")
 }

@@ -180,7 +180,9 @@ data:
     accountId: "123456789012"
     region: eu-west-1
     clusterName: one
-    allowedRoles: [{pattern: "my-app-*", namespaces: ["*"]}]
+    allowedRoles:
+    - {pattern: "my-app-*", namespaces: ["*"]}
+    - {pattern: "arn:aws:iam::210987654321:role/my-app-*", namespaces: ["*"]}
     createRoles:
       namespaces: ["*"]
       permissionsBoundaryArn: arn:aws:iam::123456789012:policy/team-boundary
