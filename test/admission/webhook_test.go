@@ -108,7 +108,7 @@ func TestAnyClaimsAgree(t *testing.T) {
 	t.Parallel()
 	p, forms := compile(t), readForms(t)
 	rapid.Check(t, func(r *rapid.T) {
-		var claims []map[string]any
+		claims := make([]map[string]any, 0, 3)
 		for _, name := range []string{"other", "shop", "third"} {
 			c := shop(t, injection(t, drawConnections(r)...))
 			meta := c["metadata"].(map[string]any)
@@ -117,7 +117,7 @@ func TestAnyClaimsAgree(t *testing.T) {
 				meta["deletionTimestamp"] = "2026-01-01T00:00:00Z"
 			}
 			one := statusOf(c)
-			var services []any
+			services := make([]any, 0, 2)
 			for _, service := range []string{"api", "web"} {
 				s := runtimeCopy(one)
 				w := drawWorkload(r, service)
