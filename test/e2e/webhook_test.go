@@ -250,8 +250,9 @@ func pemOf(der []byte) []byte {
 
 // whileCreating pods of service api all the time, something is done. It returns how
 // many of them came out plain; none may be refused.
-func (t *team) whileCreating(do func()) (plain, all int) {
+func (t *team) whileCreating(do func()) (without, created int) {
 	t.t.Helper()
+	var plain, all int
 	ctx, stop := context.WithCancel(t.t.Context())
 	ended := make(chan struct{})
 	go func() {
@@ -307,7 +308,7 @@ kind: ServiceConnection
 metadata: {name: stale, annotations: {crossplane.io/paused: "true"}}
 spec: {services: [{name: api, workload: {apiVersion: v1, kind: Pod, name: stale}, connections: [{type: awsRole, role: my-app-s3-access}]}]}
 `)
-	var took []time.Duration
+	took := make([]time.Duration, 0, 20)
 	for i := range 20 {
 		hash := fmt.Sprintf("%016x", i+1)
 		if err := controlplane.ApplyStatus(t.t.Context(), t.Crossplane, fmt.Sprintf(`

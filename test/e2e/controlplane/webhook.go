@@ -172,7 +172,8 @@ func (w *Webhook) Metrics(ctx context.Context, i int) (Metrics, error) {
 	return readMetrics(ctx, http.DefaultClient, "http://"+w.metrics[i]+"/metrics")
 }
 
-// StopReplicas, all of them. What they are installed by stays, as where all have failed.
+// StopReplicas stops all of them. What they are installed by stays, as where all have
+// failed.
 func (w *Webhook) StopReplicas() {
 	for _, p := range w.replicas {
 		p.stop()
@@ -248,7 +249,20 @@ func (f *front) accept() {
 
 // forward a connection to the next replica that is ready, if there is one.
 func (f *front) forward(conn net.Conn) {
-	defer f.hold(conn)()
+	release := f.hold(conn)
+	defer release()
+	to := f.dial()
+	if to == nil {
+		return
+	}
+	releaseTo := f.hold(to)
+	defer releaseTo()
+	f.done.Go(func() { copyUntilClosed(conn, to) })
+	copyUntilClosed(to, conn)
+}
+
+// dial the next replica that is ready, nil where none is.
+func (f *front) dial() net.Conn {
 	f.mu.Lock()
 	f.next++
 	first, backends := f.next, f.backends
@@ -259,15 +273,11 @@ func (f *front) forward(conn net.Conn) {
 		if getWith(context.Background(), probe, "http://"+b.probe+"/readyz") != nil {
 			continue
 		}
-		to, err := net.Dial("tcp", b.address) //nolint:noctx // It is as long as the connection.
-		if err != nil {
-			continue
+		if to, err := net.Dial("tcp", b.address); err == nil { //nolint:noctx // It is as long as the connection.
+			return to
 		}
-		defer f.hold(to)()
-		f.done.Go(func() { copyUntilClosed(conn, to) })
-		copyUntilClosed(to, conn)
-		return
 	}
+	return nil
 }
 
 // hold a connection, so that it ends with the front.
