@@ -31,8 +31,9 @@ func TestWebhookIsInstalledAsAWhole(t *testing.T) {
 			want = append(want, name)
 		}
 	}
-	var got []string
-	for _, r := range load(t, "webhook/kustomization.yaml")["resources"].([]any) {
+	resources := load(t, "webhook/kustomization.yaml")["resources"].([]any)
+	got := make([]string, 0, len(resources))
+	for _, r := range resources {
 		got = append(got, r.(string))
 	}
 	slices.Sort(got)
