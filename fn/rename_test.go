@@ -66,6 +66,35 @@ func TestRenames(t *testing.T) {
 			},
 			stays: []string{"shop-api.association.df86318b5fa44363", "shop-api.serviceaccount"},
 		},
+		"WhileItsWorkloadWasMisspelt": {
+			reason:   "what its pods are of was known before the mistake",
+			settings: allSettings,
+			before:   service("api", awsConnection),
+			edit: func(c *cluster) {
+				c.setServices("- {name: api, worklod: {name: api}, connections: [" + awsConnection + "]}")
+				c.reconcile()
+				c.xr["spec"].(map[string]any)["services"] = "none"
+				c.reconcile()
+				c.setServices(backend + "connections: [" + awsConnection + "]}")
+			},
+			stays: []string{"shop-api.association.df86318b5fa44363", "shop-api.serviceaccount"},
+			goes:  []string{"shop-api.association.df86318b5fa44363"},
+		},
+		"WithoutConnectionsWhileItsWorkloadWasMisspelt": {
+			reason:   "what its pods are of was known before the mistake",
+			settings: allSettings,
+			before:   service("api", awsConnection),
+			edit: func(c *cluster) {
+				c.setServices("- {name: api, connections: []}")
+				c.reconcile()
+				c.setServices("- {name: api, worklod: {name: api}, connections: []}")
+				c.reconcile()
+				c.xr["spec"].(map[string]any)["services"] = "none"
+				c.reconcile()
+				c.setServices(backend + "connections: []}")
+			},
+			stays: []string{"shop-api.serviceaccount"},
+		},
 		"WithAnotherDisk": {
 			reason:   "what holds data goes only when its workload has no disk any more",
 			settings: allSettings,
