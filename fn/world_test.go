@@ -310,9 +310,14 @@ func (w *world) newcomers() {
 	}
 }
 
+// readable says whether the claim says which service is of which workload.
+func (w *world) readable() bool {
+	return slices.Contains([]string{"", "no such ServiceAccount", "no such disk", "an invalid value"}, w.mistake)
+}
+
 // see the services, where the names in the claim can be read.
 func (w *world) see() {
-	if !slices.Contains([]string{"", "no such ServiceAccount", "no such disk", "an invalid value"}, w.mistake) {
+	if !w.readable() {
 		return
 	}
 	clear(w.seen)
@@ -329,7 +334,11 @@ func (w *world) writeClaim() {
 		if w.accounts["shop-"+s.service] == nil {
 			w.accounts["shop-"+s.service] = map[*wish]bool{}
 		}
-		w.accounts["shop-"+s.service][s] = s.account == "" || w.accounts["shop-"+s.service][s]
+		// Nobody can tell of which workload a service is that comes with that misspelt, and
+		// so not that it goes on under another name.
+		if s.account == "" && w.readable() {
+			w.accounts["shop-"+s.service][s] = true
+		}
 		service, account, connections, extra := s.service, s.account, "connections", ""
 		workload, serviceAccountName := "workload", "serviceAccountName"
 		var written []string
