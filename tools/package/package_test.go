@@ -128,8 +128,8 @@ func TestTwoBuildsAreTheSame(t *testing.T) {
 			t.Errorf("%s differs between two builds", name)
 		}
 	}
-	if len(first) != len(second) || len(first) != 12 {
-		t.Errorf("want 12 files in each release, got %d and %d", len(first), len(second))
+	if len(first) != len(second) || len(first) != 13 {
+		t.Errorf("want 13 files in each release, got %d and %d", len(first), len(second))
 	}
 }
 
