@@ -117,6 +117,36 @@ func TestFrozenTemplate(t *testing.T) {
 	}
 }
 
+// TestFrozenTemplateOfAMisspeltWorkload holds that a template which is frozen stays so
+// when its service can't be told from others, although nothing is published for it.
+func TestFrozenTemplateOfAMisspeltWorkload(t *testing.T) {
+	t.Parallel()
+	const (
+		workload  = "workload: {apiVersion: apps/v1, kind: StatefulSet, name: api}"
+		forbidden = `{type: awsRole, role: forbidden}`
+		disk      = `{type: disk, config: {diskName: scratch}}`
+	)
+	statefulSet := strings.Replace(deployment("api", ""), "kind: Deployment", "kind: StatefulSet", 1)
+	c := rendering(t, "- {name: api, "+workload+", connections: ["+forbidden+", "+disk+"]}", statefulSet)
+	c.settle()
+	mounts := func() string { return injectionOf(c.pods()) }
+	was := mounts()
+	want(t, true, was != "", "its pods mount the disk")
+
+	c.setServices("- {name: api, " + workload + ", connections: [" + forbidden + "]}")
+	c.settle()
+	want(t, true, hasNote(c, "TemplateFrozen"), "frozen, since the role can't be worked out")
+	want(t, true, c.service("api")["injection"] == nil, "nothing is published")
+
+	c.setServices("- {name: api, worklod" + strings.TrimPrefix(workload, "workload") + ", connections: [" + forbidden + ", " + disk + "]}")
+	c.settle()
+	want(t, was, mounts(), "injection of the template while its workload is misspelt")
+
+	c.setServices("- {name: api, " + workload + ", connections: [" + forbidden + ", " + disk + "]}")
+	c.settle()
+	want(t, was, mounts(), "injection of the template once it is mended")
+}
+
 // TestPaused holds that pausing a managed resource, as a platform team does for
 // maintenance, breaks no connection that works, that the team is told, and that one
 // which was never ready isn't called so.

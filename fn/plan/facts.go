@@ -194,7 +194,7 @@ func (f *facts) misreads(s *service) []*claim.ServiceStatus {
 	}
 	var all []*claim.ServiceStatus
 	for _, ps := range f.previous[s.Name] {
-		if ps.Injection != nil {
+		if ps.Injection != nil || frozen(ps) {
 			all = append(all, ps)
 		}
 	}
@@ -202,6 +202,12 @@ func (f *facts) misreads(s *service) []*claim.ServiceStatus {
 		all = append(all, ps)
 	}
 	return all
+}
+
+// frozen says whether the workload of a service kept the pod template that it runs with.
+// Its pods have what that gives them, although nothing may be published any more.
+func frozen(ps *claim.ServiceStatus) bool {
+	return slices.ContainsFunc(ps.Notes, func(n claim.Note) bool { return n.Reason == string(connection.TemplateFrozen) })
 }
 
 // misses says whether a service lacks a connection that it had.
