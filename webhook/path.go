@@ -89,38 +89,36 @@ func (p *secretPath) reconcile(ctx context.Context) error {
 // tellInjecting configuration the path, if it is there.
 func (p *secretPath) tellInjecting(ctx context.Context, path string) error {
 	c := &admissionregistrationv1.MutatingWebhookConfiguration{}
-	err := p.client.Get(ctx, client.ObjectKey{Name: injectName}, c)
-	if kerrors.IsNotFound(err) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("cannot get MutatingWebhookConfiguration %q: %w", injectName, err)
-	}
-	changed := false
-	for i := range c.Webhooks {
-		changed = setPath(&c.Webhooks[i].ClientConfig, path) || changed
-	}
-	if changed {
-		err = p.client.Update(ctx, c)
-	}
-	return err //nolint:wrapcheck // A conflict is told by its type.
+	return p.tell(ctx, "MutatingWebhookConfiguration", injectName, c, func() (changed bool) {
+		for i := range c.Webhooks {
+			changed = setPath(&c.Webhooks[i].ClientConfig, path) || changed
+		}
+		return changed
+	})
 }
 
 // tellRequiring configuration the path, if it is there: it is an option.
 func (p *secretPath) tellRequiring(ctx context.Context, path string) error {
 	c := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-	err := p.client.Get(ctx, client.ObjectKey{Name: requireName}, c)
+	return p.tell(ctx, "ValidatingWebhookConfiguration", requireName, c, func() (changed bool) {
+		for i := range c.Webhooks {
+			changed = setPath(&c.Webhooks[i].ClientConfig, path) || changed
+		}
+		return changed
+	})
+}
+
+// tell the configuration of a kind and name something, once it is read, if it is there.
+// The change says whether it made one.
+func (p *secretPath) tell(ctx context.Context, kind, name string, c client.Object, change func() (changed bool)) error {
+	err := p.client.Get(ctx, client.ObjectKey{Name: name}, c)
 	if kerrors.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("cannot get ValidatingWebhookConfiguration %q: %w", requireName, err)
+		return fmt.Errorf("cannot get %s %q: %w", kind, name, err)
 	}
-	changed := false
-	for i := range c.Webhooks {
-		changed = setPath(&c.Webhooks[i].ClientConfig, path) || changed
-	}
-	if changed {
+	if change() {
 		err = p.client.Update(ctx, c)
 	}
 	return err //nolint:wrapcheck // A conflict is told by its type.
