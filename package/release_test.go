@@ -61,28 +61,33 @@ func TestVersionsAgree(t *testing.T) {
 
 // What make package installs are the files of these folders, so what isn't in a
 // kustomization isn't installed.
-func TestClusterIsInstalledAsAWhole(t *testing.T) {
+func TestFoldersAreInstalledAsAWhole(t *testing.T) {
 	t.Parallel()
 
-	kustomization := load(t, "cluster/kustomization.yaml")
-	files, err := filepath.Glob("cluster/*.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{}
-	for _, f := range files {
-		if name := filepath.Base(f); name != "kustomization.yaml" {
-			want = append(want, name)
-		}
-	}
-	resources := kustomization["resources"].([]any)
-	got := make([]string, len(resources))
-	for i, r := range resources {
-		got[i] = r.(string)
-	}
-	slices.Sort(got)
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("resources of cluster/kustomization.yaml: -files, +resources:\n%s", diff)
+	for _, folder := range []string{"cluster", "webhook"} {
+		t.Run(folder, func(t *testing.T) {
+			t.Parallel()
+
+			files, err := filepath.Glob(folder + "/*.yaml")
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := []string{}
+			for _, f := range files {
+				if name := filepath.Base(f); name != "kustomization.yaml" {
+					want = append(want, name)
+				}
+			}
+			resources := load(t, folder+"/kustomization.yaml")["resources"].([]any)
+			got := make([]string, len(resources))
+			for i, r := range resources {
+				got[i] = r.(string)
+			}
+			slices.Sort(got)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("resources of %s/kustomization.yaml: -files, +resources:\n%s", folder, diff)
+			}
+		})
 	}
 }
 

@@ -1,7 +1,6 @@
 package package_test
 
 import (
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,31 +15,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
-
-// What install-webhook.yaml installs are the files of its folder.
-func TestWebhookIsInstalledAsAWhole(t *testing.T) {
-	t.Parallel()
-
-	files, err := filepath.Glob("webhook/*.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{}
-	for _, f := range files {
-		if name := filepath.Base(f); name != "kustomization.yaml" {
-			want = append(want, name)
-		}
-	}
-	resources := load(t, "webhook/kustomization.yaml")["resources"].([]any)
-	got := make([]string, 0, len(resources))
-	for _, r := range resources {
-		got = append(got, r.(string))
-	}
-	slices.Sort(got)
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("resources of webhook/kustomization.yaml: -files, +resources:\n%s", diff)
-	}
-}
 
 // The webhook is asked what the policies are asked, and can stop no pod.
 func TestWebhookAsksAsThePolicyDoes(t *testing.T) {
