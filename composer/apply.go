@@ -19,8 +19,7 @@ var (
 	lateInitialized = []string{"spec", "forProvider", "late"}
 	volumeName      = []string{"spec", "volumeName"}
 	createSucceeded = []string{"metadata", "annotations", "crossplane.io/external-create-succeeded"}
-
-	createPending = []string{"metadata", "annotations", connection.CreatePending}
+	createPending   = []string{"metadata", "annotations", connection.CreatePending}
 
 	ofOthers = [][]string{lateInitialized, volumeName, createSucceeded, createPending}
 )
