@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"github.com/serviceconnections/function-service-connections/test/modules"
 	"github.com/serviceconnections/function-service-connections/test/schema"
 )
 
@@ -47,6 +50,23 @@ func (c *ControlPlane) InstallProviders(ctx context.Context, names ...string) er
 		}
 	}
 	return c.GrantRoles(ctx, resources...)
+}
+
+// InstallArgoRollouts as far as the API server knows it: its CustomResourceDefinition.
+func (c *ControlPlane) InstallArgoRollouts(ctx context.Context) error {
+	const module = "github.com/argoproj/argo-rollouts"
+	dirs, err := modules.Dirs(ctx, "argo-rollouts", module)
+	if err != nil {
+		return fmt.Errorf("cannot find Argo Rollouts: %w", err)
+	}
+	crd, err := os.ReadFile(filepath.Join(dirs[module], "manifests", "crds", "rollout-crd.yaml"))
+	if err != nil {
+		return fmt.Errorf("cannot read the CustomResourceDefinition of Argo Rollouts: %w", err)
+	}
+	if err := c.ApplyYAML(ctx, string(crd)); err != nil {
+		return err
+	}
+	return c.AwaitCondition(ctx, "apiextensions.k8s.io/v1", "CustomResourceDefinition", "", "rollouts.argoproj.io", "Established")
 }
 
 // UninstallProvider deletes a provider's CustomResourceDefinitions, and with
