@@ -403,8 +403,8 @@ func TestUnreadable(t *testing.T) {
 			if len(deleted) > 0 {
 				t.Errorf("%s: deleted %v", tc.reason, deleted)
 			}
-			if len(c.rsp.GetConditions()) != 3 {
-				t.Errorf("%s: conditions %v, want all three", tc.reason, c.rsp.GetConditions())
+			if len(c.rsp.GetConditions()) != 4 {
+				t.Errorf("%s: conditions %v, want all four", tc.reason, c.rsp.GetConditions())
 			}
 			if c.rsp.GetDesired() != nil || c.rsp.GetContext() != nil {
 				t.Errorf("%s: a large request would get a large answer that nobody reads", tc.reason)

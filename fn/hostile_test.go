@@ -57,8 +57,8 @@ func TestHostileRequests(t *testing.T) {
 		if err != nil {
 			rt.Fatalf("RunFunction: %v", err)
 		}
-		if n := len(rsp.GetConditions()); n != 3 {
-			rt.Fatalf("%d conditions, want three: %v", n, rsp)
+		if n := len(rsp.GetConditions()); n != 4 {
+			rt.Fatalf("%d conditions, want four: %v", n, rsp)
 		}
 	})
 }

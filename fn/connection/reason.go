@@ -120,6 +120,10 @@ func (r Reason) Severity() Severity {
 	return Blocks
 }
 
+// Passes says of a reason that blocks whether it does so for a while only, and nobody
+// has to do anything for it.
+func (r Reason) Passes() bool { return r == Creating }
+
 // A Verdict is a reason with one sentence: the object, the value seen, the next
 // step. The zero Verdict finds nothing to say.
 type Verdict struct {

@@ -36,6 +36,10 @@ const (
 	SettingsResolved = "SettingsResolved"
 	Valid            = "Valid"
 	Connected        = "Connected"
+
+	// Stalled is true where nothing goes on until somebody does something. Its name
+	// and polarity are those that kstatus, and so Flux, looks for.
+	Stalled = "Stalled"
 )
 
 // The reasons of conditions that aren't a connection's.
@@ -44,6 +48,9 @@ const (
 	reasonPending  = "Pending"
 	reasonInvalid  = "Invalid"
 	reasonUnread   = "Unread"
+
+	// reasonProceeding is always the same, so that nothing is written for it.
+	reasonProceeding = "Proceeding"
 )
 
 // Of a plan: the status to write.
@@ -128,6 +135,7 @@ func Conditions(c *claim.Claim, p *plan.Plan) []Condition {
 		{Type: SettingsResolved, Status: True, Reason: reasonResolved},
 		valid(c),
 		connected(c, p),
+		stalled(c, p),
 	}
 }
 
@@ -152,34 +160,56 @@ func valid(c *claim.Claim) Condition {
 // connected is led by the first connection that isn't ready, since that is what
 // a wide listing shows.
 func connected(c *claim.Claim, p *plan.Plan) Condition {
+	v := blocking(c, p, func(connection.Reason) bool { return true })
+	if v.Reason == "" {
+		return Condition{Type: Connected, Status: True, Reason: Connected}
+	}
+	return Condition{Type: Connected, Status: False, Reason: string(v.Reason), Message: v.Message}
+}
+
+// stalled by the first thing that doesn't pass by itself.
+func stalled(c *claim.Claim, p *plan.Plan) Condition {
+	v := blocking(c, p, func(r connection.Reason) bool { return !r.Passes() })
+	if v.Reason == "" {
+		return proceeding()
+	}
+	return Condition{Type: Stalled, Status: True, Reason: string(v.Reason), Message: v.Message}
+}
+
+func proceeding() Condition {
+	return Condition{Type: Stalled, Status: False, Reason: reasonProceeding}
+}
+
+// blocking is the first verdict, of those that count, that keeps a connection from being
+// ready, and else the first mistake.
+func blocking(c *claim.Claim, p *plan.Plan, counts func(connection.Reason) bool) connection.Verdict {
 	for _, svc := range p.Services {
 		for _, conn := range svc.Connections {
-			if conn.Ready() {
-				continue
-			}
-			return Condition{
-				Type: Connected, Status: False, Reason: string(conn.Verdict.Reason),
-				Message: fmt.Sprintf("%s/%s: %s: %s", svc.Name, conn.Type, conn.Verdict.Reason, conn.Verdict.Message),
+			if v := conn.Verdict; !conn.Ready() && counts(v.Reason) {
+				return connection.Verdictf(v.Reason, "%s/%s: %s: %s", svc.Name, conn.Type, v.Reason, v.Message)
 			}
 		}
 	}
 	if len(c.Errors) > 0 {
-		return Condition{Type: Connected, Status: False, Reason: string(connection.InvalidField), Message: c.Errors[0].Error()}
+		return connection.Verdict{Reason: connection.InvalidField, Message: c.Errors[0].Error()}
 	}
-	return Condition{Type: Connected, Status: True, Reason: Connected}
+	return connection.Verdict{}
 }
 
 // Unresolved are the conditions of a run whose settings can't be read.
-func Unresolved(err error) []Condition { return withoutSettings(reasonInvalid, err) }
+func Unresolved(err error) []Condition {
+	return withoutSettings(reasonInvalid, err, Condition{Type: Stalled, Status: True, Reason: reasonInvalid, Message: SettingsResolved + ": " + err.Error()})
+}
 
 // Pending are the conditions of a run that has no settings yet.
-func Pending(err error) []Condition { return withoutSettings(reasonPending, err) }
+func Pending(err error) []Condition { return withoutSettings(reasonPending, err, proceeding()) }
 
-func withoutSettings(reason string, err error) []Condition {
+func withoutSettings(reason string, err error, stalled Condition) []Condition {
 	return []Condition{
 		{Type: SettingsResolved, Status: False, Reason: reason, Message: err.Error()},
 		{Type: Valid, Status: Unknown, Reason: reasonUnread, Message: "the settings come first"},
 		{Type: Connected, Status: False, Reason: reason, Message: SettingsResolved + ": " + err.Error()},
+		stalled,
 	}
 }
 
@@ -200,9 +230,11 @@ func OutOfSight(err error) []Condition {
 }
 
 func withoutClaim(reason string, err error) []Condition {
+	m := reason + ": " + err.Error()
 	return []Condition{
 		{Type: SettingsResolved, Status: Unknown, Reason: reasonUnread, Message: "the claim comes first"},
 		{Type: Valid, Status: False, Reason: reason, Message: err.Error()},
-		{Type: Connected, Status: False, Reason: reason, Message: reason + ": " + err.Error()},
+		{Type: Connected, Status: False, Reason: reason, Message: m},
+		{Type: Stalled, Status: True, Reason: reason, Message: m},
 	}
 }

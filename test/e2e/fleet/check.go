@@ -296,9 +296,9 @@ func (f *Fleet) checkReasons(c Claim, o shown) (differences []string) {
 	if want := fmt.Sprintf("%d/%d", good, all); o.Status.Connected != want {
 		differences = append(differences, fmt.Sprintf("connected is %q, must be %q", o.Status.Connected, want))
 	}
-	want := map[string]string{"Ready": "True", "Synced": "True", "SettingsResolved": "True", "Valid": "True", "Connected": "True"}
+	want := map[string]string{"Ready": "True", "Synced": "True", "SettingsResolved": "True", "Valid": "True", "Connected": "True", "Stalled": "False"}
 	if good < all {
-		want["Ready"], want["Connected"] = "False", "False"
+		want["Ready"], want["Connected"], want["Stalled"] = "False", "False", "True"
 	}
 	for _, condition := range o.Status.Conditions {
 		if want[condition.Type] == condition.Status {
