@@ -135,6 +135,25 @@ func (c *cluster) add(y string) {
 	c.objects[objectKey(o)] = o
 }
 
+// managedDefinition of associations, as a provider that starts safely makes it, in a
+// state.
+func (c *cluster) managedDefinition(state string) {
+	c.t.Helper()
+	c.add(`
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: managedresourcedefinitions.apiextensions.crossplane.io}
+spec: {versions: [{name: v1alpha1, served: true, storage: true}]}
+status: {conditions: [{type: Established, status: "True"}]}
+`)
+	c.add(`
+apiVersion: apiextensions.crossplane.io/v1alpha1
+kind: ManagedResourceDefinition
+metadata: {name: podidentityassociations.eks.aws.m.upbound.io}
+spec: {state: ` + state + `, group: eks.aws.m.upbound.io, names: {kind: PodIdentityAssociation}, versions: [{name: v1beta1, served: true}]}
+`)
+}
+
 func (c *cluster) remove(kind, name string) {
 	maps.DeleteFunc(c.objects, func(_ string, o map[string]any) bool {
 		return o["kind"] == kind && str(o, "metadata", "name") == name

@@ -284,6 +284,35 @@ func TestReasons(t *testing.T) {
 			typ: "awsRole", want: "ProviderNotInstalled", message: "podidentityassociations.eks.aws.m.upbound.io",
 			others: map[string]string{"azureManagedIdentity": "Connected"},
 		},
+		"ProviderNotActive": {
+			reason:   "a provider that starts safely is installed, and waits for the line that activates the kind",
+			services: service("api", awsConnection, azureConnection),
+			cluster: func(c *cluster) {
+				c.remove("CustomResourceDefinition", "podidentityassociations.eks.aws.m.upbound.io")
+				c.managedDefinition("Inactive")
+			},
+			typ: "awsRole", want: "ProviderNotActive", message: "- podidentityassociations.eks.aws.m.upbound.io",
+			others: map[string]string{"azureManagedIdentity": "Connected"},
+		},
+		"ProviderBecomesActive": {
+			reason:   "what is active gets its CustomResourceDefinition in a moment, and nobody has to do anything",
+			services: service("api", awsConnection),
+			cluster: func(c *cluster) {
+				c.remove("CustomResourceDefinition", "podidentityassociations.eks.aws.m.upbound.io")
+				c.managedDefinition("Active")
+			},
+			typ: "awsRole", want: "Creating", message: "is Active",
+		},
+		"ProviderNotInstalledBesideOthers": {
+			reason:   "Crossplane knows ManagedResourceDefinitions, and has none of this kind",
+			services: service("api", awsConnection),
+			cluster: func(c *cluster) {
+				c.remove("CustomResourceDefinition", "podidentityassociations.eks.aws.m.upbound.io")
+				c.managedDefinition("Inactive")
+				c.remove("ManagedResourceDefinition", "podidentityassociations.eks.aws.m.upbound.io")
+			},
+			typ: "awsRole", want: "ProviderNotInstalled", message: "install the provider that has PodIdentityAssociation",
+		},
 		"ServiceAccountNotFound": {
 			reason:   "a ServiceAccount that is named must exist",
 			services: "- {name: api, serviceAccountName: api-sa, connections: [" + awsConnection + "]}",

@@ -355,18 +355,21 @@ func desired(req *fnv1.RunFunctionRequest) map[string]bool {
 }
 
 // object is a protobuf struct as decoded JSON, without what only ever costs:
-// managed fields, which are read where they are needed, and of
-// CustomResourceDefinitions all but which versions are served.
+// managed fields, which are read where they are needed, of CustomResourceDefinitions
+// all but which versions are served, and of ManagedResourceDefinitions all but whether
+// they are active.
 func object(s *structpb.Struct) map[string]any {
 	fields := s.GetFields()
-	crd := fields["kind"].GetStringValue() == "CustomResourceDefinition"
+	kind := fields["kind"].GetStringValue()
 	m := make(map[string]any, len(fields))
 	for k, v := range fields {
 		switch {
 		case k == "metadata":
 			m[k] = metadata(v)
-		case k == "spec" && crd:
+		case k == "spec" && kind == "CustomResourceDefinition":
 			m[k] = servedVersions(v)
+		case k == "spec" && kind == connection.ManagedDefinition.Kind:
+			m[k] = map[string]any{"state": v.GetStructValue().GetFields()["state"].GetStringValue()}
 		default:
 			m[k] = v.AsInterface()
 		}

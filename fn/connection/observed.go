@@ -76,6 +76,33 @@ func Served(crd map[string]any, k Kind) Verdict {
 	return Verdict{}
 }
 
+// ManagedDefinition is the kind by which a provider that starts safely says which kinds
+// it has, each by the name of its CustomResourceDefinition: Crossplane creates that only
+// once a ManagedResourceActivationPolicy names it, and the provider then starts to
+// reconcile it. Crossplane has it since 2.0.
+var ManagedDefinition = Kind{
+	APIVersion: "apiextensions.crossplane.io/v1alpha1", Kind: "ManagedResourceDefinition",
+	CRD: "managedresourcedefinitions.apiextensions.crossplane.io",
+}
+
+// ManagedDefinitionRequirement asks whether an installed provider has a kind.
+func ManagedDefinitionRequirement(k Kind) Requirement {
+	return Requirement{APIVersion: ManagedDefinition.APIVersion, Kind: ManagedDefinition.Kind, Name: k.CRD}
+}
+
+// Activated says why a kind isn't served that has no CustomResourceDefinition, by its
+// observed ManagedResourceDefinition. It finds nothing to say where there is none.
+func Activated(definition map[string]any, k Kind) Verdict {
+	switch {
+	case definition == nil:
+		return Verdict{}
+	case decoded.Text(definition, "spec", "state") == "Active":
+		return Verdictf(Creating, "ManagedResourceDefinition %q is Active, and Crossplane has yet to create its CustomResourceDefinition; if it stays so, ask the platform team to look at its condition Established", k.CRD)
+	default:
+		return Verdictf(ProviderNotActive, "%s is installed and not active: no ManagedResourceActivationPolicy names it; ask the platform team to add this line to spec.activate of one: - %s", k.Kind, k.CRD)
+	}
+}
+
 // Name and namespace of an object.
 func Name(object map[string]any) (name, namespace string) {
 	return decoded.Text(object, "metadata", "name"), decoded.Text(object, "metadata", "namespace")

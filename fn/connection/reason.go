@@ -42,6 +42,7 @@ const (
 	CrossplaneTooOld           Reason = "CrossplaneTooOld"
 	OutOfSight                 Reason = "OutOfSight"
 	ProviderNotInstalled       Reason = "ProviderNotInstalled"
+	ProviderNotActive          Reason = "ProviderNotActive"
 	ServiceAccountNotFound     Reason = "ServiceAccountNotFound"
 	ServiceAccountTaken        Reason = "ServiceAccountTaken"
 	ServiceAccountNotAnnotated Reason = "ServiceAccountNotAnnotated"

@@ -142,7 +142,28 @@ func (gs *grants) served(k connection.Kind) connection.Verdict {
 	if !known {
 		return unanswered
 	}
-	return connection.Served(crd, k)
+	v := connection.Served(crd, k)
+	if crd != nil {
+		return v
+	}
+	return connection.First(gs.activated(k), v)
+}
+
+// activated says why a kind has no CustomResourceDefinition, where a provider has it.
+// What says so is asked for only now: it is large, and Crossplane may be too old for it.
+func (gs *grants) activated(k connection.Kind) connection.Verdict {
+	crd, known := gs.requires.require(gs.Observed, connection.CRDRequirement(connection.ManagedDefinition.CRD))
+	switch {
+	case !known:
+		return unanswered
+	case connection.Served(crd, connection.ManagedDefinition).Reason != "":
+		return connection.Verdict{}
+	}
+	definition, known := gs.requires.require(gs.Observed, connection.ManagedDefinitionRequirement(k))
+	if !known {
+		return unanswered
+	}
+	return connection.Activated(definition, k)
 }
 
 // called is the object of that name where a grant's object is to be.

@@ -1,0 +1,39 @@
+package package_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/serviceconnections/function-service-connections/fn/connection"
+)
+
+// The policies activate what connections compose in their mode: a kind that is missing
+// leaves a team's connection ProviderNotActive, and one too many costs the API server.
+func TestActivation(t *testing.T) {
+	t.Parallel()
+
+	want := map[string][]string{}
+	for _, k := range connection.Builtin().Kinds() {
+		switch {
+		case k.CRD == "":
+		case strings.Contains(k.CRD, ".m."):
+			want["activation/namespaced.yaml"] = append(want["activation/namespaced.yaml"], k.CRD)
+		default:
+			want["activation/claims.yaml"] = append(want["activation/claims.yaml"], k.CRD)
+		}
+	}
+	for file, want := range want {
+		policy := load(t, file)
+		got := []string{}
+		for _, name := range policy["spec"].(map[string]any)["activate"].([]any) {
+			got = append(got, name.(string))
+		}
+		slices.Sort(want)
+		if diff := cmp.Diff(slices.Compact(want), got); diff != "" {
+			t.Errorf("%s: -composed, +activated:\n%s", file, diff)
+		}
+	}
+}
