@@ -38,7 +38,7 @@ func TLS(dir string, log logging.Logger) *tls.Config {
 		}
 		return &tls.Config{
 			MinVersion:   tls.VersionTLS12,
-			NextProtos:   []string{"h2", "http/1.1"},
+			NextProtos:   []string{"http/1.1"},
 			Certificates: []tls.Certificate{certificate},
 		}, nil
 	}, log)

@@ -33,14 +33,6 @@ const (
 	// they take no more than the largest requests of the function do.
 	reviewsAtOnce = 2 * maxReview
 
-	// maxReviewBuffer is what a review may send before it is let in. A client of HTTP/2
-	// that isn't gRPC's sends so much before it has heard of any limit.
-	maxReviewBuffer = 1 << 16
-
-	// maxReviewStreams of a connection, so that those that wait don't hold up the
-	// others. The API server opens another connection for more.
-	maxReviewStreams = maxConnectionBuffer / maxReviewBuffer
-
 	// reviewTimeout is how long a review may take to arrive and to be answered. The
 	// API server waits no longer than the webhook's configuration says.
 	reviewTimeout = 10 * time.Second
@@ -108,9 +100,11 @@ func ListenReviews(ctx context.Context, o ReviewOptions, log logging.Logger) (*R
 	}
 	registry := prometheus.NewRegistry()
 	s := &ReviewServer{o: o, log: log, metrics: newReviewMetrics(registry), room: semaphore.NewWeighted(reviewsAtOnce), listener: listener}
+	// The API server speaks HTTP/1.1 to a webhook's Service, so that pods spread over its
+	// replicas. To one on loopback it would speak HTTP/2, over one connection for all pods,
+	// and keep that while the replica behind it stalls.
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
 	s.reviews = &http.Server{
 		Handler:           http.HandlerFunc(s.serve),
 		TLSConfig:         o.TLS,
@@ -122,14 +116,6 @@ func ListenReviews(ctx context.Context, o ReviewOptions, log logging.Logger) (*R
 		MaxHeaderBytes:    maxHeaderBytes,
 		ConnState:         (&strangers{}).track,
 		ErrorLog:          stdlog.New(debugLog{log}, "", 0),
-		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams:          maxReviewStreams,
-			MaxReceiveBufferPerStream:     maxReviewBuffer,
-			MaxReceiveBufferPerConnection: maxConnectionBuffer,
-			SendPingTimeout:               pingAfter,
-			PingTimeout:                   pingAfter,
-			WriteByteTimeout:              pingAfter,
-		},
 	}
 	if o.MetricsAddress == "" {
 		return s, nil

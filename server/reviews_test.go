@@ -124,6 +124,10 @@ func TestReviews(t *testing.T) {
 			if diff := cmp.Diff(tc.want, fmt.Sprintf("%d %s", rsp.StatusCode, b)); diff != "" {
 				t.Errorf("%s\n-want +got:\n%s", tc.reason, diff)
 			}
+			// Over HTTP/2 the API server would send all pods to one replica.
+			if rsp.ProtoMajor != 1 {
+				t.Errorf("answered over %s", rsp.Proto)
+			}
 		})
 	}
 }
