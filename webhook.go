@@ -9,9 +9,10 @@ import (
 	"github.com/serviceconnections/function-service-connections/webhook"
 )
 
-// webhookMemoryLimit in bytes, from which the garbage collector works harder. A
-// thousand ServiceConnections take a fraction of it. GOMEMLIMIT overrides it.
-const webhookMemoryLimit = 96 * mebibyte
+// webhookMemoryLimit in bytes, from which the garbage collector works harder: less than
+// the limit of its container. A thousand ServiceConnections take a fraction of it.
+// GOMEMLIMIT overrides it.
+const webhookMemoryLimit = 160 * mebibyte
 
 // WebhookFlags are those of the admission webhook.
 type WebhookFlags struct {

@@ -9,6 +9,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/decoded"
@@ -23,6 +25,12 @@ type Connection struct {
 	services     []*Service
 	requirements []*Requirement
 }
+
+// GetObjectKind is none: it has no kind of its own.
+func (c *Connection) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+
+// DeepCopyObject is itself, since nothing in it ever changes.
+func (c *Connection) DeepCopyObject() runtime.Object { return c }
 
 // A Service of which the status publishes an injection.
 type Service struct {
