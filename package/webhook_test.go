@@ -29,6 +29,9 @@ func TestWebhookAsksAsThePolicyDoes(t *testing.T) {
 		t.Fatalf("want one webhook each, got %d and %d", len(injecting.Webhooks), len(requiring.Webhooks))
 	}
 	i, r := injecting.Webhooks[0], requiring.Webhooks[0]
+	if diff := cmp.Diff(i.MatchConditions, r.MatchConditions); diff != "" {
+		t.Errorf("matchConditions: -inject, +require:\n%s", diff)
+	}
 
 	// Webhooks are called in the order of these names.
 	for _, other := range []string{"azure-wi-webhook-mutating-webhook-configuration", "pod-identity-webhook", "istio-sidecar-injector"} {
@@ -128,24 +131,22 @@ func TestWebhookRights(t *testing.T) {
 	role, own := &rbacv1.ClusterRole{}, &rbacv1.Role{}
 	strict(t, "webhook/rbac.yaml", 1, role)
 	strict(t, "webhook/rbac.yaml", 3, own)
-	reads := []string{"get", "list", "watch"}
+	keeps := []string{"get", "list", "watch", "update"}
 	configurations := []string{"admissionregistration.k8s.io"}
 	if diff := cmp.Diff([]rbacv1.PolicyRule{
-		{APIGroups: []string{"serviceconnections.io"}, Resources: []string{"serviceconnections"}, Verbs: reads},
-		{APIGroups: configurations, Resources: []string{"mutatingwebhookconfigurations", "validatingwebhookconfigurations"}, Verbs: reads},
-		{APIGroups: configurations, Resources: []string{"mutatingwebhookconfigurations"}, ResourceNames: []string{"00-service-connections"}, Verbs: []string{"update"}},
-		{APIGroups: configurations, Resources: []string{"validatingwebhookconfigurations"}, ResourceNames: []string{"service-connections-require-injection"}, Verbs: []string{"update"}},
+		{APIGroups: []string{"serviceconnections.io"}, Resources: []string{"serviceconnections"}, Verbs: []string{"list", "watch"}},
+		{APIGroups: configurations, Resources: []string{"mutatingwebhookconfigurations"}, ResourceNames: []string{"00-service-connections"}, Verbs: keeps},
+		{APIGroups: configurations, Resources: []string{"validatingwebhookconfigurations"}, ResourceNames: []string{"service-connections-require-injection"}, Verbs: keeps},
 	}, role.Rules); diff != "" {
 		t.Errorf("ClusterRole: -want +got:\n%s", diff)
 	}
 	if diff := cmp.Diff([]rbacv1.PolicyRule{
-		{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: reads},
-		{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"service-connections-webhook-certificates", "service-connections-webhook-path"}, Verbs: []string{"update"}},
+		{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"service-connections-webhook-certificates"}, Verbs: keeps},
+		{APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{"service-connections-webhook-path"}, Verbs: []string{"get", "update"}},
 	}, own.Rules); diff != "" {
 		t.Errorf("Role: -want +got:\n%s", diff)
 	}
-	// Crossplane's namespace has other Secrets.
 	if own.Namespace != "service-connections" {
-		t.Errorf("the webhook reads the Secrets of namespace %q, want those of its own alone", own.Namespace)
+		t.Errorf("the webhook keeps Secrets in namespace %q, want its own", own.Namespace)
 	}
 }
