@@ -17,14 +17,15 @@ import (
 // installations by the name of their file, and the folder of package/ that
 // kustomize builds each from.
 var installations = map[string]string{
-	"install":                          "install/namespaced",
-	"install-claims":                   "install/claims",
-	"install-without-injection":        "install/namespaced-without-injection",
-	"install-claims-without-injection": "install/claims-without-injection",
-	webhookInstallation:                "webhook",
+	"install":                             "install/namespaced",
+	"install-claims":                      "install/claims",
+	"install-without-injection":           "install/namespaced-without-injection",
+	"install-claims-without-injection":    "install/claims-without-injection",
+	webhookInstallation:                   "webhook",
+	webhookInstallation + "-cert-manager": "install/webhook-cert-manager",
 }
 
-// webhookInstallation goes beside one of the others.
+// webhookInstallation goes beside one of the others, as does that with cert-manager.
 const webhookInstallation = "install-webhook"
 
 // settingsExample is printed behind each installation of the packages, as a comment.
@@ -102,7 +103,7 @@ func writeInstallation(ctx context.Context, o options, dir, to string) error {
 	}
 	text := &strings.Builder{}
 	text.Write(out)
-	if to != webhookInstallation {
+	if !strings.HasPrefix(to, webhookInstallation) {
 		text.WriteString("---\n")
 		for line := range strings.Lines(string(example)) {
 			if !strings.HasPrefix(line, "#") {

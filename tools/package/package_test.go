@@ -128,8 +128,8 @@ func TestTwoBuildsAreTheSame(t *testing.T) {
 			t.Errorf("%s differs between two builds", name)
 		}
 	}
-	if len(first) != len(second) || len(first) != 13 {
-		t.Errorf("want 13 files in each release, got %d and %d", len(first), len(second))
+	if len(first) != len(second) || len(first) != 14 {
+		t.Errorf("want 14 files in each release, got %d and %d", len(first), len(second))
 	}
 }
 
@@ -325,6 +325,26 @@ func TestWebhookInstallation(t *testing.T) {
 	for _, part := range []string{"ValidatingWebhookConfiguration\n", "kind: Function\n", "cluster-settings"} {
 		if strings.Contains(text, "\nkind: "+part) {
 			t.Errorf("%q belongs to another file, or is an option", part)
+		}
+	}
+}
+
+// With cert-manager the webhook makes no certificate, and has no right to its Secret.
+func TestWebhookInstallationWithCertManager(t *testing.T) {
+	t.Parallel()
+
+	text := string(files(t, releaseOf(t))["install-webhook-cert-manager.yaml"])
+	for _, part := range []string{
+		"\nkind: MutatingWebhookConfiguration\n", "\n    cert-manager.io/inject-ca-from: service-connections/service-connections-webhook\n",
+		"\n        - --no-rotate\n", "\nkind: Certificate\n", "\nkind: Issuer\n", "\n  secretName: service-connections-webhook-certificates\n",
+	} {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is missing", part)
+		}
+	}
+	for _, part := range []string{"\n  name: service-connections-webhook-certificates\n", "\n  - service-connections-webhook-certificates\n", "cluster-settings"} {
+		if strings.Contains(text, part) {
+			t.Errorf("%q is there, which cert-manager makes, nobody needs, or belongs to another file", part)
 		}
 	}
 }
