@@ -33,6 +33,10 @@ const policyFile = "../../package/cluster/mutatingadmissionpolicy.yaml"
 // may use no CEL that is newer.
 var oldest = version.MajorMinor(1, 36)
 
+// oldestWithWebhook is the oldest Kubernetes that has the webhook instead. What is
+// installed beside it may use no CEL that is newer.
+var oldestWithWebhook = version.MajorMinor(1, 30)
+
 // readPolicy and binding, strictly.
 func readPolicy(t testing.TB) (*admissionregistrationv1.MutatingAdmissionPolicy, *admissionregistrationv1.MutatingAdmissionPolicyBinding) {
 	t.Helper()

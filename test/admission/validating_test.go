@@ -61,7 +61,7 @@ func readValidating(t testing.TB, file string) (map[string]*admissionregistratio
 // compile error fails the test.
 func compileValidating(t testing.TB, p *admissionregistrationv1.ValidatingAdmissionPolicy) (*cel.CompositedCompiler, validating.Validator) {
 	t.Helper()
-	compiler, err := cel.NewCompositedCompiler(environment.MustBaseEnvSet(oldest))
+	compiler, err := cel.NewCompositedCompiler(environment.MustBaseEnvSet(oldestWithWebhook))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func compileValidating(t testing.TB, p *admissionregistrationv1.ValidatingAdmiss
 		conditions = append(conditions, a)
 		// The API server compiles them without variables when the policy is
 		// created.
-		if r := cel.NewCompiler(environment.MustBaseEnvSet(oldest)).CompileCELExpression(a, options, environment.NewExpressions); r.Error != nil {
+		if r := cel.NewCompiler(environment.MustBaseEnvSet(oldestWithWebhook)).CompileCELExpression(a, options, environment.NewExpressions); r.Error != nil {
 			t.Errorf("match condition %s: %v", c.Name, r.Error)
 		}
 	}

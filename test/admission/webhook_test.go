@@ -3,14 +3,23 @@ package admission_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"os"
+	"sync"
 	"testing"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	admissionv1 "k8s.io/api/admission/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/admission/plugin/cel"
+	"k8s.io/apiserver/pkg/admission/plugin/webhook/matchconditions"
+	"k8s.io/apiserver/pkg/cel/environment"
 	"pgregory.net/rapid"
+	"sigs.k8s.io/yaml"
 
 	"github.com/serviceconnections/function-service-connections/fn/admit"
 	"github.com/serviceconnections/function-service-connections/fn/workload"
@@ -46,9 +55,104 @@ func review(t judge, pod any) *admissionv1.AdmissionRequest {
 	return r
 }
 
-// injectedByWebhook is the pod as it comes out: the pod as the API server has it afterwards.
+// conditions under which the API server asks the webhook about a pod at all, compiled as
+// it compiles them, by the file of package/webhook that has them.
+var conditions = sync.OnceValues(func() (map[string]matchconditions.Matcher, error) {
+	all := map[string]matchconditions.Matcher{}
+	for _, file := range []string{injecting, requiring} {
+		b, err := os.ReadFile("../../package/webhook/" + file)
+		if err != nil {
+			return nil, err
+		}
+		c := struct {
+			Webhooks []struct {
+				MatchConditions []admissionregistrationv1.MatchCondition `json:"matchConditions"`
+			} `json:"webhooks"`
+		}{}
+		if err := yaml.Unmarshal(b, &c); err != nil {
+			return nil, err
+		}
+		if len(c.Webhooks) != 1 || len(c.Webhooks[0].MatchConditions) != 1 {
+			return nil, fmt.Errorf("%s: want one webhook with one condition, got %+v", file, c.Webhooks)
+		}
+		condition := (*matchconditions.MatchCondition)(&c.Webhooks[0].MatchConditions[0])
+		options := cel.OptionalVariableDeclarations{HasAuthorizer: true}
+		environments := environment.MustBaseEnvSet(oldestWithWebhook)
+		if r := cel.NewCompiler(environments).CompileCELExpression(condition, options, environment.NewExpressions); r.Error != nil {
+			return nil, fmt.Errorf("%s: %v", file, r.Error)
+		}
+		compiled := cel.NewConditionCompiler(environments).CompileCondition([]cel.ExpressionAccessor{condition}, options, environment.NewExpressions)
+		all[file] = matchconditions.NewMatcher(compiled, new(admissionregistrationv1.Ignore), "webhook", "admit", file)
+	}
+	return all, nil
+})
+
+// The webhook's configurations.
+const (
+	injecting = "configuration.yaml"
+	requiring = "require-injection/configuration.yaml"
+)
+
+// asked says whether the API server asks the webhook of a configuration about a pod.
+func asked(t judge, file string, pod any) bool {
+	t.Helper()
+	all, err := conditions()
+	if err != nil {
+		t.Fatalf("cannot compile the webhook's conditions: %v", err)
+	}
+	b, err := json.Marshal(pod)
+	if err != nil {
+		t.Fatalf("cannot encode pod: %v", err)
+	}
+	typed := &corev1.Pod{}
+	if err := json.Unmarshal(b, typed); err != nil {
+		t.Fatalf("cannot decode pod: %v", err)
+	}
+	gvk := corev1.SchemeGroupVersion.WithKind("Pod")
+	typed.SetGroupVersionKind(gvk)
+	match := all[file].Match(context.Background(), &admission.VersionedAttributes{
+		Attributes:      admission.NewAttributesRecord(typed, nil, gvk, typed.Namespace, typed.Name, corev1.SchemeGroupVersion.WithResource("pods"), "", admission.Create, &metav1.CreateOptions{}, false, nil),
+		VersionedKind:   gvk,
+		VersionedObject: admission.NewLazyObject(typed),
+	}, nil, nil)
+	if match.Error != nil {
+		t.Fatalf("%s: the condition fails: %v", file, match.Error)
+	}
+	return match.Matches
+}
+
+// TestWebhookIsNotSentThousandsOfOwners holds that the API server doesn't encode for the
+// webhook what that wouldn't look at.
+func TestWebhookIsNotSentThousandsOfOwners(t *testing.T) {
+	t.Parallel()
+	owned := func(n int, labels map[string]string) *corev1.Pod {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "team-a", Labels: labels, OwnerReferences: make([]metav1.OwnerReference, n)}}
+	}
+	for name, tc := range map[string]struct {
+		reason string
+		pod    *corev1.Pod
+		want   bool
+	}{
+		"Bare":      {"A pod may be a service by its own name.", owned(0, nil), true},
+		"AtBound":   {"Any of these may be its controller.", owned(workload.MaxOwners, nil), true},
+		"Above":     {"None of these is looked at.", owned(workload.MaxOwners+1, map[string]string{"app": "api"}), false},
+		"Thousands": {"Nor of these, and they are half a megabyte.", owned(3000, nil), false},
+		"Labelled":  {"Its labels say whose it is.", owned(3000, map[string]string{workload.LabelClaim: "shop"}), true},
+	} {
+		for _, file := range []string{injecting, requiring} {
+			if got := asked(t, file, tc.pod); got != tc.want {
+				t.Errorf("%s: %s\nthe API server asks the webhook of %s: %t, want %t", name, tc.reason, file, got, tc.want)
+			}
+		}
+	}
+}
+
+// injectedByWebhook is the pod as the API server has it afterwards.
 func injectedByWebhook(t judge, x *admit.Index, pod *corev1.Pod) *corev1.Pod {
 	t.Helper()
+	if !asked(t, injecting, pod) {
+		return pod
+	}
 	r := review(t, pod)
 	rsp, err := x.Inject(context.Background(), r)
 	if err != nil || !rsp.Allowed {
@@ -225,6 +329,12 @@ func TestRequirementsAgree(t *testing.T) {
 // agreeOnDenial of the policy: the webhook's is the same to the byte.
 func agreeOnDenial(t judge, x *admit.Index, w write, want string) {
 	t.Helper()
+	if !asked(t, requiring, w.object) {
+		if want != "" {
+			t.Fatalf("the policy denies %q, and the webhook isn't asked", want)
+		}
+		return
+	}
 	rsp, err := x.Require(context.Background(), review(t, w.object))
 	if err != nil {
 		t.Fatalf("the webhook fails: %v", err)
