@@ -25,7 +25,7 @@ func TestCertManagerMakesTheCertificate(t *testing.T) {
 	}
 	v := schema.CertManager(t)
 	byName := map[string]*unstructured.Unstructured{}
-	for _, document := range strings.Split(string(text), "\n---\n") {
+	for document := range strings.SplitSeq(string(text), "\n---\n") {
 		u := &unstructured.Unstructured{Object: parse(t, document)}
 		if errs := v.Validate(u.Object); len(errs) > 0 {
 			t.Errorf("cert-manager would refuse %s %q: %v", u.GetKind(), u.GetName(), errs.ToAggregate())

@@ -232,6 +232,61 @@ func TestPatchIsSmall(t *testing.T) {
 	}
 }
 
+// TestManyOwners holds that of a pod with thousands of owners none is looked at, as by
+// the policy, and that its labels count all the same.
+func TestManyOwners(t *testing.T) {
+	t.Parallel()
+	x := NewIndex()
+	x.Put(connection(t, "shop", older, "api"))
+	owned := largest(3000)
+	labelled := strings.Replace(owned, `"labels": {`, `"labels": {"`+workload.LabelClaim+`": "shop", "`+workload.LabelService+`": "api", `, 1)
+	few := largest(workload.MaxOwners - 1)
+	for name, tc := range map[string]struct{ reason, pod, want string }{
+		"Many":     {"No controller gives a pod so many.", owned, ""},
+		"Labelled": {"A pod that says whose it is needs no owner.", labelled, "shop-api"},
+		"Few":      {"Up to the bound the controller counts.", few, "shop-api"},
+	} {
+		rsp, err := x.Inject(t.Context(), creation(tc.pod))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := serviceAccount(t, rsp); got != tc.want {
+			t.Errorf("%s: %s\nwant ServiceAccount %q, got %q", name, tc.reason, tc.want, got)
+		}
+	}
+}
+
+// FuzzReview sends any pod, beside any claim of a name that it may have: no panic, and
+// nothing but an answer that the API server can read.
+func FuzzReview(f *testing.F) {
+	const claim = `{"metadata": {"namespace": "team-a", "name": "shop"}, "spec": {"services": [{"name": "api", "requireInjection": true}]},
+		"status": {"services": [{"name": "api", "workload": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "api"},
+		"injection": {"hash": "0123456789abcdef", "complete": true, "serviceAccountName": "sa", "fsGroup": 1, "env": [{"name": "DB_HOST", "value": "x"}]}}]}}`
+	f.Add(podOf("api"), claim)
+	f.Add(podOf("api"), `{"metadata": {"namespace": "team-a"}, "status": {"services": [{"injection": {"env": 1}}]}}`)
+	f.Add(`{"metadata": {"labels": {"serviceconnections.io/claim": "shop", "serviceconnections.io/service": "api"}}, "spec": {"containers": [null, {"env": {}}]}}`, claim)
+	f.Add(`{"metadata": {"ownerReferences": [{"controller": true, "kind": "ReplicaSet", "name": "-"}]}, "spec": []}`, claim)
+	f.Add("\x00[", "{")
+	forms := workload.Forms{Env: map[string]string{"DB_HOST": "x"}}
+	f.Fuzz(func(t *testing.T, pod, claim string) {
+		var o map[string]any
+		if json.Unmarshal([]byte(claim), &o) != nil {
+			return
+		}
+		x := NewIndex()
+		x.Put(Read(o, forms))
+		for _, review := range []func(context.Context, *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error){x.Inject, x.Require} {
+			rsp, _ := review(t.Context(), creation(pod))
+			if rsp == nil || rsp.UID != "1" {
+				t.Fatalf("no answer: %+v", rsp)
+			}
+			if rsp.Patch != nil && !json.Valid(rsp.Patch) {
+				t.Errorf("the patch is no JSON: %s", rsp.Patch)
+			}
+		}
+	})
+}
+
 // BenchmarkInject is what the decision costs, by how many claims the namespace has and
 // by the pod: of no claim, injected, and the largest.
 func BenchmarkInject(b *testing.B) {

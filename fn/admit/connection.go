@@ -27,7 +27,7 @@ type Connection struct {
 }
 
 // GetObjectKind is none: it has no kind of its own.
-func (c *Connection) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
+func (*Connection) GetObjectKind() schema.ObjectKind { return schema.EmptyObjectKind }
 
 // DeepCopyObject is itself, since nothing in it ever changes.
 func (c *Connection) DeepCopyObject() runtime.Object { return c }
