@@ -57,8 +57,8 @@ func (c *cluster) runProviders(names ...string) error {
 }
 
 var clusters = map[controlplane.Mode]func() (*cluster, error){
-	controlplane.Namespaced: sync.OnceValues(func() (*cluster, error) { return startCluster(controlplane.Namespaced) }),
-	controlplane.Claims:     sync.OnceValues(func() (*cluster, error) { return startCluster(controlplane.Claims) }),
+	controlplane.Namespaced: sync.OnceValues(func() (*cluster, error) { return startInjecting(controlplane.Namespaced) }),
+	controlplane.Claims:     sync.OnceValues(func() (*cluster, error) { return startInjecting(controlplane.Claims) }),
 }
 
 // running are the clusters to stop.
@@ -111,7 +111,7 @@ func startCluster(mode controlplane.Mode) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	cp, err := controlplane.Start(ctx, controlplane.Options{Root: root, Dir: dir, Subscription: subscriptionID})
+	cp, err := controlplane.Start(ctx, controlplane.Options{Root: root, Dir: dir, Subscription: subscriptionID, Kubernetes: os.Getenv("KUBERNETES")})
 	if err != nil {
 		return nil, err
 	}
@@ -143,6 +143,22 @@ func startCluster(mode controlplane.Mode) (*cluster, error) {
 	}
 	err = c.runProviders(controlplane.AllProviders()...)
 	return c, err
+}
+
+// startInjecting cluster, by the webhook where Kubernetes has no policy for it.
+func startInjecting(mode controlplane.Mode) (*cluster, error) {
+	c, err := startCluster(mode)
+	if err != nil || c.HasInjectionPolicy() {
+		return c, err
+	}
+	w, err := c.StartWebhook(context.Background(), 2, false)
+	if err != nil {
+		return nil, err
+	}
+	running.Lock()
+	defer running.Unlock()
+	running.stop = append([]func(bool) error{func(bool) error { return w.Stop(context.Background()) }}, running.stop...)
+	return c, nil
 }
 
 // newCloud that has what the tests' claims ask for.

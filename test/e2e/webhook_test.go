@@ -22,16 +22,16 @@ import (
 	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
 )
 
-// injectionPolicy is what Kubernetes before 1.36 lacks.
-const injectionPolicy = "package/cluster/mutatingadmissionpolicy.yaml"
-
 // withoutPolicy of injection: the API server of an older Kubernetes. In the end it is
 // there again.
 func (t *team) withoutPolicy() {
 	t.t.Helper()
+	if !t.HasInjectionPolicy() {
+		return
+	}
 	t.t.Cleanup(func() {
 		ctx := context.Background()
-		if err := t.ApplyFiles(ctx, injectionPolicy); err != nil {
+		if err := t.ApplyFiles(ctx, controlplane.InjectionPolicy); err != nil {
 			t.t.Error(err)
 		}
 		if err := t.AwaitPolicy(ctx); err != nil {
@@ -117,7 +117,10 @@ func TestWebhook(t *testing.T) {
 // bothInstalled beside each other give a pod what the webhook alone gave one.
 func (t *team) bothInstalled(by *corev1.Pod) {
 	t.t.Helper()
-	if err := t.ApplyFiles(t.t.Context(), injectionPolicy); err != nil {
+	if !t.HasInjectionPolicy() {
+		return
+	}
+	if err := t.ApplyFiles(t.t.Context(), controlplane.InjectionPolicy); err != nil {
 		t.t.Fatal(err)
 	}
 	// A pod doesn't tell which of them it was, so the API server does.
@@ -176,42 +179,23 @@ func (t *team) webhookFaults(w *controlplane.Webhook) {
 	t.learnsNothing(w)
 	t.staleness()
 
-	old := t.certificate()
+	// As after a year: what is there is no certificate any more.
+	t.renewed(w, "certificate", func(data map[string][]byte) { data[corev1.TLSCertKey] = nil })
+	// As after ten: the authority can sign no more.
+	t.renewed(w, "authority", func(data map[string][]byte) { data["ca.key"] = nil })
+
+	// Of one of them the API server keeps a connection.
 	plain, all := t.whileCreating(func() {
-		// As after a year: what is there is no certificate any more.
-		secret := &corev1.Secret{}
-		key := client.ObjectKey{Namespace: "service-connections", Name: "service-connections-webhook-certificates"}
-		if err := t.Client.Get(ctx, key, secret); err != nil {
-			t.t.Fatal(err)
-		}
-		secret.Data[corev1.TLSCertKey] = nil
-		if err := t.Client.Update(ctx, secret); err != nil {
-			t.t.Fatal(err)
-		}
-		t.eventually("the certificate is renewed", func(context.Context) error {
-			if now := t.certificate(); len(now) == 0 || bytes.Equal(now, old) {
-				return fmt.Errorf("it is still the old one")
+		for i := range w.Addresses() {
+			if err := w.Stall(ctx, i, 7*time.Second); err != nil {
+				t.t.Fatal(err)
 			}
-			return nil
-		})
-		for _, address := range w.Addresses() {
-			t.eventually("the new certificate is shown", func(ctx context.Context) error {
-				conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(ctx, "tcp", address) //nolint:gosec // What it shows is compared.
-				if err != nil {
-					return err
-				}
-				defer conn.Close() //nolint:errcheck // Nothing was sent.
-				shown := conn.(*tls.Conn).ConnectionState().PeerCertificates[0]
-				if !bytes.Contains(t.certificate(), pemOf(shown.Raw)) {
-					return fmt.Errorf("serial %s of %s is shown", shown.SerialNumber, shown.NotBefore)
-				}
-				return nil
-			})
 		}
 	})
-	t.t.Logf("certificate renewed: %d of %d pods came out plain", plain, all)
-	if plain > 0 {
-		t.t.Errorf("while the certificate is renewed, %d of %d pods come out plain", plain, all)
+	t.t.Logf("one of two replicas stalled, and then the other: %d of %d pods came out plain", plain, all)
+	// The API server waits three seconds for each, and then lets go of that connection.
+	if plain > 4 || all-plain < 10 {
+		t.t.Errorf("with one of two replicas stalled, %d of %d pods come out plain, want the others to ask the other one", plain, all)
 	}
 
 	plain, all = t.whileCreating(func() {
@@ -231,6 +215,60 @@ func (t *team) webhookFaults(w *controlplane.Webhook) {
 	w.StopReplicas()
 	t.keepsCreating("down", "pods are let in while the webhook is down", nil, 3)
 	t.awaitPlain("api")
+	// What came out plain is told, with what to do once the webhook is back.
+	t.kubectl("kubectl -n " + t.namespace + " delete pods -l app=api")
+	me := t.terminal(t.Config)
+	t.eventually("the plugin tells of a plain pod", func(context.Context) error {
+		s := me.run("status", "shop")
+		for _, want := range []string{"PodsNotInjected", "without injection", "kubectl -n " + t.namespace + " rollout restart deployment/api"} {
+			if !strings.Contains(s.out, want) {
+				return fmt.Errorf("it doesn't say %q:\n%s", want, s.out)
+			}
+		}
+		return nil
+	})
+}
+
+// renewed once something in the webhook's Secret was spoilt, while pods are created all
+// the time. None may come out plain.
+func (t *team) renewed(w *controlplane.Webhook, what string, spoil func(map[string][]byte)) {
+	t.t.Helper()
+	secret := &corev1.Secret{}
+	key := client.ObjectKey{Namespace: "service-connections", Name: "service-connections-webhook-certificates"}
+	if err := t.Client.Get(t.t.Context(), key, secret); err != nil {
+		t.t.Fatal(err)
+	}
+	old := secret.DeepCopy().Data[corev1.TLSCertKey]
+	plain, all := t.whileCreating(func() {
+		spoil(secret.Data)
+		if err := t.Client.Update(t.t.Context(), secret); err != nil {
+			t.t.Fatal(err)
+		}
+		t.eventually("the "+what+" is renewed", func(context.Context) error {
+			if now := t.certificate(); len(now) == 0 || bytes.Equal(now, old) {
+				return fmt.Errorf("the certificate is still the old one")
+			}
+			return nil
+		})
+		for _, address := range w.Addresses() {
+			t.eventually("the new certificate is shown", func(ctx context.Context) error {
+				conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(ctx, "tcp", address) //nolint:gosec // What it shows is compared.
+				if err != nil {
+					return err
+				}
+				defer conn.Close() //nolint:errcheck // Nothing was sent.
+				shown := conn.(*tls.Conn).ConnectionState().PeerCertificates[0]
+				if !bytes.Contains(t.certificate(), pemOf(shown.Raw)) {
+					return fmt.Errorf("serial %s of %s is shown", shown.SerialNumber, shown.NotBefore)
+				}
+				return nil
+			})
+		}
+	})
+	t.t.Logf("%s renewed: %d of %d pods came out plain", what, plain, all)
+	if plain > 0 {
+		t.t.Errorf("while the %s is renewed, %d of %d pods come out plain", what, plain, all)
+	}
 }
 
 // certificate of the webhook, in PEM.

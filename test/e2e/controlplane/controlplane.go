@@ -42,6 +42,10 @@ type Options struct {
 	// Subscription of Azure that the ProviderConfigs name.
 	Subscription string
 
+	// Kubernetes is the minor version to run, such as 1.34, for which make
+	// older-kubernetes builds the tools. Empty: that of all tests.
+	Kubernetes string
+
 	// Progress is told each step. May be nil.
 	Progress func(format string, a ...any)
 }
@@ -146,6 +150,14 @@ func inTime(ctx context.Context, f func(context.Context) error) error {
 // tool that make controlplane-tools has built.
 func (c *ControlPlane) tool(name string) string {
 	return filepath.Join(c.Root, ".cache", "bin", name)
+}
+
+// kubernetes tool of the version to run.
+func (c *ControlPlane) kubernetes(name string) string {
+	if c.Kubernetes != "" {
+		name += "-" + c.Kubernetes
+	}
+	return c.tool(name)
 }
 
 func (c *ControlPlane) path(name string) string { return filepath.Join(c.Dir, name) }

@@ -22,9 +22,11 @@ var serverUsers = []user{admin, crossplane, rbacManager, webhook}
 
 // prepare what the processes share: ports, keys, tokens.
 func (c *ControlPlane) prepare(ctx context.Context) error {
-	for _, name := range []string{"etcd", "kube-apiserver", "kube-controller-manager", "crossplane-core", FunctionBinary} {
-		if _, err := os.Stat(c.tool(name)); err != nil {
-			return fmt.Errorf("cannot find %s, which make controlplane-tools builds: %w", name, err)
+	for _, tool := range []string{
+		c.tool("etcd"), c.kubernetes("kube-apiserver"), c.kubernetes("kube-controller-manager"), c.tool("crossplane-core"), c.tool(FunctionBinary),
+	} {
+		if _, err := os.Stat(tool); err != nil {
+			return fmt.Errorf("cannot find a tool, which make controlplane-tools or older-kubernetes builds: %w", err)
 		}
 	}
 	free, err := freePorts(ctx, 6)
@@ -76,7 +78,7 @@ func (c *ControlPlane) startEtcd(ctx context.Context) (err error) {
 }
 
 func (c *ControlPlane) startAPIServer(ctx context.Context) (err error) {
-	if c.apiServer, err = start(c.Dir, program{name: "kube-apiserver", path: c.tool("kube-apiserver"), args: []string{
+	if c.apiServer, err = start(c.Dir, program{name: "kube-apiserver", path: c.kubernetes("kube-apiserver"), args: []string{
 		fmt.Sprintf("--etcd-servers=http://127.0.0.1:%d", c.ports.etcd),
 		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", c.ports.apiServer),
 		// The address of Service kubernetes, which may not be on loopback.
@@ -120,7 +122,7 @@ func (c *ControlPlane) apiServerReady(ctx context.Context) error {
 // startControllerManager without the controllers of nodes: there are none, and
 // they would evict the pods that tests look at.
 func (c *ControlPlane) startControllerManager(ctx context.Context) (err error) {
-	if c.controller, err = start(c.Dir, program{name: "kube-controller-manager", path: c.tool("kube-controller-manager"), args: []string{
+	if c.controller, err = start(c.Dir, program{name: "kube-controller-manager", path: c.kubernetes("kube-controller-manager"), args: []string{
 		"--kubeconfig=" + c.Kubeconfig,
 		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", c.ports.controller),
 		"--cert-dir=" + c.Dir,

@@ -209,9 +209,14 @@ func (c *ControlPlane) Install(ctx context.Context, mode Mode) error {
 	}
 	if err := c.ApplyFiles(ctx,
 		"package/cluster/rbac.yaml", "package/cluster/teams.yaml",
-		"package/cluster/mutatingadmissionpolicy.yaml", "package/cluster/validatingadmissionpolicy.yaml", "package/cluster/composed.yaml",
+		"package/cluster/validatingadmissionpolicy.yaml", "package/cluster/composed.yaml",
 	); err != nil {
 		return err
+	}
+	if c.HasInjectionPolicy() {
+		if err := c.ApplyFiles(ctx, InjectionPolicy); err != nil {
+			return err
+		}
 	}
 	return c.AwaitPolicy(ctx)
 }

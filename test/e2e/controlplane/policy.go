@@ -7,11 +7,21 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	kerrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // tryNamespace is where the admission policies are tried.
 const tryNamespace = "admission-policy"
+
+// InjectionPolicy is what gives pods their injection, where Kubernetes has such policies.
+const InjectionPolicy = "package/cluster/mutatingadmissionpolicy.yaml"
+
+// HasInjectionPolicy says whether this Kubernetes has them: it does from 1.36 on.
+func (c *ControlPlane) HasInjectionPolicy() bool {
+	_, err := c.Client.RESTMapper().RESTMapping(schema.GroupKind{Group: "admissionregistration.k8s.io", Kind: "MutatingAdmissionPolicy"}, "v1")
+	return err == nil
+}
 
 // AwaitPolicy until the API server injects, and guards the status. It takes some seconds until the
 // admission policy sees the ServiceConnections of a CustomResourceDefinition that
@@ -47,7 +57,11 @@ status: {services: [{name: api, delivery: Admission, serviceAccountName: try, wo
 `); err != nil {
 		return err
 	}
-	for _, try := range []func(context.Context) error{c.tryInjection, c.tryStatus} {
+	tries := []func(context.Context) error{c.tryStatus}
+	if c.HasInjectionPolicy() {
+		tries = append(tries, c.tryInjection)
+	}
+	for _, try := range tries {
 		if err := Poll(ctx, try); err != nil {
 			return err
 		}

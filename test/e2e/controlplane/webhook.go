@@ -130,6 +130,10 @@ func (w *Webhook) apply(ctx context.Context, manifest string) error {
 	return nil
 }
 
+// mountDelay is how much later than a Secret changes the kubelet has mounted it. A real one
+// takes up to two minutes, in which nothing may depend on what it will mount.
+const mountDelay = 3 * time.Second
+
 // mount the certificate's Secret into a folder, as the kubelet does.
 func (w *Webhook) mount(ctx context.Context, dir string) {
 	const interval = 100 * time.Millisecond
@@ -143,6 +147,9 @@ func (w *Webhook) mount(ctx context.Context, dir string) {
 			for _, file := range []string{corev1.TLSCertKey, corev1.TLSPrivateKeyKey} {
 				mounted.Data[file] = secret.Data[file]
 			}
+			if last != nil {
+				await(ctx, mountDelay)
+			}
 			if writeSecret(dir, mounted) == nil {
 				last = secret.Data[corev1.TLSCertKey]
 			}
@@ -153,6 +160,14 @@ func (w *Webhook) mount(ctx context.Context, dir string) {
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// await some time, or the end of the context.
+func await(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }
 
