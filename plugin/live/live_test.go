@@ -115,6 +115,33 @@ status:
 	}
 }
 
+// TestReplacing reads whether pods that pre-date the injection need somebody's help.
+func TestReplacing(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason, status string
+		want           bool
+	}{
+		"UnderWay":   {"The template has changed, and pods of the one before are left.", "{name: api, rollout: {injection: new, template: before}}", true},
+		"Over":       {"No pod is older, as far as the function sees.", "{name: api, rollout: {injection: new, template: before, current: true}}", false},
+		"Asked":      {"Nothing replaces them.", "{name: api, restart: kubectl rollout restart, rollout: {injection: new, template: before}}", false},
+		"NeverRead":  {"It knows of no template.", "{name: api, rollout: {injection: new}}", false},
+		"NoRollout":  {"It knows of no pod.", "{name: api}", false},
+		"NoServices": {"It has no status.", "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, err := Of(connection.Builtin(), object(t, shop+"status: {services: ["+tc.status+"]}\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := s.Services[0].Replacing; got != tc.want {
+				t.Errorf("%s\ngot %t", tc.reason, got)
+			}
+		})
+	}
+}
+
 // TestPodState compares a pod's injection with what is published.
 func TestPodState(t *testing.T) {
 	t.Parallel()

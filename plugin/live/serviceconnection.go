@@ -59,6 +59,10 @@ type Service struct {
 	// pre-date the injection.
 	Restart string
 
+	// Replacing says that the status knows of pods that pre-date the injection, and
+	// asks nobody to replace them: their controller does, or nothing would be gained.
+	Replacing bool
+
 	// Injection that the status publishes, nil where it publishes none.
 	Injection *claim.Injection
 
@@ -146,6 +150,7 @@ func Of(types *connection.Catalog, u *unstructured.Unstructured) (*ServiceConnec
 		states := map[claim.ConnectionType]*claim.ConnectionStatus{}
 		if r := reported[entry.Name]; r != nil {
 			svc.Notes, svc.Restart, svc.Injection = r.Notes, r.Restart, r.Injection
+			svc.Replacing = r.Restart == "" && r.Rollout != nil && r.Rollout.Template != "" && !r.Rollout.Current
 			for i := range r.Connections {
 				states[r.Connections[i].Type] = &r.Connections[i]
 			}

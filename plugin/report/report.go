@@ -198,19 +198,20 @@ func service(sc *live.ServiceConnection, s *live.Service) Service {
 	if lacking != "" {
 		svc.Problems = append(svc.Problems, claim.Note{Reason: reasonUninjected, Message: fmt.Sprintf("pods of %s %q: %s", s.Workload.Kind, s.Workload.Name, lacking)})
 	}
-	svc.Restart = svc.restartOf(sc.Namespace, s.Restart)
+	svc.Restart = svc.restartOf(sc.Namespace, s.Restart, s.Replacing)
 	svc.Connected = connected && len(svc.Problems) == 0
 	return svc
 }
 
 // restartOf the workload, by what the status says where it does: it has read the
 // workload. That pods may pre-date the injection is no reason where we have seen
-// that none does. Those that have another ServiceConnection's would get that again.
-func (s *Service) restartOf(namespace, status string) string {
+// that none does, or where they are being replaced. Those that have another
+// ServiceConnection's would get that again.
+func (s *Service) restartOf(namespace, status string, replacing bool) string {
 	switch {
 	case s.Pods == nil:
 		return status
-	case len(s.Pods.Outdated)+len(s.Pods.Without) == 0:
+	case len(s.Pods.Outdated)+len(s.Pods.Without) == 0, replacing:
 		return ""
 	case status != "":
 		return status

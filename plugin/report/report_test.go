@@ -164,6 +164,12 @@ func TestRestart(t *testing.T) {
 			edit:   func(s *live.Service) { s.Pods = []live.Pod{{State: live.PodWithout}} },
 			want:   command,
 		},
+		"UnderWay": {
+			reason: "Somebody has restarted it, and to do it again would begin anew.",
+			edit: func(s *live.Service) {
+				s.Replacing, s.Pods = true, []live.Pod{{State: live.PodOutdated}, {State: live.PodCurrent}}
+			},
+		},
 		"OfAnother": {
 			reason: "A new pod may get the other one's injection again.",
 			edit:   func(s *live.Service) { s.Restart, s.Pods = command, []live.Pod{{State: live.PodOfAnother}} },
