@@ -278,7 +278,7 @@ func (c Context) volumeClaim(e Expansion, observed map[string]any) Expansion {
 		}
 		e.Verdict = First(e.Verdict, Verdictf(Creating, "PersistentVolumeClaim %q is being deleted, and may take its data with it once no pod uses it; copy what you need before its pods stop, %s", name, next))
 	case decoded.Text(pvc, "status", "phase") == "Lost":
-		e.Verdict = Verdictf(VolumeClaimLost, "PersistentVolumeClaim %q has lost its volume %q; restore the volume, or use another disk", name, decoded.Text(pvc, "spec", "volumeName"))
+		e.Verdict = Verdictf(VolumeClaimLost, "PersistentVolumeClaim %q has lost its volume %q; restore the volume, or use another disk", name, volumeOf(pvc))
 	case decoded.Text(pvc, "status", "phase") == "Pending":
 		e = c.pendingVolumeClaim(e, decoded.Text(pvc, "spec", "storageClassName"))
 	}

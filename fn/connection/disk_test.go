@@ -504,3 +504,20 @@ func TestZoneOfAnothersVolume(t *testing.T) {
 		})
 	}
 }
+
+// TestVolumeThatHasNoName can't be asked for: a volume claim may name anything, of any
+// length, and Crossplane takes no answer of more than 4 MiB.
+func TestVolumeThatHasNoName(t *testing.T) {
+	t.Parallel()
+
+	for name, volume := range map[string]string{"Long": strings.Repeat("x", 1<<20), "NoName": "../secrets", "None": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			pvc := map[string]any{"kind": "PersistentVolumeClaim", "metadata": map[string]any{"name": "cache", "namespace": "team-a"}, "spec": map[string]any{"volumeName": volume}}
+			if e := (Context{}).boundVolume(Expansion{}, pvc); len(e.Requires) > 0 {
+				t.Errorf("boundVolume(...) of volume %.20q: want nothing asked for, got %.100v", volume, e.Requires)
+			}
+		})
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/serviceconnections/function-service-connections/fn/decoded"
 	"github.com/serviceconnections/function-service-connections/fn/workload"
 )
@@ -26,7 +28,7 @@ var zoneLabels = []string{
 // boundVolume tells where a volume claim's volume is, and what that means for
 // the workload.
 func (c Context) boundVolume(e Expansion, pvc map[string]any) Expansion {
-	if name := decoded.Text(pvc, "spec", "volumeName"); name != "" {
+	if name := volumeOf(pvc); name != "" {
 		r := Requirement{APIVersion: "v1", Kind: "PersistentVolume", Name: name}
 		e.Requires = append(e.Requires, r)
 		// A team may name any volume in its claim, also another team's, and so is told of
@@ -44,6 +46,16 @@ func (c Context) boundVolume(e Expansion, pvc map[string]any) Expansion {
 		e.Warnings = append(e.Warnings, Verdictf(ZoneSpread, "%s %q must spread over zones, and PersistentVolumeClaim %q is in %s only; set whenUnsatisfiable: ScheduleAnyway, or use a disk that is in every zone", w.Kind, w.Name, c.Connection.Config.DiskName, e.Zone))
 	}
 	return e
+}
+
+// volumeOf a volume claim: the name of the one that it is bound to. A team may write
+// anything there, and Crossplane takes no answer that asks for a volume of a megabyte.
+func volumeOf(pvc map[string]any) string {
+	name := decoded.Text(pvc, "spec", "volumeName")
+	if len(validation.IsDNS1123Subdomain(name)) > 0 {
+		return ""
+	}
+	return name
 }
 
 // claimedBy says whether a volume says itself that it is a claim's.
