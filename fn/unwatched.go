@@ -14,7 +14,7 @@ import (
 const contextAsked = "serviceconnections.io/asked"
 
 // hurryUnwatched shortens the time until the next reconcile where Crossplane doesn't
-// watch what the function requires. One that does, as it has since 2.4, remembers what
+// watch what the function requires, or doesn't listen. One that does, as it has since 2.4, remembers what
 // a reconcile required and hands it over with the first call of the next one
 // (composition_functions.go, tracker). An older one has to be asked in every reconcile.
 // No version or capability in a request says which it is, but both hand the context of
@@ -28,12 +28,27 @@ func hurryUnwatched(req *fnv1.RunFunctionRequest, rsp *fnv1.RunFunctionResponse)
 		setContext(rsp, contextAsked, structpb.NewBoolValue(true))
 		return
 	}
-	if _, asked := req.GetContext().GetFields()[contextAsked]; !asked {
-		return
+	_, asked := req.GetContext().GetFields()[contextAsked]
+	if asked {
+		// It is for this function alone, so steps after it don't get to see it.
+		setContext(rsp, contextAsked, nil)
 	}
-	// It is for this function alone, so steps after it don't get to see it.
-	setContext(rsp, contextAsked, nil)
-	rsp.Meta.Ttl = durationpb.New(min(rsp.GetMeta().GetTtl().AsDuration(), ttlUnwatched))
+	if asked || deaf(req) {
+		rsp.Meta.Ttl = durationpb.New(min(rsp.GetMeta().GetTtl().AsDuration(), ttlUnwatched))
+	}
+}
+
+// deaf says that Crossplane listens to what it watches for this composite resource once
+// in half a minute, and not at all when nothing more happens: too much happened, such as
+// a team's writes to a workload of its claim (crossplane, internal/circuit, and
+// WatchCircuitOpen in apis/apiextensions/v1/conditions.go). What takes a grant back may
+// be what it didn't hear.
+func deaf(req *fnv1.RunFunctionRequest) bool {
+	status := req.GetObserved().GetComposite().GetResource().GetFields()["status"].GetStructValue()
+	return slices.ContainsFunc(status.GetFields()["conditions"].GetListValue().GetValues(), func(v *structpb.Value) bool {
+		c := v.GetStructValue().GetFields()
+		return c["type"].GetStringValue() == "Responsive" && c["status"].GetStringValue() == "False"
+	})
 }
 
 // answered says whether the request has all that the response requires.

@@ -23,7 +23,10 @@ func TestUnwatched(t *testing.T) {
 
 		// calls of one reconcile, each with as many of the required resources.
 		calls []int
-		want  time.Duration
+
+		// responsive is what Crossplane says of its watches, empty for nothing.
+		responsive string
+		want       time.Duration
 	}{
 		"Watched": {
 			reason: "a Crossplane that watches what the function reads tells it at once, and is left alone until then",
@@ -40,6 +43,16 @@ func TestUnwatched(t *testing.T) {
 			calls:  []int{0, 1, all},
 			want:   time.Minute,
 		},
+		"Listens": {
+			reason: "one that listens is left alone", responsive: "True",
+			calls: []int{all},
+			want:  10 * time.Minute,
+		},
+		"Deaf": {
+			reason: "one that hears only some of what happens, since a team wrote too often, may miss a revocation", responsive: "False",
+			calls: []int{all},
+			want:  time.Minute,
+		},
 		"SeededInPart": {
 			reason: "a Crossplane that had to be asked for something may watch none of it yet",
 			calls:  []int{1, all},
@@ -52,6 +65,11 @@ func TestUnwatched(t *testing.T) {
 			c := newCluster(t, service("api", awsConnection, diskConnection), allSettings)
 			c.add(cacheStorage)
 			c.settle()
+			if tc.responsive != "" {
+				status := c.xr["status"].(map[string]any)
+				conditions, _ := status["conditions"].([]any)
+				status["conditions"] = append(conditions, map[string]any{"type": "Ready", "status": "False"}, map[string]any{"type": "Responsive", "status": tc.responsive, "reason": "WatchCircuitOpen"})
+			}
 			req := c.request()
 			others := &structpb.Struct{Fields: map[string]*structpb.Value{"example.org/theirs": structpb.NewStringValue("kept")}}
 			req.Context, _ = proto.Clone(others).(*structpb.Struct)
