@@ -159,8 +159,12 @@ func TestComposedKindsOnly(t *testing.T) {
 	t.Parallel()
 	policies, bindings := readValidating(t, composedFile)
 	p := policies["service-connections-composed"]
-	if p == nil || len(policies) != 1 {
-		t.Fatalf("policies %v, want one", policies)
+	if p == nil || len(policies) != 2 {
+		t.Fatalf("policies %v, want two", policies)
+	}
+	names := policies["service-connections-names"]
+	if f := names.Spec.FailurePolicy; f == nil || *f != admissionregistrationv1.Ignore {
+		t.Errorf("%s: failurePolicy %v: without ServiceConnections, nothing could be created", names.Name, f)
 	}
 	if f := p.Spec.FailurePolicy; f == nil || *f != admissionregistrationv1.Fail {
 		t.Errorf("failurePolicy %v: a write that can't be checked must not pass", f)
@@ -170,5 +174,54 @@ func TestComposedKindsOnly(t *testing.T) {
 	}
 	if n := len(p.Spec.MatchConditions); n != 1 {
 		t.Errorf("%d match conditions: the API server evaluates each, and so would ask for rights because of any object", n)
+	}
+}
+
+// TestNamesOfCrossplane holds that a team takes no name under which Crossplane is about
+// to compose something. Of one that it has noted down and that is there without its
+// annotation, it reconciles nothing any more (composition_functions.go, errAnonymousCD).
+func TestNamesOfCrossplane(t *testing.T) {
+	t.Parallel()
+	const shop = `
+apiVersion: serviceconnections.io/v1alpha1
+kind: ServiceConnection
+metadata: {name: shop, namespace: team-a}
+spec:
+  services: [{name: api}, {name: web, serviceAccountName: own}]
+  crossplane: {resourceRefs: [{apiVersion: v1, kind: ServiceAccount, name: shop-left}, {apiVersion: v1, kind: PersistentVolumeClaim, name: uploads}, {apiVersion: v2, kind: ServiceAccount, name: other}, {apiVersion: v1, kind: ServiceAccount}]}`
+	cases := map[string]struct {
+		reason, kind, name string
+		platform           bool
+		want               string
+	}{
+		"OfAService":     {reason: "It is composed as soon as Crossplane can.", kind: "ServiceAccount", name: "shop-api", want: `use another name, or say in the serviceAccountName of its service that it is one of your own`},
+		"OfAServiceLeft": {reason: "It is noted down, whether it was ever there.", kind: "ServiceAccount", name: "shop-left", want: `use another name, or say in the serviceAccountName of its service that it is one of your own`},
+		"OfADisk":        {reason: "So is a volume claim.", kind: "PersistentVolumeClaim", name: "uploads", want: `use another name, or take the disk out of the ServiceConnection first`},
+		"ByCrossplane":   {reason: "It composes them.", kind: "ServiceAccount", name: "shop-api", platform: true},
+		"NamedByService": {reason: "The service says that it is the team's.", kind: "ServiceAccount", name: "own"},
+		"NotComposed":    {reason: "A service that names another has none composed.", kind: "ServiceAccount", name: "shop-web"},
+		"OtherKind":      {reason: "A disk that is referenced is the team's to make, whatever it is called.", kind: "PersistentVolumeClaim", name: "shop-api"},
+		"OtherVersion":   {reason: "It is another kind's.", kind: "ServiceAccount", name: "other"},
+		"Own":            {reason: "All else is a team's own.", kind: "ServiceAccount", name: "mine"},
+	}
+	policies, bindings := readValidating(t, composedFile)
+	p := policies["service-connections-names"]
+	if ref := bindings[p.Name].Spec.ParamRef; ref == nil || ref.Selector == nil || ref.ParameterNotFoundAction == nil || *ref.ParameterNotFoundAction != admissionregistrationv1.AllowAction {
+		t.Errorf("paramRef %v: it must look at each ServiceConnection of the namespace, and at none where there is none", ref)
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			object := parse(t, "{apiVersion: v1, kind: "+tc.kind+", metadata: {name: "+tc.name+", namespace: team-a}}")
+			resource := map[string]string{"ServiceAccount": "serviceaccounts", "PersistentVolumeClaim": "persistentvolumeclaims"}[tc.kind]
+			want := ""
+			if tc.want != "" {
+				want = tc.kind + ` "` + tc.name + `": user "jane" may not create it, since ServiceConnection "shop" has it composed; ` + tc.want
+			}
+			got := denial(t, p, write{object: object, user: "jane", platform: tc.platform, params: parse(t, shop), resource: corev1.SchemeGroupVersion.WithResource(resource)})
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s\n-want +got:\n%s", tc.reason, diff)
+			}
+		})
 	}
 }

@@ -168,6 +168,19 @@ func TestSpecOfCrossplane(t *testing.T) {
 			reason: "Any other value pauses nothing.", create: true,
 			kind: `{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: shop, annotations: {crossplane.io/paused: "false"}}}`,
 		},
+		"PollInterval": {
+			reason: "Where nothing is watched, it would be looked at next year.", create: true,
+			kind: `{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: shop, annotations: {crossplane.io/poll-interval: 8760h}}}`,
+			want: ofClaim + `choose how often it is reconciled, since what it was granted could be taken back late then; leave the annotation crossplane.io/poll-interval out, or ask the platform team to set it`,
+		},
+		"PollIntervalByPlatformTeam": {
+			reason: "It knows what that means.", create: true, platform: true,
+			kind: `{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: shop, annotations: {crossplane.io/poll-interval: 8760h}}}`,
+		},
+		"PollIntervalAsItWas": {
+			reason: "What the platform team has set, a team's edit keeps.", old: "services: []", now: "services: [{name: api}]",
+			kind: `{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: shop, annotations: {crossplane.io/poll-interval: 5m}}, spec: {SPEC}}`,
+		},
 		"Finalizer": {
 			reason: "One that is deleted but held is no longer revoked.", create: true,
 			kind: "{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: shop, finalizers: [example.org/hold]}}",

@@ -107,6 +107,20 @@ var holds = map[string]hold{
 		},
 		refusal: "may not delete it, since Crossplane has composed it",
 	},
+	"taken": {
+		reason: "Crossplane stops at one that it has noted down, and that has no name.",
+		write: func(ctx context.Context, team *team, editor client.Client) error {
+			return editor.Create(ctx, team.accountOfAPI())
+		},
+		refusal: "may not create it, since ServiceConnection \"shop\" has it composed",
+	},
+	"polled": {
+		reason: "Where nothing is watched, it would be looked at next year.",
+		write: func(ctx context.Context, team *team, editor client.Client) error {
+			return editor.Patch(ctx, team.named(claimKind, "shop"), mergePatch(`{"metadata": {"annotations": {"crossplane.io/poll-interval": "8760h"}}}`))
+		},
+		refusal: "may not choose how often it is reconciled",
+	},
 	"forged": {
 		reason: "What Crossplane hasn't composed must not look like it.",
 		write: func(ctx context.Context, team *team, editor client.Client) error {
