@@ -96,7 +96,8 @@ func (f *Flags) Run() error {
 	ctx, stop := untilTold()
 	defer stop()
 
-	s, err := server.Listen(ctx, fn.New(log), server.Options{
+	served := fn.New(log)
+	s, err := server.Listen(ctx, served, server.Options{
 		Network:         f.Network,
 		Address:         f.Address,
 		TLS:             config,
@@ -104,7 +105,7 @@ func (f *Flags) Run() error {
 		MemoryBytes:     debug.SetMemoryLimit(-1),
 		Patience:        patience,
 		Dispensable:     fn.Dispensable,
-		Unread:          fn.Unread,
+		Unread:          served.Unread,
 		Lightened:       fn.Lightened,
 		MetricsAddress:  f.MetricsAddress,
 		DrainTimeout:    drainTimeout,

@@ -82,6 +82,38 @@ func largeWorkloads(n, size int) *fnv1.RunFunctionRequest {
 	})
 }
 
+// largeOfTeam are objects of a kind, into each of which a team has written much that
+// nobody but the team needs, if anybody does.
+func largeOfTeam(kind string, add func(p *plain, i int, o map[string]any)) *fnv1.RunFunctionRequest {
+	const n = 500
+	annotations := fields(n, strings.Repeat("a", 150))
+	annotations["eks.amazonaws.com/role-arn"] = strings.Repeat("a", 100_000)
+	owner := fromYAML(`{apiVersion: v1, kind: ConfigMap, name: a, uid: 00000000-1111-2222-3333-444444444444}`)
+	return hostile(func(p *plain) {
+		i := 0
+		p.hundred(func(s map[string]any) {
+			if s["name"] != "s-0" && kind == "ServiceAccount" {
+				s["serviceAccountName"] = fmt.Sprint("sa-", i)
+			}
+			i++
+		})
+		for i := range 50 {
+			add(p, i, map[string]any{
+				"apiVersion": "v1", "kind": kind,
+				"metadata": map[string]any{
+					"name": fmt.Sprint("sa-", i), "namespace": "team-a", "labels": fields(n, ""), "annotations": annotations,
+					"ownerReferences": many(n, func(int) any { return owner }),
+					"managedFields": many(n, func(i int) any {
+						return map[string]any{"manager": fmt.Sprint("m", i), "operation": "Apply", "fieldsV1": map[string]any{"f:metadata": map[string]any{"f:labels": map[string]any{"f:a": map[string]any{}}}}}
+					}),
+				},
+				"secrets":          many(n, func(i int) any { return map[string]any{"name": fmt.Sprint("s", i)} }),
+				"imagePullSecrets": many(n, func(i int) any { return map[string]any{"name": fmt.Sprint("s", i)} }),
+			})
+		}
+	})
+}
+
 // largePolicy of a claim's first service.
 func largePolicy(resource any) *fnv1.RunFunctionRequest {
 	return hostile(func(p *plain) {
@@ -131,6 +163,40 @@ func TestRevokesWhateverIsLarge(t *testing.T) { //nolint:paralleltest // One at 
 			reason: "protobuf takes no message that is nested more than 10,000 deep",
 			large:  func() *fnv1.RunFunctionRequest { return largePolicy(nested(4500)) },
 		},
+		"ServiceAccounts": {
+			reason: "so may ServiceAccounts that the claim names, of which a team writes all",
+			large: func() *fnv1.RunFunctionRequest {
+				return largeOfTeam("ServiceAccount", func(p *plain, i int, o map[string]any) {
+					p.required[fmt.Sprint("ServiceAccount|v1|team-a|sa-", i)] = o
+				})
+			},
+		},
+		"VolumeClaims": {
+			reason: "and its volume claims",
+			large: func() *fnv1.RunFunctionRequest {
+				return largeOfTeam("PersistentVolumeClaim", func(p *plain, i int, o map[string]any) {
+					o["spec"] = map[string]any{"selector": map[string]any{"matchLabels": fields(500, "a")}, "volumeName": "pv"}
+					p.required[fmt.Sprint("PersistentVolumeClaim|v1|team-a|disk-", i)] = o
+				})
+			},
+		},
+		"ComposedServiceAccounts": {
+			reason: "and what it adds to those that are composed",
+			large: func() *fnv1.RunFunctionRequest {
+				return largeOfTeam("ServiceAccount", func(p *plain, i int, o map[string]any) {
+					p.observed[fmt.Sprintf("shop-s-%d.serviceaccount", i)] = o
+				})
+			},
+		},
+		"Labels": {
+			reason: "the claim itself may have labels beside all that it composes",
+			large: func() *fnv1.RunFunctionRequest {
+				return hostile(func(p *plain) {
+					p.hundred(nil)
+					p.xr["metadata"].(map[string]any)["labels"] = fields(mostValues, "")
+				})
+			},
+		},
 	}
 	for name, tc := range cases { //nolint:paralleltest // See above.
 		t.Run(name, func(t *testing.T) {
@@ -151,12 +217,12 @@ func staysGranted(t *testing.T, conn *grpc.ClientConn, req *fnv1.RunFunctionRequ
 	in := req.GetInput().AsMap()
 	in["settings"].(map[string]any)["aws"].(map[string]any)["allowedRoles"] = rules
 	req.Input = encode(in)
-	req.Observed.Resources = map[string]*fnv1.Resource{key: {Resource: encode(fromYAML(`
+	req.Observed.Resources[key] = &fnv1.Resource{Resource: encode(fromYAML(`
 apiVersion: eks.aws.m.upbound.io/v1beta1
 kind: PodIdentityAssociation
 metadata: {name: sa, namespace: team-a, annotations: {serviceconnections.io/needed-by: s-0/awsRole}}
 spec: {forProvider: {roleArn: "arn:aws:iam::123456789012:role/role-0", namespace: team-a, serviceAccount: sa}}
-`))}}
+`))}
 	rsp, err := fnv1.NewFunctionRunnerServiceClient(conn).RunFunction(t.Context(), req)
 	if err != nil {
 		t.Fatalf("RunFunction(...) of %d bytes: %v", proto.Size(req), err)

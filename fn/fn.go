@@ -80,7 +80,7 @@ func (f *Function) run(ctx context.Context, req *fnv1.RunFunctionRequest) (*fnv1
 	if r, ok := environmentConfig(in); ok {
 		require(rsp, r)
 	}
-	xr, observed := req.GetObserved().GetComposite().GetResource(), observe(req)
+	xr, observed := req.GetObserved().GetComposite().GetResource(), f.observe(req)
 	if err := misplaced(f.types, observed); err != nil {
 		// What is desired now is all that Crossplane remembers.
 		return fatal(rsp, status.OutOfSight(err), err), nil
@@ -111,7 +111,7 @@ func (f *Function) run(ctx context.Context, req *fnv1.RunFunctionRequest) (*fnv1
 		Settings: s,
 		Observed: observed,
 		Desired:  desired(req),
-		Rendered: rendered(req, c),
+		Rendered: f.rendered(req, c),
 		Previous: previous(in, xr),
 	})
 	if s.Inspect() && ctx.Value(lightened{}) != nil {

@@ -66,10 +66,11 @@ func TestHostileRequests(t *testing.T) {
 // served function, until the test ends.
 func served(t *testing.T) fnv1.FunctionRunnerServiceClient {
 	t.Helper()
+	f := New(logging.NewNopLogger())
 	socket := filepath.Join(t.TempDir(), "function")
 	ctx, stop := context.WithCancel(t.Context())
-	s, err := server.Listen(ctx, New(logging.NewNopLogger()), server.Options{
-		Network: "unix", Address: socket, MaxReceiveBytes: 4 << 20, MemoryBytes: 160 << 20, Patience: time.Minute, Dispensable: Dispensable, Unread: Unread, Lightened: Lightened, DrainTimeout: time.Minute,
+	s, err := server.Listen(ctx, f, server.Options{
+		Network: "unix", Address: socket, MaxReceiveBytes: 4 << 20, MemoryBytes: 160 << 20, Patience: time.Minute, Dispensable: Dispensable, Unread: f.Unread, Lightened: Lightened, DrainTimeout: time.Minute,
 	}, logging.NewNopLogger())
 	if err != nil {
 		t.Fatal(err)

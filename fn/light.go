@@ -29,9 +29,95 @@ var (
 	readOfProvider = []string{"arn", "assumeRolePolicy", "associationId", "clientId", "id", "roleArn", "targetRoleArn", "tenantId"}
 )
 
-// Unread says of a field of an observed composed resource, by its path, that the
-// function never reads it, or else that there are such fields within.
-func Unread(path []string) (unread, within bool) {
+// A team writes ServiceAccounts and volume claims, composed or not, and etcd takes 1.5 MB
+// of each. Of them the function reads no more than this.
+var (
+	unreadOfAccount = []string{"imagePullSecrets", "secrets"}
+	unreadOfVolume  = []string{"dataSource", "dataSourceRef", "selector"}
+	readLabels      = []string{"crossplane.io/claim-name", "crossplane.io/claim-namespace", "crossplane.io/composite"}
+)
+
+const (
+	// longestAnnotation that is read of what a team writes, in bytes. That which says
+	// that a hundred services need an object is shorter.
+	longestAnnotation = 8 << 10
+
+	// longestPart is how many bytes its owners, its managed fields or its size may have
+	// in a request that is too large. They have a few hundred, or a few thousand. Without
+	// its managed fields an object is kept with all that is read of it.
+	longestPart = 4 << 10
+
+	// longestMetadata is how many bytes the labels of a composite resource may have
+	// there, and its annotations.
+	longestMetadata = 32 << 10
+)
+
+// Unread says of a field of an object in a request, by its path and its size, that the
+// function never reads it, or else that there are such fields within. The path begins
+// with what the object is: "composite", "composed" and the resource's key, or "required"
+// and the name that it was asked for by.
+func (f *Function) Unread(path []string, bytes int) (unread, within bool) {
+	if path[0] == "composite" {
+		return unreadOfComposite(path[1:], bytes)
+	}
+	return f.unreadOf(path[0], path[1])(path[2:], bytes)
+}
+
+// unreadOf an object that is composed under a key, or required by a name.
+func (f *Function) unreadOf(what, name string) func(path []string, bytes int) (unread, within bool) {
+	switch {
+	case what == "composed" && f.types.OfTeams(name):
+		return func(path []string, bytes int) (unread, within bool) {
+			if unread, _ := unreadOfComposed(path, bytes); unread {
+				return true, false
+			}
+			return f.unreadOfTeams(path, bytes)
+		}
+	case what == "composed":
+		return unreadOfComposed
+	case strings.HasPrefix(name, "ServiceAccount|"), strings.HasPrefix(name, "PersistentVolumeClaim|"):
+		return f.unreadOfTeams
+	default:
+		return func([]string, int) (unread, within bool) { return false, false }
+	}
+}
+
+// unreadOfComposite resource, into which a team may write anything beside its spec.
+func unreadOfComposite(path []string, bytes int) (unread, within bool) {
+	switch name := path[len(path)-1]; {
+	case len(path) == 1:
+		return false, name == "metadata"
+	case name == "managedFields":
+		return true, false
+	case name == "labels", name == "annotations":
+		return bytes > longestMetadata, false
+	default:
+		return name != "uid" && slices.Contains(unreadMetadata, name), false
+	}
+}
+
+// unreadOfTeams is what isn't read of a ServiceAccount or volume claim.
+func (f *Function) unreadOfTeams(path []string, bytes int) (unread, within bool) {
+	name := path[len(path)-1]
+	if len(path) == 1 {
+		return slices.Contains(unreadOfAccount, name), name == "metadata" || name == "spec"
+	}
+	switch in := path[len(path)-2]; {
+	case in == "spec":
+		return slices.Contains(unreadOfVolume, name) || name == "resources" && bytes > longestPart, false
+	case in == "metadata":
+		return (name == "managedFields" || name == "ownerReferences") && bytes > longestPart, name == "labels" || name == "annotations" || name == "managedFields"
+	case in == "labels":
+		return !slices.Contains(readLabels, name), false
+	case in == "annotations":
+		return bytes > longestAnnotation || !f.types.ReadsAnnotation(name), false
+	default:
+		return false, false
+	}
+}
+
+// unreadOfComposed resource.
+func unreadOfComposed(path []string, _ int) (unread, within bool) {
 	at := func(prefix ...string) bool {
 		return len(path) == len(prefix)+1 && slices.Equal(path[:len(prefix)], prefix)
 	}

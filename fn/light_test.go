@@ -2,6 +2,8 @@ package fn
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -13,17 +15,18 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// withoutUnread is a value at a path of a composed resource as the server passes it on
-// where a request is too large.
-func withoutUnread(v any, path []string) any {
+// withoutUnread is a value at a path of a request as the server passes it on where that
+// is too large.
+func withoutUnread(f *Function, v any, path []string) any {
 	switch v := v.(type) {
 	case map[string]any:
 		read := map[string]any{}
 		for k, e := range v {
 			at := append(slices.Clip(path), k)
-			unread, within := Unread(at)
+			b, _ := json.Marshal(e)
+			unread, within := f.Unread(at, len(b))
 			if within {
-				e = withoutUnread(e, at)
+				e = withoutUnread(f, e, at)
 			}
 			if !unread {
 				read[k] = e
@@ -33,7 +36,7 @@ func withoutUnread(v any, path []string) any {
 	case []any:
 		read := make([]any, len(v))
 		for i, e := range v {
-			read[i] = withoutUnread(e, path)
+			read[i] = withoutUnread(f, e, path)
 		}
 		return read
 	default:
@@ -41,7 +44,7 @@ func withoutUnread(v any, path []string) any {
 	}
 }
 
-// TestUnread holds that what is left out of composed resources changes no answer: not
+// TestUnread holds that what is left out of a request changes no answer: not
 // while everything is as it should be, nor while something is superseded or revoked.
 func TestUnread(t *testing.T) {
 	t.Parallel()
@@ -75,11 +78,20 @@ func TestUnread(t *testing.T) {
 			tc.change(c)
 			whole := c.request()
 			light := proto.CloneOf(whole)
-			for _, r := range light.GetObserved().GetResources() {
-				o, _ := withoutUnread(r.GetResource().AsMap(), nil).(map[string]any)
+			lighten := func(r *fnv1.Resource, path ...string) {
+				o, _ := withoutUnread(c.fn, r.GetResource().AsMap(), path).(map[string]any)
 				var err error
 				if r.Resource, err = structpb.NewStruct(o); err != nil {
 					t.Fatal(err)
+				}
+			}
+			lighten(light.GetObserved().GetComposite(), "composite")
+			for key, r := range light.GetObserved().GetResources() {
+				lighten(r, "composed", key)
+			}
+			for name, rs := range light.GetRequiredResources() {
+				for _, r := range rs.GetItems() {
+					lighten(r, "required", name)
 				}
 			}
 			if proto.Equal(whole, light) {
@@ -124,4 +136,41 @@ func TestLightened(t *testing.T) {
 // told says whether the status has a note of a reason.
 func told(rsp *fnv1.RunFunctionResponse, reason string) bool {
 	return strings.Contains(rsp.GetDesired().GetComposite().GetResource().String(), reason)
+}
+
+// TestLongAnnotations of a ServiceAccount, which a team may write, go into nothing that
+// the function answers: Crossplane takes no answer of more than 4 MiB, and a hundred
+// services have a hundred ServiceAccounts.
+func TestLongAnnotations(t *testing.T) {
+	t.Parallel()
+
+	long := strings.Repeat("x", 200_000)
+	irsa := strings.Replace(allSettings, "  clusterName: prod-eu", "  mode: IRSA\n  oidcIssuer: https://oidc.eks.eu-west-1.amazonaws.com/id/ABC", 1)
+	for name, tc := range map[string]struct{ connection, settings, key, value string }{
+		"APathOfTheRole":   {awsConnection, irsa, "eks.amazonaws.com/role-arn", "arn:aws:iam::123456789012:role/" + long + "/my-app-s3-access"},
+		"AnIdentity":       {azureConnection, allSettings, "azure.workload.identity/client-id", long},
+		"AnotherOfTheKind": {azureConnection, allSettings, "azure.workload.identity/else", long},
+	} {
+		for _, composed := range []bool{true, false} {
+			t.Run(fmt.Sprint(name, "/composed=", composed), func(t *testing.T) {
+				t.Parallel()
+
+				c := newCluster(t, service("api", tc.connection), tc.settings)
+				if !composed {
+					c.setServices(strings.Replace(service("api", tc.connection), "name: api", "name: api, serviceAccountName: own", 1))
+					c.add(`{apiVersion: v1, kind: ServiceAccount, metadata: {name: own, namespace: team-a, annotations: {` + tc.key + `: "` + tc.value + `"}}}`)
+				}
+				c.run()
+				c.reconcile()
+				if account := c.composed["shop-api.serviceaccount"]; composed {
+					account["metadata"].(map[string]any)["annotations"].(map[string]any)[tc.key] = tc.value
+				}
+				for range 2 {
+					if n := proto.Size(c.run()); n > len(long)/2 {
+						t.Errorf("RunFunction(...): want an answer without the annotation's %d bytes, got one of %d", len(tc.value), n)
+					}
+				}
+			})
+		}
+	}
 }

@@ -245,7 +245,7 @@ func valueAt(s *structpb.Struct, path []string) (v *structpb.Value, found bool, 
 
 // observe what Crossplane read for this call. What an earlier step desires under
 // a key is that step's, whatever it looks like.
-func observe(req *fnv1.RunFunctionRequest) connection.Observed {
+func (f *Function) observe(req *fnv1.RunFunctionRequest) connection.Observed {
 	o := connection.Observed{
 		Composed: make(map[string]connection.Composed, len(req.GetObserved().GetResources())),
 		Required: make(map[string]map[string]any, len(req.GetRequiredResources())),
@@ -253,13 +253,13 @@ func observe(req *fnv1.RunFunctionRequest) connection.Observed {
 	theirs := desired(req)
 	for key, r := range req.GetObserved().GetResources() {
 		if !theirs[key] {
-			o.Composed[key] = composed(r)
+			o.Composed[key] = f.composed(key, r)
 		}
 	}
 	for name, rs := range req.GetRequiredResources() {
 		o.Required[name] = nil
 		for _, r := range rs.GetItems() {
-			o.Required[name] = object(r.GetResource())
+			o.Required[name] = f.required(name, r)
 		}
 	}
 	return o
@@ -286,26 +286,37 @@ func misplaced(types *connection.Catalog, o connection.Observed) error {
 
 // composed resource as it is observed. Its managed fields are decoded only where they
 // are asked for.
-func composed(r *fnv1.Resource) connection.Composed {
+func (f *Function) composed(key string, r *fnv1.Resource) connection.Composed {
 	return connection.Composed{
-		Object: partRead(r.GetResource(), make([]string, 0, 4)),
+		Object: partRead(r.GetResource(), make([]string, 0, 4), f.unreadOf("composed", key)),
 		ManagedFields: func() []any {
 			return r.GetResource().GetFields()["metadata"].GetStructValue().GetFields()["managedFields"].GetListValue().AsSlice()
 		},
 	}
 }
 
-// partRead is a part of an observed composed resource, at a path of fields, as decoded
-// JSON. What is Unread is most of the resource, and would be decoded for nothing.
-func partRead(s *structpb.Struct, path []string) map[string]any {
+// required object that was asked for by a name. Of what a team writes no more is read
+// than is needed: what it holds goes into what is composed and told.
+func (f *Function) required(name string, r *fnv1.Resource) map[string]any {
+	switch r.GetResource().GetFields()["kind"].GetStringValue() {
+	case "ServiceAccount", "PersistentVolumeClaim":
+		return partRead(r.GetResource(), make([]string, 0, 4), f.unreadOf("required", name))
+	default:
+		return object(r.GetResource())
+	}
+}
+
+// partRead is a part of an object, at a path of fields, as decoded JSON. What is unread
+// is most of an observed composed resource, and would be decoded for nothing.
+func partRead(s *structpb.Struct, path []string, unread func(path []string, bytes int) (unread, within bool)) map[string]any {
 	m := map[string]any{}
 	for k, v := range s.GetFields() {
 		at := append(path, k) //nolint:gocritic // Each field is done with before the next one takes its place.
-		unread, within := Unread(at)
+		is, within := unread(at, len(v.GetStringValue()))
 		switch part := v.GetStructValue(); {
-		case unread, len(at) == 2 && k == "managedFields":
+		case is, len(at) == 2 && k == "managedFields":
 		case within && part != nil:
-			m[k] = partRead(part, at)
+			m[k] = partRead(part, at, unread)
 		default:
 			m[k] = v.AsInterface()
 		}
@@ -317,7 +328,7 @@ func partRead(s *structpb.Struct, path []string) map[string]any {
 // namespace. One without a pod template of its own, such as a Rollout that refers
 // to a Deployment, gets nothing here. Of two steps that render one workload, that
 // counts whose key is the first.
-func rendered(req *fnv1.RunFunctionRequest, c *claim.Claim) plan.Workloads {
+func (f *Function) rendered(req *fnv1.RunFunctionRequest, c *claim.Claim) plan.Workloads {
 	ws := plan.Workloads{}
 	for _, key := range slices.Backward(slices.Sorted(maps.Keys(req.GetDesired().GetResources()))) {
 		r := req.GetDesired().GetResources()[key]
@@ -338,7 +349,7 @@ func rendered(req *fnv1.RunFunctionRequest, c *claim.Claim) plan.Workloads {
 		w := claim.Workload{APIVersion: apiVersion, Kind: kind, Name: metadata["name"].GetStringValue()}
 		rendered := plan.Rendered{Key: key, Object: o}
 		if observed, ok := req.GetObserved().GetResources()[key]; ok {
-			rendered.Observed = composed(observed)
+			rendered.Observed = f.composed(key, observed)
 		}
 		ws[w] = rendered
 	}

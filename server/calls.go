@@ -27,9 +27,9 @@ const (
 	otherBytes = 64 << 10
 
 	// maxLightening is how many times the largest request a request may have that is
-	// that large without what is left out of it: a hundred workloads, each as large
-	// as etcd takes it, are less.
-	maxLightening = 64
+	// that large without what is left out of it: a hundred workloads, ServiceAccounts and
+	// volume claims, each as large as etcd takes it, are less.
+	maxLightening = 128
 
 	// maxLightened is how many times the largest request one may have that was too
 	// large, without what is left out of it. What it takes in memory follows from its

@@ -37,14 +37,14 @@ const (
 // the API server and the providers write into what was composed would otherwise decide
 // whether its claim can be read, and so whether what it was granted can be taken back.
 type lightener struct {
-	// required are the numbers of the fields that hold what the function asked for,
-	// by the name that it asked with.
-	required map[protowire.Number]bool
+	// required are the fields that hold what the function asked for, by the name that
+	// it asked with: by their number the layout of what is in them.
+	required map[protowire.Number]*layout
 
 	// dispensable says whether the function can do without what it asked for by a
-	// name, and unread of which fields of a composed resource it always does.
+	// name, and unread of which fields of an object it always does.
 	dispensable func(name string) bool
-	unread      func(path []string) (unread, within bool)
+	unread      func(path []string, bytes int) (unread, within bool)
 
 	// observed, composite and composed are the numbers of the fields that hold the
 	// claim and what it has composed, and state, resource and object the layouts of
@@ -53,15 +53,20 @@ type lightener struct {
 	state, resource, object       *layout
 }
 
-func newLightener(request protoreflect.MessageDescriptor, dispensable func(string) bool, unread func([]string) (bool, bool)) lightener {
+func newLightener(request protoreflect.MessageDescriptor, dispensable func(string) bool, unread func([]string, int) (bool, bool)) lightener {
 	number := func(m protoreflect.MessageDescriptor, name protoreflect.Name) protowire.Number {
 		return m.Fields().ByName(name).Number()
 	}
 	observed := request.Fields().ByName("observed")
 	composite := observed.Message().Fields().ByName("composite")
 	ls := layouts{}
+	required := map[protowire.Number]*layout{}
+	for _, name := range []protoreflect.Name{"required_resources", "extra_resources"} {
+		f := request.Fields().ByName(name)
+		required[f.Number()] = ls.of(f.Message())
+	}
 	return lightener{
-		required:    map[protowire.Number]bool{number(request, "required_resources"): true, number(request, "extra_resources"): true},
+		required:    required,
 		dispensable: dispensable,
 		unread:      unread,
 		observed:    observed.Number(),
@@ -79,9 +84,12 @@ func newLightener(request protoreflect.MessageDescriptor, dispensable func(strin
 func (l lightener) read(from io.Reader, size int, to []byte, most, policy int) (message []byte, left int, err error) {
 	r := &lightening{lightener: l, in: bufio.NewReaderSize(from, longestName+2*binary.MaxVarintLen64), most: most, policy: policy}
 	message, err = r.fields(to, size, func(to []byte, number protowire.Number, n int) ([]byte, error) {
-		switch {
-		case l.required[number] && l.dispensable(r.name(n)):
+		switch required := l.required[number]; {
+		case required != nil && l.dispensable(r.name(n)):
 			return to, r.leave(n)
+		case required != nil:
+			at := []string{"required", r.name(n)}
+			return r.message(to, number, n, func(to []byte, n int) ([]byte, error) { return r.part(to, n, required, at) })
 		case number == l.observed:
 			return r.message(to, number, n, r.observe)
 		default:
@@ -133,24 +141,26 @@ func (r *lightening) fields(to []byte, size int, field func(to []byte, number pr
 	return to, nil
 }
 
-// observe the claim without its large policies, and what it has composed without what
-// isn't read of that.
+// observe the claim without its large policies, and it and what it has composed without
+// what isn't read of them.
 func (r *lightening) observe(to []byte, size int) ([]byte, error) {
 	return r.fields(to, size, func(to []byte, number protowire.Number, n int) ([]byte, error) {
 		switch number {
 		case r.composite:
-			return r.message(to, number, n, func(to []byte, n int) ([]byte, error) { return r.claim(to, n, r.resource, deepest) })
+			return r.message(to, number, n, func(to []byte, n int) ([]byte, error) {
+				return r.claim(to, n, r.resource, []string{"composite"}, deepest)
+			})
 		case r.composed:
-			entry := (*r.state)[number].of
-			return r.message(to, number, n, func(to []byte, n int) ([]byte, error) { return r.part(to, n, entry, nil) })
+			entry, at := (*r.state)[number].of, []string{"composed", r.name(n)}
+			return r.message(to, number, n, func(to []byte, n int) ([]byte, error) { return r.part(to, n, entry, at) })
 		default:
 			return r.copy(to, number, n)
 		}
 	})
 }
 
-// part of a composed resource that is at a path of fields, without what isn't read of
-// it. The items of a list are at the path of the list.
+// part of an object that is at a path of fields, without what isn't read of it. The
+// items of a list are at the path of the list.
 func (r *lightening) part(to []byte, size int, in *layout, path []string) ([]byte, error) {
 	return r.fields(to, size, func(to []byte, number protowire.Number, n int) ([]byte, error) {
 		if int(number) >= len(*in) || (*in)[number].of == nil {
@@ -159,7 +169,7 @@ func (r *lightening) part(to []byte, size int, in *layout, path []string) ([]byt
 		at := path
 		if in == r.object {
 			at = append(slices.Clip(path), r.name(n))
-			switch unread, within := r.unread(at); {
+			switch unread, within := r.unread(at, n); {
 			case unread:
 				return to, r.leave(n)
 			case !within:
@@ -171,20 +181,32 @@ func (r *lightening) part(to []byte, size int, in *layout, path []string) ([]byt
 	})
 }
 
-// claim without its large policies, of which the function then reads how large they
-// are.
-func (r *lightening) claim(to []byte, size int, in *layout, depth int) ([]byte, error) {
+// claim at a path of fields, without what isn't read of it, and without its large
+// policies, of which the function then reads how large they are.
+func (r *lightening) claim(to []byte, size int, in *layout, path []string, depth int) ([]byte, error) {
 	return r.fields(to, size, func(to []byte, number protowire.Number, n int) ([]byte, error) {
-		switch {
-		case n <= r.policy || depth == 0 || int(number) >= len(*in) || (*in)[number].of == nil:
+		if depth == 0 || int(number) >= len(*in) || (*in)[number].of == nil {
 			return r.copy(to, number, n)
-		case in == r.object && r.name(n) == "policy":
+		}
+		of, at := (*in)[number].of, path
+		if in == r.object {
+			at = append(slices.Clip(path), r.name(n))
+			switch unread, within := r.unread(at, n); {
+			case unread:
+				return to, r.leave(n)
+			case within:
+				return r.message(to, number, n, func(to []byte, n int) ([]byte, error) { return r.part(to, n, of, at) })
+			}
+		}
+		switch {
+		case n <= r.policy && len(at) > 1:
+			return r.copy(to, number, n)
+		case in == r.object && at[len(at)-1] == "policy":
 			to = protowire.AppendTag(to, number, protowire.BytesType)
 			to = protowire.AppendBytes(to, policyTooLarge)
 			return to, r.leave(n)
 		default:
-			of := (*in)[number].of
-			return r.message(to, number, n, func(to []byte, n int) ([]byte, error) { return r.claim(to, n, of, depth-1) })
+			return r.message(to, number, n, func(to []byte, n int) ([]byte, error) { return r.claim(to, n, of, at, depth-1) })
 		}
 	})
 }

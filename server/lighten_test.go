@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 )
@@ -218,7 +219,10 @@ func FuzzLighten(f *testing.F) {
 		}
 		return &fnv1.RunFunctionRequest{Observed: &fnv1.State{Resources: map[string]*fnv1.Resource{"a": {Resource: s}}}}
 	}
-	for _, req := range []*fnv1.RunFunctionRequest{{}, dense(3), {RequiredResources: map[string]*fnv1.Resources{"dispensable": resources(3), "needed": resources(3)}}, observed("spec", "status")} {
+	labelled := observed()
+	labelled.Observed.Composite = &fnv1.Resource{Resource: &structpb.Struct{Fields: map[string]*structpb.Value{"metadata": structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{"labels": structpb.NewStringValue(strings.Repeat("l", 200))}})}}}
+	asked := &fnv1.RunFunctionRequest{RequiredResources: map[string]*fnv1.Resources{"needed": {Items: []*fnv1.Resource{observed("spec", "status").GetObserved().GetResources()["a"]}}}}
+	for _, req := range []*fnv1.RunFunctionRequest{{}, dense(3), {RequiredResources: map[string]*fnv1.Resources{"dispensable": resources(3), "needed": resources(3)}}, observed("spec", "status"), labelled, asked} {
 		b, err := proto.Marshal(req)
 		if err != nil {
 			f.Fatal(err)
@@ -264,7 +268,7 @@ func FuzzLighten(f *testing.F) {
 	})
 }
 
-// leaveUnread out of what a request has composed, as unreadStatus says it.
+// leaveUnread out of a request, as unreadStatus says it.
 func leaveUnread(req *fnv1.RunFunctionRequest) {
 	var leave func(v *structpb.Value, path []string)
 	leave = func(v *structpb.Value, path []string) {
@@ -274,7 +278,8 @@ func leaveUnread(req *fnv1.RunFunctionRequest) {
 		fields := v.GetStructValue().GetFields()
 		for name, value := range fields {
 			at := append(slices.Clip(path), name)
-			switch unread, within := unreadStatus(at); {
+			bytes := protowire.SizeTag(1) + protowire.SizeBytes(len(name)) + protowire.SizeTag(2) + protowire.SizeBytes(proto.Size(value))
+			switch unread, within := unreadStatus(at, bytes); {
 			case unread:
 				delete(fields, name)
 			case within:
@@ -282,15 +287,26 @@ func leaveUnread(req *fnv1.RunFunctionRequest) {
 			}
 		}
 	}
-	for _, composed := range req.GetObserved().GetResources() {
-		leave(structpb.NewStructValue(composed.GetResource()), nil)
+	leave(structpb.NewStructValue(req.GetObserved().GetComposite().GetResource()), []string{"composite"})
+	for key, composed := range req.GetObserved().GetResources() {
+		leave(structpb.NewStructValue(composed.GetResource()), []string{"composed", key})
+	}
+	for _, required := range []map[string]*fnv1.Resources{req.GetRequiredResources(), req.GetExtraResources()} { //nolint:staticcheck // Crossplane before 2.0 sends it.
+		for name, of := range required {
+			for _, item := range of.GetItems() {
+				leave(structpb.NewStructValue(item.GetResource()), []string{"required", name})
+			}
+		}
 	}
 }
 
 // unreadStatus is what the function of these tests doesn't read: the status, and what
-// managed fields say of it.
-func unreadStatus(path []string) (unread, within bool) {
-	switch p := strings.Join(path, "."); p {
+// managed fields say of it. Of the composite resource it doesn't read large labels.
+func unreadStatus(path []string, bytes int) (unread, within bool) {
+	if path[0] == "composite" {
+		return slices.Equal(path[1:], []string{"metadata", "labels"}) && bytes > 100, slices.Equal(path[1:], []string{"metadata"})
+	}
+	switch p := strings.Join(path[2:], "."); p {
 	case "status", "metadata.managedFields.fieldsV1.f:status":
 		return true, false
 	case "metadata", "metadata.managedFields", "metadata.managedFields.fieldsV1":

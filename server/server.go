@@ -82,10 +82,12 @@ type Options struct {
 	// name. It is left out of requests that are too large with it.
 	Dispensable func(requirement string) bool
 
-	// Unread says of a field of an observed composed resource, by its path through
-	// objects, that the function never reads it, or else that there are such fields
-	// within. These are left out likewise.
-	Unread func(path []string) (unread, within bool)
+	// Unread says of a field of an object in a request, by its path through objects and
+	// its bytes there, that the function never reads it, or else that there are such
+	// fields within. These are left out likewise. The path begins with "composite", or
+	// with "composed" and the resource's key, or with "required" and the name that it
+	// was asked for by.
+	Unread func(path []string, bytes int) (unread, within bool)
 
 	// Lightened marks the context of a call whose request was too large.
 	Lightened func(context.Context) context.Context

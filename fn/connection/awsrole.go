@@ -58,8 +58,9 @@ var awsRole = Type{
 var awsFamily = Family{
 	Name:        "aws",
 	Annotations: "eks.amazonaws.com/",
+	Keys:        []string{annotationAudience, annotationRoleARN, annotationRegional},
 	Annotated: func(s *settings.Settings, namespace string, serviceAccount map[string]any) (target string, d settings.Decision, ok bool) {
-		role := Annotation(serviceAccount, annotationRoleARN)
+		role := annotatedRole(serviceAccount)
 		if role == "" {
 			return "", settings.Absent, false
 		}
@@ -264,7 +265,7 @@ func (c Context) trustSubject() trust.Subject {
 func (c Context) lastObserved(asked roleARN) (arn roleARN, known bool) {
 	said := decoded.Text(c.Observed.Object(c.associationKey()), "spec", "forProvider", "roleArn")
 	if c.Settings.AWS.Mode == settings.ModeIRSA {
-		said = Annotation(c.observedServiceAccount(), annotationRoleARN)
+		said = annotatedRole(c.observedServiceAccount())
 	}
 	if arn := parseRoleARN(said); arn.same(asked) {
 		return arn, true
@@ -424,6 +425,17 @@ func (c Context) irsa(e Expansion, role roleState) Expansion {
 		claim.EnvVar{Name: "AWS_WEB_IDENTITY_TOKEN_FILE", Value: irsaMount + "/" + irsaPath},
 	)
 	return e
+}
+
+// annotatedRole of a ServiceAccount, empty where there is none. A team may write there
+// what is longer than any, with a path of its choice, which would go into what is
+// composed and told.
+func annotatedRole(serviceAccount map[string]any) string {
+	role := Annotation(serviceAccount, annotationRoleARN)
+	if len(role) > maxRoleARN {
+		return ""
+	}
+	return role
 }
 
 // literal value of an environment variable. Kubernetes expands $(NAME) in it, and makes

@@ -51,7 +51,7 @@ var azureManagedIdentity = Type{
 
 // azureFamily are managed identities. A client id, which an annotation has, tells no
 // identity.
-var azureFamily = Family{Name: "azure", Annotations: "azure.workload.identity/"}
+var azureFamily = Family{Name: "azure", Annotations: "azure.workload.identity/", Keys: []string{annotationClientID, annotationTenantID}}
 
 var (
 	identityKind   = newManagedKind("UserAssignedIdentity", "userassignedidentities", "managedidentity.azure", "upbound.io", "v1beta1", "v1beta1")

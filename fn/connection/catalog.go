@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/settings"
@@ -148,6 +149,20 @@ func (c *Catalog) AnnotationFamily(key string) *Family {
 		}
 	}
 	return nil
+}
+
+// ReadsAnnotation says whether a key is that of an annotation by which connections, or
+// who needs it, are told of a ServiceAccount or volume claim.
+func (c *Catalog) ReadsAnnotation(key string) bool {
+	f := c.AnnotationFamily(key)
+	return key == resourceName || key == NeededBy || f != nil && slices.Contains(f.Keys, key)
+}
+
+// OfTeams says whether a composed resource's key is of what teams may write, too: a
+// ServiceAccount, or a volume claim.
+func (c *Catalog) OfTeams(key string) bool {
+	return strings.HasSuffix(key, "."+serviceAccountGrant.Name) ||
+		slices.ContainsFunc(c.dataGrants, func(g *catalogued) bool { return strings.HasPrefix(key, g.Name+".") })
 }
 
 // Data is the key of the composed resource that holds a connection's data, empty

@@ -224,7 +224,7 @@ func (o createdRole) connected() bool {
 // formerRole is the role that the ServiceAccount has now, where it is another
 // than the one that is asked for, and may still be used.
 func (c Context) formerRole(asked roleState) (Context, roleState) {
-	arn, target, allows := Annotation(c.observedServiceAccount(), annotationRoleARN), "", allowsAWS
+	arn, target, allows := annotatedRole(c.observedServiceAccount()), "", allowsAWS
 	if c.Settings.AWS.Mode == settings.ModePodIdentity {
 		association := c.Observed.Object(c.associationKey())
 		arn, target = decoded.Text(association, "spec", "forProvider", "roleArn"), decoded.Text(association, "spec", "forProvider", "targetRoleArn")

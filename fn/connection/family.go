@@ -17,6 +17,9 @@ type Family struct {
 	// that give its pods an identity of the family.
 	Annotations string
 
+	// Keys of those annotations that connections of the family set. No others are read.
+	Keys []string
+
 	// Annotated is the identity that an annotation of a ServiceAccount names, as the
 	// target of a grant, the allow-list's decision over it, and whether one does name
 	// any. Nil where annotations don't tell.

@@ -38,6 +38,7 @@ const (
 var googleFamily = Family{
 	Name:        "google",
 	Annotations: "iam.gke.io/",
+	Keys:        []string{annotationGoogleAccount},
 	Annotated: func(s *settings.Settings, namespace string, serviceAccount map[string]any) (target string, d settings.Decision, ok bool) {
 		account := Annotation(serviceAccount, annotationGoogleAccount)
 		if account == "" {

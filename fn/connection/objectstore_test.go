@@ -39,7 +39,7 @@ var objectStore = Type{
 	},
 }
 
-var storeFamily = Family{Name: "store", Annotations: "store.example.org/"}
+var storeFamily = Family{Name: "store", Annotations: "store.example.org/", Keys: []string{"store.example.org/bucket"}}
 
 var accessKind = newManagedKind("BucketAccess", "bucketaccesses", "store", "example.org", "v1", "v1")
 
