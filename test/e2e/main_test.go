@@ -111,6 +111,10 @@ func startCluster(mode controlplane.Mode) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Users of containers go through it to what is their own.
+	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // As above.
+		return nil, err
+	}
 	cp, err := controlplane.Start(ctx, controlplane.Options{Root: root, Dir: dir, Subscription: subscriptionID, Kubernetes: os.Getenv("KUBERNETES")})
 	if err != nil {
 		return nil, err

@@ -29,7 +29,7 @@ type mounts []mount
 // left to its process.
 func (r *run) mount(spec *corev1.Container) (mounts, error) {
 	root := filepath.Join(r.dir, spec.Name)
-	if err := os.MkdirAll(root, 0o700); err != nil {
+	if err := os.MkdirAll(root, 0o711); err != nil { //nolint:gosec // Its user may be another one.
 		return nil, fmt.Errorf("cannot make folder: %w", err)
 	}
 	var all mounts
@@ -42,10 +42,9 @@ func (r *run) mount(spec *corev1.Container) (mounts, error) {
 			path: m.MountPath, from: filepath.Join(v.folder, m.SubPath), at: filepath.Join(root, filepath.FromSlash(m.MountPath)),
 			disk: v.disk, readOnly: v.readOnly || m.ReadOnly,
 		}
-		// A kubelet makes a sub-path that isn't there, too.
-		err := os.MkdirAll(of.from, 0o700)
+		err := v.makeSubPath(m.SubPath)
 		if of.disk {
-			err = errors.Join(err, os.MkdirAll(of.at, 0o700))
+			err = errors.Join(err, os.MkdirAll(of.at, 0o711)) //nolint:gosec // As above.
 		} else {
 			// A container that starts again finds what it had.
 			err = errors.Join(err, os.MkdirAll(filepath.Dir(of.at), 0o700), os.RemoveAll(of.at), os.Symlink(of.from, of.at))

@@ -4,7 +4,8 @@
 // server signs for them. It isolates nothing: all share the machine and its ports. What
 // is mounted is in a folder of each container, and values of its environment that name
 // a mounted path name that. Disks are mounted there by the kernel, read-only where the
-// pod says so.
+// pod says so, and belong to the pod's fsGroup. A container with a disk has the user that it
+// is to have, where the node runs as root.
 package node
 
 import (
@@ -13,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -62,6 +64,11 @@ type Result struct {
 // sidecars are stopped then.
 func (n *Node) Run(ctx context.Context, pod *corev1.Pod) (map[string]Result, error) {
 	dir := filepath.Join(n.Dir, string(pod.UID))
+	// Whoever a container's user is, it may go through to what is its own.
+	err := os.MkdirAll(dir, 0o711) //nolint:gosec // As above.
+	if err != nil {
+		return nil, fmt.Errorf("cannot make folder of pod %s: %w", pod.Name, err)
+	}
 	volumes, err := n.volumes(ctx, pod, dir)
 	if err != nil {
 		return nil, fmt.Errorf("cannot start pod %s: %w", pod.Name, err)
@@ -176,12 +183,16 @@ func (r *run) start(ctx context.Context, spec *corev1.Container) (*container, er
 		return nil, fmt.Errorf("container %s: %w", spec.Name, err)
 	}
 	c := &container{name: spec.Name}
+	user := r.userOf(spec, mounts)
+	if program, err = r.forUser(user, spec, program); err != nil {
+		return nil, fmt.Errorf("container %s: %w", spec.Name, err)
+	}
 	command := append([]string{program}, spec.Args...)
 	for i := range command {
 		// The pod's own addresses are loopback here.
 		command[i] = strings.Replace(command[i], "=0.0.0.0", "=127.0.0.1", 1)
 	}
-	command = mounts.command(command)
+	command = mounts.command(r.asUser(user, command))
 	c.cmd = exec.CommandContext(ctx, command[0], command[1:]...)
 	c.cmd.Stdout, c.cmd.Stderr = &c.stdout, &c.stderr
 	c.cmd.Dir = filepath.Join(r.dir, spec.Name)

@@ -35,8 +35,12 @@ func (n *Node) volumes(ctx context.Context, pod *corev1.Pod, dir string) (map[st
 			volumes[v.Name] = own
 		case v.PersistentVolumeClaim != nil:
 			// All pods of the node see what one has written.
-			folder := filepath.Join(n.Dir, "claims", pod.Namespace, v.PersistentVolumeClaim.ClaimName)
-			volumes[v.Name] = volume{folder: folder, disk: true, readOnly: v.PersistentVolumeClaim.ReadOnly}
+			own.folder = filepath.Join(n.Dir, "claims", pod.Namespace, v.PersistentVolumeClaim.ClaimName)
+			own.disk, own.readOnly = true, v.PersistentVolumeClaim.ReadOnly
+			if err := own.make(fsGroup(pod)); err != nil {
+				return nil, fmt.Errorf("volume %s: %w", v.Name, err)
+			}
+			volumes[v.Name] = own
 		case v.EmptyDir != nil:
 			volumes[v.Name] = own
 		}
