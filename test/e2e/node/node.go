@@ -18,7 +18,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -31,9 +30,6 @@ import (
 
 // startTimeout is how long a sidecar may take until its startup probe succeeds.
 const startTimeout = 30 * time.Second
-
-// ports of the machine, which pods with sidecars have one after another.
-var ports sync.Mutex
 
 // A Node runs pods.
 type Node struct {
@@ -74,8 +70,11 @@ func (n *Node) Run(ctx context.Context, pod *corev1.Pod) (map[string]Result, err
 		return nil, fmt.Errorf("cannot start pod %s: %w", pod.Name, err)
 	}
 	if len(pod.Spec.InitContainers) > 0 {
-		ports.Lock()
-		defer ports.Unlock()
+		free, err := lockPorts(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("cannot start pod %s: %w", pod.Name, err)
+		}
+		defer free()
 	}
 	ctx, stop := context.WithCancel(ctx)
 	r := &run{Node: n, pod: pod, dir: dir, volumes: volumes, results: map[string]Result{}}
