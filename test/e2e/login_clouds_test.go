@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -85,6 +86,12 @@ func (t *team) withWebhook(w webhook.Webhook) *atomic.Int64 {
 func (t *team) withAzureWebhook(service string) {
 	t.t.Helper()
 	t.withWebhook(webhook.Azure(tenantID))
+	t.awaitAzureVariables(service)
+}
+
+// awaitAzureVariables of a service's pods.
+func (t *team) awaitAzureVariables(service string) {
+	t.t.Helper()
 	t.eventually("AKS's webhook gives its variables", func(ctx context.Context) error {
 		pod := clientOf(service, "azure")
 		pod.Name, pod.Namespace = "try", t.namespace
@@ -107,10 +114,11 @@ func TestAzureClient(t *testing.T) {
 	eachMode(t, func(team *team) {
 		identity := "id-" + team.namespace
 		team.cloud.AddIdentity(armID(identity), tenantID)
+		team.withWebhook(webhook.Azure(tenantID))
 		team.connect("- name: api\n  connections: [{type: azureManagedIdentity, identityName: " + identity + ", resourceGroup: rg-shop}]")
 		team.awaitReady()
 		team.awaitInjecting("shop", "api")
-		team.withAzureWebhook("api")
+		team.awaitAzureVariables("api")
 		clientID := team.annotations("ServiceAccount", "shop-api")["azure.workload.identity/client-id"]
 		team.wantLogin(team.admit(clientOf("api", "azure")), "^"+clientID+"$")
 
@@ -132,6 +140,46 @@ func TestAzureClient(t *testing.T) {
 		neighbour.wantNoLogin(neighbour.admit(byHand("neighbour", "shop-api", audience)), "AADSTS700213")
 		late := team.inADay()
 		late.wantNoLogin(late.admit(byHand("late", "shop-api", audience)), "AADSTS700024")
+	})
+}
+
+// TestAzureClientWithWebhook: AKS's webhook gives its variables before the policy, after
+// it, or both, by what the team has written itself or by what the policy adds. Either way
+// a pod has each of them once, and logs in.
+func TestAzureClientWithWebhook(t *testing.T) {
+	t.Parallel()
+	long(t)
+	eachMode(t, func(team *team) {
+		identity := "id-" + team.namespace
+		team.cloud.AddIdentity(armID(identity), tenantID)
+		team.connect("- name: api\n  connections: [{type: azureManagedIdentity, identityName: " + identity + ", resourceGroup: rg-shop}]")
+		team.awaitReady()
+		team.awaitInjecting("shop", "api")
+		aks, clientID := webhook.Azure(tenantID), team.annotations("ServiceAccount", "shop-api")["azure.workload.identity/client-id"]
+		byTeam := func(name string) *corev1.Pod {
+			pod := clientOf("api", "azure")
+			pod.Name += name
+			pod.Labels["azure.workload.identity/use"], pod.Spec.ServiceAccountName = "true", "shop-api"
+			aks.Mutate(pod, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"azure.workload.identity/client-id": clientID}}})
+			return pod
+		}
+		before := team.admit(byTeam("-before"))
+		team.withAzureWebhook("api")
+		after := team.admit(clientOf("api", "azure"))
+		// The webhook has seen this one with the namespace's default ServiceAccount, which
+		// says no client id. It sees it once more with ours.
+		partly := clientOf("api", "azure")
+		partly.Name += "-partly"
+		partly.Labels["azure.workload.identity/use"] = "true"
+		aks.Mutate(partly, &corev1.ServiceAccount{})
+		want := slices.Sorted(slices.Values(lines(view(after))))
+		for _, pod := range []*corev1.Pod{before, after, team.admit(byTeam("-twice")), team.admit(partly)} {
+			if diff := cmp.Diff(want, slices.Sorted(slices.Values(lines(view(pod))))); diff != "" {
+				team.t.Errorf("pod %s: -with the webhook after the policy +otherwise:\n%s", pod.Name, diff)
+			}
+			team.wantInjected(pod, "shop", "api")
+			team.wantLogin(pod, "^"+clientID+"$")
+		}
 	})
 }
 
