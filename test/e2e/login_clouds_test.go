@@ -45,6 +45,18 @@ func TestIRSAClient(t *testing.T) {
 		late := team.inADay()
 		late.wantNoLogin(pod("late"), "ExpiredToken")
 
+		// Others write by hand what the injection adds, another ServiceAccount, and one of
+		// the same name in another namespace; and this one has a token for somebody else.
+		arn := "arn:aws:iam::" + awsAccount + ":role/apps/" + role
+		const audience = "sts.amazonaws.com"
+		team.apply(serviceAccount("other"))
+		team.wantNoLogin(team.admit(withIRSA(clientPod("other", "aws"), "other", arn, audience)), "AccessDenied")
+		neighbour := newTeamBeside(team)
+		neighbour.apply(serviceAccount("shop-api"))
+		neighbour.wantNoLogin(neighbour.admit(withIRSA(clientPod("neighbour", "aws"), "shop-api", arn, audience)), "AccessDenied")
+		team.wantLogin(team.admit(withIRSA(clientPod("by-hand", "aws"), "shop-api", arn, audience)), "^arn:aws:sts::"+awsAccount+":assumed-role/"+role+"/")
+		team.wantNoLogin(team.admit(withIRSA(clientPod("wrong-audience", "aws"), "shop-api", arn, "pods.eks.amazonaws.com")), "Incorrect token audience")
+
 		// Whatever is wrong with the trust policy, the status says it first.
 		provider := strings.TrimPrefix(issuer, "https://")
 		for reason, tc := range map[string]struct{ trust, says string }{
@@ -57,6 +69,26 @@ func TestIRSAClient(t *testing.T) {
 			team.wantNoLogin(pod(reason), tc.says)
 		}
 	})
+}
+
+// withIRSA adds to a pod of a ServiceAccount what a pod has for a role by IAM roles for
+// service accounts, with a token for an audience.
+func withIRSA(pod *corev1.Pod, serviceAccount, role, audience string) *corev1.Pod {
+	const volume, mount = "token", "/var/run/token"
+	pod.Spec.ServiceAccountName = serviceAccount
+	pod.Spec.Volumes = []corev1.Volume{{Name: volume, VolumeSource: corev1.VolumeSource{
+		Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{{
+			ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Audience: audience, Path: volume},
+		}}},
+	}}}
+	main := &pod.Spec.Containers[0]
+	main.VolumeMounts = []corev1.VolumeMount{{Name: volume, MountPath: mount, ReadOnly: true}}
+	main.Env = []corev1.EnvVar{
+		{Name: "AWS_REGION", Value: "eu-west-1"},
+		{Name: "AWS_ROLE_ARN", Value: role},
+		{Name: "AWS_WEB_IDENTITY_TOKEN_FILE", Value: mount + "/" + volume},
+	}
+	return pod
 }
 
 // withWebhook of a cloud for the team's pods, and count its calls.
@@ -255,6 +287,10 @@ func TestGoogleClient(t *testing.T) {
 		same.Spec.ServiceAccountName = "shop-api"
 		neighbour.admit(same)
 		neighbour.onGKE(same).wantNoLogin(same, "iam.serviceAccounts.getAccessToken")
+		late := clientOf("api", "google")
+		late.Name = "late"
+		team.admit(late)
+		team.inADay().onGKE(late).wantNoLogin(late, "ID Token has expired")
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -134,7 +136,7 @@ const awsAccount = cloud.AccountID
 
 // podSession of a role, as pods have it by EKS Pod Identity, by a pattern.
 func podSession(account, role string) string {
-	return "^arn:aws:sts::" + account + ":assumed-role/" + role + "/eks-one-api-aws(-before|-after)?-[0-9a-f]+$"
+	return "^arn:aws:sts::" + account + ":assumed-role/" + role + "/eks-one-api-aws(-[a-z]+)?-[0-9a-f]+$"
 }
 
 // TestAWSClient goes all the way by EKS Pod Identity: from the claim to the SDK in a
@@ -360,6 +362,7 @@ func TestClientsRevoked(t *testing.T) {
 			pods[client] = team.admit(clientOf("api", client))
 			team.onGKE(pods[client]).wantLogin(pods[client], tc.identity)
 		}
+		staying := team.stay(slices.Sorted(maps.Keys(cases))...)
 		nobody := []any{"someone"}
 		team.changeSettings(func(data map[string]any) {
 			section(data, "aws")["allowedRoles"] = []any{map[string]any{"pattern": "my-app-*", "namespaces": nobody}}
@@ -378,7 +381,51 @@ func TestClientsRevoked(t *testing.T) {
 			}
 			team.onGKE(pods[client]).wantNoLogin(pods[client], tc.refusal)
 		}
+		// Those that run go on, by the sessions that they have.
+		for client, end := range staying {
+			if r := end(); r.Code != 0 || !regexp.MustCompile(cases[client].identity).MatchString(team.outcome(r).Identity) {
+				team.t.Errorf("%s, which was logged in before, ends with %d: %s%s", client, r.Code, r.Output, r.Errors)
+			}
+		}
 	})
+}
+
+// stay lets pods of the service api, one for each client, log in and go on asking who they
+// are. Each is ended by its function, which returns what has come of it.
+func (t *team) stay(programs ...string) map[string]func() node.Result {
+	t.t.Helper()
+	ends := map[string]func() node.Result{}
+	folders := make([]string, 0, len(programs))
+	for _, program := range programs {
+		folder, done := t.t.TempDir(), make(chan node.Result, 1)
+		folders = append(folders, folder)
+		pod := clientOf("api", program, "-stay="+folder)
+		pod.Name += "-stays"
+		t.admit(pod)
+		on := t.onGKE(pod).node
+		go func() {
+			results, err := on.Run(t.t.Context(), pod)
+			if err != nil {
+				t.t.Error(err)
+			}
+			done <- results["main"]
+		}()
+		ends[program] = func() node.Result {
+			if err := os.WriteFile(filepath.Join(folder, "end"), nil, 0o600); err != nil {
+				t.t.Fatal(err)
+			}
+			return <-done
+		}
+	}
+	t.eventually("those that stay are logged in", func(context.Context) error {
+		for _, folder := range folders {
+			if _, err := os.Stat(filepath.Join(folder, "identity")); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return ends
 }
 
 // TestAWSClientRefused holds that nobody else gets in, and that whoever doesn't could
