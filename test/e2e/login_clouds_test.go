@@ -255,7 +255,7 @@ func (t *team) onGKE(pod *corev1.Pod) *team {
 	n := *t.node
 	n.Network = append([]string{"GCE_METADATA_HOST=" + address}, n.Network...)
 	c := &cluster{ControlPlane: t.ControlPlane, mode: t.mode, cloud: t.cloud, doors: t.doors, node: &n}
-	return &team{cluster: c, t: t.t, namespace: t.namespace, deadline: t.deadline}
+	return &team{cluster: c, t: t.t, namespace: t.namespace, deadline: t.deadline, connected: t.connected}
 }
 
 // TestGoogleClient goes all the way to Google's default credentials, by the metadata

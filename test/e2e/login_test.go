@@ -120,7 +120,8 @@ func (t *team) wantLogin(pod *corev1.Pod, identity string) {
 	if !regexp.MustCompile(identity).MatchString(o.Identity) {
 		t.t.Errorf("the client is logged in as %q, want %s", o.Identity, identity)
 	}
-	t.t.Logf("pod %s is logged in as %s, %d ms after its process started", pod.Name, o.Identity, o.Millis)
+	// In the form of a table's row.
+	t.t.Logf("| login | %s | %s | %s | %.1f s | %.2f s |", t.t.Name(), pod.Name, o.Identity, time.Since(t.connected).Seconds(), float64(o.Millis)/1000)
 }
 
 // wantNoLogin of a pod: its client fails, and says why.
@@ -495,7 +496,7 @@ func (t *team) inADay() *team {
 	}
 	t.t.Cleanup(c.doors.Close)
 	c.doors.SetAhead(25 * time.Hour)
-	return &team{cluster: c, t: t.t, namespace: t.namespace, deadline: t.deadline}
+	return &team{cluster: c, t: t.t, namespace: t.namespace, deadline: t.deadline, connected: t.connected}
 }
 
 // TestClientOfAnotherCluster has the same names, the same ServiceAccount, and even the

@@ -43,8 +43,8 @@ type cluster struct {
 }
 
 // maxTeams at work at once in a cluster. Most of a test is waiting for the
-// control plane, so there are more of them than cores.
-const maxTeams = 6
+// control plane, so there are more of them than cores. What is to be timed works alone.
+var maxTeams = flag.Int("teams", 6, "teams that work at once in a cluster")
 
 // runProviders of some names, for the cluster's cloud, until they are stopped:
 // they outlive the test that starts them.
@@ -119,7 +119,7 @@ func startCluster(mode controlplane.Mode) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{ControlPlane: cp, mode: mode, cloud: newCloud(), teams: make(chan struct{}, maxTeams)}
+	c := &cluster{ControlPlane: cp, mode: mode, cloud: newCloud(), teams: make(chan struct{}, *maxTeams)}
 	if err := c.openDoors(ctx); err != nil {
 		cp.Stop()
 		return nil, err

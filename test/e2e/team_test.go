@@ -40,6 +40,9 @@ type team struct {
 
 	// touched counts the reconciles that the test has caused.
 	touched int
+
+	// connected is when the team first applied its claim.
+	connected time.Time
 }
 
 // modes by the name that tests call them.
@@ -105,6 +108,9 @@ func (t *team) apply(y string) {
 // connect services by the team's claim.
 func (t *team) connect(services string) {
 	t.t.Helper()
+	if t.connected.IsZero() {
+		t.connected = time.Now()
+	}
 	t.apply(claimOf(services))
 }
 
