@@ -231,8 +231,8 @@ providers:
 clients:
 	@tools/install cloud-sql-proxy/cloud-sql-proxy
 	@mkdir -p $(BIN)/clients
-	@[ -x $(BIN)/clients/aws ] || echo "building the clients of the tests (once, a minute or two)…"
-	@go build -C test/clients -o $(BIN)/clients/ ./aws ./azure ./disk ./google ./postgres
+	@[ -x $(BIN)/clients/application ] || echo "building the clients of the tests (once, a minute or two)…"
+	@go build -C test/clients -o $(BIN)/clients/ ./application ./aws ./azure ./disk ./google ./postgres
 
 .PHONY: clean
 clean: ## Remove everything that was built.

@@ -43,6 +43,9 @@ type Cloud struct {
 	// oidcProviders of IAM: the audience that each takes, by issuer.
 	oidcProviders map[string]string
 
+	// stores that applications read, by their hosts' names.
+	stores map[string]store
+
 	// associations of EKS by their id.
 	associations map[string]*cloudapi.Association
 
@@ -74,7 +77,7 @@ func New() *Cloud {
 		roles:        map[string]*role{},
 		policies:     map[string]*policy{},
 		attachments:  map[attachment]bool{},
-		foreignRoles: map[string]string{}, oidcProviders: map[string]string{}, projectRoles: map[string][]string{},
+		foreignRoles: map[string]string{}, oidcProviders: map[string]string{}, projectRoles: map[string][]string{}, stores: map[string]store{},
 		associations: map[string]*cloudapi.Association{},
 		identities:   map[string]*identity{},
 		accounts:     map[string]*account{},

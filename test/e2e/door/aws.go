@@ -253,18 +253,24 @@ func (d *Doors) sts(r *http.Request) (any, error) {
 // credential of a signed request (AWS Signature Version 4).
 var credential = regexp.MustCompile(`^AWS4-HMAC-SHA256 Credential=([A-Z0-9]+)/`)
 
-// getCallerIdentity tells the session whose token a request has. The token is the proof
-// here; a signature says nothing more to a door that nobody else listens at.
-func (d *Doors) getCallerIdentity(r *http.Request) (any, error) {
+// sessionOf a request, by its token. That is the proof here; a signature says nothing more
+// to a door that nobody else listens at.
+func (d *Doors) sessionOf(r *http.Request) (s session, ok bool) {
 	key := credential.FindStringSubmatch(r.Header.Get("Authorization"))
 	if key == nil {
-		return nil, refuse(http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token")
+		return session{}, false
 	}
 	d.mu.Lock()
-	s, ok := d.sessions[key[1]]
-	d.mu.Unlock()
+	defer d.mu.Unlock()
+	s, ok = d.sessions[key[1]]
+	return s, ok && s.token == r.Header.Get("X-Amz-Security-Token")
+}
+
+// getCallerIdentity tells whose session a request has.
+func (d *Doors) getCallerIdentity(r *http.Request) (any, error) {
+	s, ok := d.sessionOf(r)
 	switch {
-	case !ok || s.token != r.Header.Get("X-Amz-Security-Token"):
+	case !ok:
 		return nil, refuse(http.StatusForbidden, "InvalidClientTokenId", "The security token included in the request is invalid.")
 	case d.now().After(s.expires):
 		return nil, refuse(http.StatusForbidden, "ExpiredToken", "The security token included in the request is expired")

@@ -61,8 +61,8 @@ type Doors struct {
 	refusals map[string]int
 	sessions map[string]session
 
-	// google has the account of each access token.
-	google map[string]string
+	// google has the account of each access token, and entra the client id.
+	google, entra map[string]string
 
 	// instances of Cloud SQL by their connection names.
 	instances map[string]*instance
@@ -78,7 +78,7 @@ func Open(ctx context.Context, c *cloud.Cloud, cluster Cluster, dir string) (*Do
 	d := &Doors{
 		cloud: c, cluster: cluster, authority: a,
 		issuers:  map[string]oidc.KeySet{},
-		refusals: map[string]int{}, sessions: map[string]session{}, google: map[string]string{}, instances: map[string]*instance{},
+		refusals: map[string]int{}, sessions: map[string]session{}, google: map[string]string{}, entra: map[string]string{}, instances: map[string]*instance{},
 	}
 	// The keys are read again when a token names one that isn't known.
 	d.issuers[cluster.Issuer] = oidc.NewRemoteKeySet(oidc.ClientContext(context.WithoutCancel(ctx), cluster.Client), cluster.KeysURL)
@@ -190,8 +190,12 @@ func (d *Doors) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		door = d.servePodIdentity
 	case stsHost.MatchString(host):
 		door = d.serveSTS
+	case s3Host.MatchString(host):
+		door = d.serveS3
 	case host == entraHost:
 		door = d.serveEntra
+	case vaultHost.MatchString(host):
+		door = d.serveVault
 	case host == googleUserinfo:
 		door = d.serveUserinfo
 	case host == sqlAdmin:

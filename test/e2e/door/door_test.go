@@ -170,18 +170,28 @@ func (w *world) run(client string, env ...string) string {
 	if client == "irsa" {
 		client = "aws"
 	}
-	cmd := exec.CommandContext(w.t.Context(), filepath.Join(w.bin, "clients", client))
+	out, err := w.output(client, env)
+	if err != nil {
+		return err.Error()
+	}
+	var o struct{ Identity string }
+	if err := json.Unmarshal([]byte(out), &o); err != nil {
+		w.t.Fatalf("%v: %s", err, out)
+	}
+	return o.Identity
+}
+
+// output of a client, or what it writes of its error.
+func (w *world) output(client string, env []string, args ...string) (string, error) {
+	w.t.Helper()
+	cmd := exec.CommandContext(w.t.Context(), filepath.Join(w.bin, "clients", client), args...)
 	cmd.Env = append(append([]string{"HOME=" + w.t.TempDir()}, w.Network()...), env...)
 	stdout, stderr := &bytes.Buffer{}, &bytes.Buffer{}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	if err := cmd.Run(); err != nil {
-		return fmt.Sprintf("%v: %s", err, stderr)
+		return "", fmt.Errorf("%w: %s", err, stderr)
 	}
-	var o struct{ Identity string }
-	if err := json.Unmarshal(stdout.Bytes(), &o); err != nil {
-		w.t.Fatalf("%v: %s", err, stdout)
-	}
-	return o.Identity
+	return stdout.String(), nil
 }
 
 // TestLogin lets the clouds' own libraries in, and says to them why it doesn't. Each case
@@ -252,6 +262,43 @@ func TestLogin(t *testing.T) {
 			}
 			if got := w.run(tc.client, w.environment(tc.client, w.sign(key(), tc.token))...); !regexp.MustCompile(tc.want).MatchString(got) {
 				t.Errorf("the client says %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestApplication reads a bucket and a vault with two clouds' tokens at once, and only
+// those that its identities may read.
+func TestApplication(t *testing.T) {
+	t.Parallel()
+	const bucket, vault = "orders.s3.eu-west-1.amazonaws.com", "shop.vault.azure.net"
+	greeting := map[string]string{"greeting": "hello"}
+	for name, tc := range map[string]struct {
+		prepare func(*world)
+		want    string
+	}{
+		"Both":        {want: "^bucket    orders/greeting says: hello\nvault     https://shop.vault.azure.net/secrets/greeting says: hello\n$"},
+		"OtherBucket": {prepare: func(w *world) { w.AddBucket(bucket, target, greeting) }, want: "AccessDenied.*is not authorized to perform: s3:GetObject"},
+		"NoObject":    {prepare: func(w *world) { w.AddBucket(bucket, role, nil) }, want: "NoSuchKey"},
+		"OtherVault":  {prepare: func(w *world) { w.AddVault(vault, tenant, "someone", greeting) }, want: "(?s)403 Forbidden.*Caller is not authorized"},
+		"NoSecret":    {prepare: func(w *world) { w.AddVault(vault, tenant, w.ClientIDOf(identity), nil) }, want: "SecretNotFound"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.AddBucket(bucket, role, greeting)
+			w.AddVault(vault, tenant, w.ClientIDOf(identity), greeting)
+			if tc.prepare != nil {
+				tc.prepare(w)
+			}
+			env := append(w.environment("aws", w.sign(ourKey(), claims("team-a", "api", audiencePods))),
+				w.environment("azure", w.sign(ourKey(), claims("team-a", "api", audienceAzure)))...)
+			got, err := w.output("application", env, "-bucket=orders", "-vault=https://"+vault, "-database=false")
+			if err != nil {
+				got = err.Error()
+			}
+			if !regexp.MustCompile(tc.want).MatchString(got) {
+				t.Errorf("the application says %s, want %s", got, tc.want)
 			}
 		})
 	}

@@ -71,19 +71,27 @@ func (d *Doors) entraToken(r *http.Request, tenant string) (status int, answer a
 	if !t.valid(d.now()) {
 		return http.StatusUnauthorized, entraError("invalid_client", 700024, fmt.Sprintf("Client assertion is not within its valid time range. Current time: %s, expiry time of assertion %s.", d.now().UTC().Format(time.RFC3339Nano), t.expiry().Format(time.RFC3339Nano)))
 	}
-	if status, answer = entraMatch(t, clientID, tenant, credentials, d.now()); status != http.StatusOK {
+	if refusal := entraMatch(t, clientID, credentials); refusal != nil {
 		d.refused("azure", t)
+		return http.StatusUnauthorized, refusal
 	}
-	return status, answer
+	access := accessToken(clientID, tenant, d.now().Add(entraToken))
+	d.mu.Lock()
+	d.entra[access] = clientID
+	d.mu.Unlock()
+	return http.StatusOK, map[string]any{
+		"token_type": "Bearer", "expires_in": int(entraToken.Seconds()), "ext_expires_in": int(entraToken.Seconds()), "access_token": access,
+	}
 }
 
-// entraMatch of a token that is valid at a time with the credentials of an identity.
-func entraMatch(t token, clientID, tenant string, credentials []cloudapi.Credential, at time.Time) (status int, answer any) {
+// entraMatch of a token that is valid with the credentials of an identity: a refusal, or
+// nil.
+func entraMatch(t token, clientID string, credentials []cloudapi.Credential) (refusal any) {
 	// A credential must match in all of issuer, subject and audience, letter by letter
 	// (Microsoft Entra documentation, "Important considerations and restrictions for
 	// federated identity credentials"; its error codes reference).
 	if len(credentials) == 0 {
-		return http.StatusUnauthorized, entraError("invalid_client", 70025, fmt.Sprintf("The client '%s' has no configured federated identity credentials.", clientID))
+		return entraError("invalid_client", 70025, fmt.Sprintf("The client '%s' has no configured federated identity credentials.", clientID))
 	}
 	known := "Please check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation"
 	var issuer, subject bool
@@ -91,19 +99,16 @@ func entraMatch(t token, clientID, tenant string, credentials []cloudapi.Credent
 		issuer = issuer || c.Issuer == t.Issuer
 		subject = subject || c.Issuer == t.Issuer && c.Subject == t.Subject
 		if c.Issuer == t.Issuer && c.Subject == t.Subject && slices.ContainsFunc(c.Audiences, t.isFor) {
-			return http.StatusOK, map[string]any{
-				"token_type": "Bearer", "expires_in": int(entraToken.Seconds()), "ext_expires_in": int(entraToken.Seconds()),
-				"access_token": accessToken(clientID, tenant, at.Add(entraToken)),
-			}
+			return nil
 		}
 	}
 	switch {
 	case !issuer:
-		return http.StatusUnauthorized, entraError("invalid_client", 700211, fmt.Sprintf("No matching federated identity record found for presented assertion issuer '%s'. %s", t.Issuer, known))
+		return entraError("invalid_client", 700211, fmt.Sprintf("No matching federated identity record found for presented assertion issuer '%s'. %s", t.Issuer, known))
 	case !subject:
-		return http.StatusUnauthorized, entraError("invalid_client", 700213, fmt.Sprintf("No matching federated identity record found for presented assertion subject '%s'. %s", t.Subject, known))
+		return entraError("invalid_client", 700213, fmt.Sprintf("No matching federated identity record found for presented assertion subject '%s'. %s", t.Subject, known))
 	default:
-		return http.StatusUnauthorized, entraError("invalid_client", 700212, fmt.Sprintf("No matching federated identity record found for presented assertion audience '%s'. %s", strings.Join(t.Audience, ","), known))
+		return entraError("invalid_client", 700212, fmt.Sprintf("No matching federated identity record found for presented assertion audience '%s'. %s", strings.Join(t.Audience, ","), known))
 	}
 }
 
@@ -116,7 +121,8 @@ func entraError(kind string, code int, message string) any {
 	}
 }
 
-// accessToken for a client. Nothing here accepts one, so that it isn't signed.
+// accessToken for a client. It isn't signed: what accepts one here knows those that were
+// issued.
 func accessToken(clientID, tenant string, expires time.Time) string {
 	claims, _ := json.Marshal(map[string]any{"appid": clientID, "tid": tenant, "exp": expires.Unix()}) //nolint:errchkjson // It is a map of strings and numbers.
 	return strings.Join([]string{
