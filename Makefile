@@ -44,7 +44,7 @@ help: ## Show this list.
 # The demo is the process that Ctrl-C reaches, so make hands over to it.
 .PHONY: demo
 demo: ## Run the examples on a real control plane on this machine, until Ctrl-C.
-	@tools/steps "$(MAKE)" build controlplane-tools demo-binary
+	@tools/steps "$(MAKE)" build controlplane-tools clients demo-binary
 	@exec $(BIN)/demo
 
 .PHONY: demo-binary

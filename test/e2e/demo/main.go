@@ -69,10 +69,14 @@ func run(ctx context.Context, w io.Writer, root, dir string, keep bool) (err err
 		return err
 	}
 	defer d.Stop()
-	if err := d.install(ctx); err != nil {
+	c, err := d.install(ctx)
+	if err != nil {
 		return err
 	}
 	if err := d.show(ctx); err != nil {
+		return err
+	}
+	if err := d.login(ctx, c, "all-together"); err != nil {
 		return err
 	}
 	if !keep {
@@ -104,27 +108,25 @@ func (d *demo) headingf(format string, a ...any) {
 }
 
 // install what the README says, and a cloud that has what the examples ask for.
-func (d *demo) install(ctx context.Context) error {
+func (d *demo) install(ctx context.Context) (*cloud.Cloud, error) {
 	if err := d.InstallProviders(ctx, controlplane.AllProviders()...); err != nil {
-		return err
+		return nil, err
 	}
 	d.linef("%-24s %5.1f s", "providers' CRDs", time.Since(d.begin).Seconds())
 	if err := d.Install(ctx, controlplane.Namespaced); err != nil {
-		return err
+		return nil, err
 	}
 	d.linef("%-24s %5.1f s", "function, over mTLS", time.Since(d.begin).Seconds())
 	if err := d.ApplyFiles(ctx, "test/e2e/demo/settings.yaml"); err != nil {
-		return err
+		return nil, err
 	}
 	c := cloud.New()
-	c.AddRole("/apps/", "my-app-s3-access")
-	c.AddIdentity("/subscriptions/aaaaaaaa-1111-2222-3333-444444444444/resourceGroups/shop-prod/providers/Microsoft.ManagedIdentity/userAssignedIdentities/shop-api", "bbbbbbbb-1111-2222-3333-444444444444")
-	c.AddGoogleAccount("my-service-account@my-project-123456.iam.gserviceaccount.com")
+	fill(c)
 	address, err := c.Serve() //nolint:contextcheck // It serves until the demo ends.
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return d.StartProviders(ctx, controlplane.ProviderOptions{Cloud: address}, controlplane.AllProviders()...)
+	return c, d.StartProviders(ctx, controlplane.ProviderOptions{Cloud: address}, controlplane.AllProviders()...)
 }
 
 // kubectl as a team uses it.

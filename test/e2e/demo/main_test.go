@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/serviceconnections/function-service-connections/test/e2e/postgres"
 	"github.com/serviceconnections/function-service-connections/test/modules"
 	"github.com/serviceconnections/function-service-connections/test/process"
 )
@@ -18,21 +20,30 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := process.Build(t.Context(), root, "build", "providers"); err != nil {
+	if err := process.Build(t.Context(), root, "build", "providers", "clients"); err != nil {
 		t.Fatal(err)
 	}
 	out := &bytes.Buffer{}
 	if err := run(t.Context(), out, root, filepath.Join(t.TempDir(), "demo"), false); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	for _, want := range []string{
+	want := []string{
 		"two-connections        2/2",
 		"all-together           5/5",
 		"+serviceAccountName: shop-api",
 		"+  serviceconnections.io/injected-by: shop",
-	} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("the demo doesn't print %q:\n%s", want, out)
+	}
+	if runtime.GOOS == "linux" {
+		want = append(want, "No resources found in all-together namespace.",
+			"bucket    shop-orders/greeting says: Hello from the bucket.",
+			"vault     https://shop-prod.vault.azure.net/secrets/greeting says: Hello from the vault.")
+		if postgres.Installed() {
+			want = append(want, "database  my-project-123456:europe-west1:orders at 127.0.0.1:5432 says: PostgreSQL")
+		}
+	}
+	for _, line := range want {
+		if !strings.Contains(out.String(), line) {
+			t.Errorf("the demo doesn't print %q:\n%s", line, out)
 		}
 	}
 }
