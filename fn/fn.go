@@ -117,11 +117,11 @@ func (f *Function) run(ctx context.Context, req *fnv1.RunFunctionRequest) (*fnv1
 	if s.Inspect() && ctx.Value(lightened{}) != nil {
 		tellLightened(p)
 	}
-	return respond(rsp, in, c, p)
+	return respond(req, rsp, in, c, p)
 }
 
 // respond with what is composed, injected, required and told.
-func respond(rsp *fnv1.RunFunctionResponse, in *input, c *claim.Claim, p *plan.Plan) (*fnv1.RunFunctionResponse, error) {
+func respond(req *fnv1.RunFunctionRequest, rsp *fnv1.RunFunctionResponse, in *input, c *claim.Claim, p *plan.Plan) (*fnv1.RunFunctionResponse, error) {
 	if err := compose(rsp, p.Composed); err != nil {
 		return nil, err
 	}
@@ -133,10 +133,12 @@ func respond(rsp *fnv1.RunFunctionResponse, in *input, c *claim.Claim, p *plan.P
 	}
 	require(rsp, p.Requires...)
 	setConditions(rsp, status.Conditions(c, p))
-	setReady(rsp, status.Ready(c, p), p.Composed)
+	ready := status.Ready(c, p)
+	setReady(rsp, ready, p.Composed)
 	if slices.ContainsFunc(p.Services, func(s plan.Service) bool { return s.Changed }) {
 		rsp.Meta.Ttl = durationpb.New(ttlChanged)
 	}
+	tellGeneration(req, rsp, ready)
 	return rsp, nil
 }
 

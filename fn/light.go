@@ -12,8 +12,12 @@ import (
 
 // Dispensable says whether the function can do without an object that it required
 // by a name: it can without workloads, of which it then knows as much as where
-// settings.workload.inspect is false. A team decides how large these are.
+// settings.workload.inspect is false. A team decides how large these are. And it can
+// without the claim, of which only its generation is told then no more.
 func Dispensable(requirement string) bool {
+	if isClaim(requirement) {
+		return true
+	}
 	kind, rest, _ := strings.Cut(requirement, "|")
 	apiVersion, _, _ := strings.Cut(rest, "|")
 	_, ok := workload.KindOf(apiVersion, kind)

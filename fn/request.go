@@ -257,6 +257,9 @@ func (f *Function) observe(req *fnv1.RunFunctionRequest) connection.Observed {
 		}
 	}
 	for name, rs := range req.GetRequiredResources() {
+		if isClaim(name) {
+			continue // It is read for what it says of itself only.
+		}
 		o.Required[name] = nil
 		for _, r := range rs.GetItems() {
 			o.Required[name] = f.required(name, r)

@@ -123,20 +123,25 @@ func composite(rsp *fnv1.RunFunctionResponse) *fnv1.Resource {
 
 // require objects for the next call.
 func require(rsp *fnv1.RunFunctionResponse, rs ...connection.Requirement) {
+	for _, r := range rs {
+		requireAs(rsp, r.Key(), r)
+	}
+}
+
+// requireAs requires an object by a name, by which the next call has it.
+func requireAs(rsp *fnv1.RunFunctionResponse, name string, r connection.Requirement) {
 	if rsp.GetRequirements() == nil {
 		rsp.Requirements = &fnv1.Requirements{Resources: map[string]*fnv1.ResourceSelector{}}
 	}
-	for _, r := range rs {
-		s := &fnv1.ResourceSelector{
-			ApiVersion: r.APIVersion,
-			Kind:       r.Kind,
-			Match:      &fnv1.ResourceSelector_MatchName{MatchName: r.Name},
-		}
-		if r.Namespace != "" {
-			s.Namespace = &r.Namespace
-		}
-		rsp.Requirements.Resources[r.Key()] = s
+	s := &fnv1.ResourceSelector{
+		ApiVersion: r.APIVersion,
+		Kind:       r.Kind,
+		Match:      &fnv1.ResourceSelector_MatchName{MatchName: r.Name},
 	}
+	if r.Namespace != "" {
+		s.Namespace = &r.Namespace
+	}
+	rsp.Requirements.Resources[name] = s
 }
 
 // setConditions on the composite resource and its claim.

@@ -3,6 +3,14 @@ package claim
 // A Status tells the team, without asking anyone, what is ready, what is not,
 // why, and what to do next.
 type Status struct {
+	// ObservedGeneration is the metadata.generation that all of this status is
+	// about, its conditions included. Until it is the object's own, the rest of
+	// the status may be about an earlier spec. It is -1 before the first one.
+	//
+	// +optional
+	// +kubebuilder:default=-1
+	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
+
 	// Connected counts the connections that are ready, of all in the claim,
 	// such as 3/4.
 	//

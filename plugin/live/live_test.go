@@ -71,6 +71,18 @@ status:
 			reason: "Not every Crossplane says which generation a condition is about.",
 			object: strings.Replace(reported, ", observedGeneration: 2", "", 1), answered: true, ready: true,
 		},
+		"EarlierGenerationOfAClaim": {
+			reason: "Crossplane writes a claim's generation into all its conditions, and the status knows better.",
+			object: strings.Replace(reported, "status:\n", "status:\n  observedGeneration: 1\n", 1), ready: true,
+		},
+		"GenerationObserved": {
+			reason: "The status says so itself.",
+			object: strings.Replace(reported, "status:\n", "status:\n  observedGeneration: 2\n", 1), answered: true, ready: true,
+		},
+		"GenerationNotTold": {
+			reason: "A function of a release before tells none, and the field has its default.",
+			object: strings.Replace(reported, "status:\n", "status:\n  observedGeneration: -1\n", 1), answered: true, ready: true,
+		},
 		"NewConnection": {
 			reason: "The status doesn't have it, so it isn't about this spec.",
 			object: strings.Replace(reported, "{type: awsRole, role: my-app}", "{type: awsRole, role: my-app}, {type: disk, config: {diskName: a}}", 1), ready: true,

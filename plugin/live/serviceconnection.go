@@ -178,9 +178,13 @@ func statusOf(u *unstructured.Unstructured) (claim.Status, error) {
 	return o.Status, nil
 }
 
-// current says whether no condition is about an earlier generation of the spec.
-// Not every condition tells which one it is about.
+// current says whether the status is about the spec as it is. It tells so itself, or else
+// no condition may be about an earlier generation; not every one says which one it is
+// about.
 func current(u *unstructured.Unstructured) bool {
+	if seen, ok, err := unstructured.NestedInt64(u.Object, "status", "observedGeneration"); err == nil && ok && seen > 0 {
+		return seen == u.GetGeneration()
+	}
 	list, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
 	for _, v := range list {
 		c, _ := v.(map[string]any)

@@ -264,6 +264,9 @@ func (f *Fleet) checkClaim(ctx context.Context, c Claim, u *unstructured.Unstruc
 		}
 	}
 	differences = append(differences, f.checkReasons(c, o)...)
+	if observed := o.Status.ObservedGeneration; observed == nil || *observed != u.GetGeneration() {
+		differences = append(differences, fmt.Sprintf("the status isn't about generation %d", u.GetGeneration()))
+	}
 	for i := range differences {
 		differences[i] = fmt.Sprintf("claim %s/%s: %s", c.Namespace, c.Name, differences[i])
 	}

@@ -1,0 +1,180 @@
+package fn
+
+import (
+	"slices"
+	"strings"
+
+	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/serviceconnections/function-service-connections/fn/connection"
+)
+
+// notObserved is the default of status.observedGeneration in the XRDs: it is there as
+// soon as anything is, and is no object's generation.
+const notObserved = -1
+
+// claimRequirement is how the names of requirements begin by which the function asks for
+// the claim of a composite resource.
+const claimRequirement = "claim|"
+
+// tellGeneration writes into status.observedGeneration which generation the status is
+// about, once all of it is.
+//
+// Crossplane applies what a function desires of the status before it writes the
+// conditions (composition_functions.go and reconciler.go in
+// internal/controller/apiextensions/composite). The conditions of the former generation,
+// Ready among them, so stand beside the new status for a moment, and whoever looks at
+// that moment must not take one for the other. Hence the generation is told by the run
+// that finds the conditions written that it would write itself. Crossplane asks for that
+// run, since it watches what it has written.
+//
+// A schema that lacks the field lacks its default as well, and the API server would
+// refuse the whole status for it: a platform's own, or one of a release before. There
+// nothing is told.
+func tellGeneration(req *fnv1.RunFunctionRequest, rsp *fnv1.RunFunctionResponse, ready bool) {
+	xr := req.GetObserved().GetComposite().GetResource()
+	v, found, err := valueAt(xr, []string{"status", "observedGeneration"})
+	if !found || err != nil {
+		return
+	}
+	status := ensure(composite(rsp).GetResource(), "status")
+	if _, theirs := status.GetFields()["observedGeneration"]; theirs {
+		return // An earlier step tells of its own.
+	}
+	applied := xr
+	if r, ok := claimOf(xr); ok {
+		requireAs(rsp, claimRequirement+r.Key(), r)
+		applied = claimIn(req)
+	}
+	told := v.GetNumberValue()
+	switch g := generation(applied); {
+	case g == 0:
+		// Crossplane has yet to hand over the claim.
+	case told > g:
+		// Of an object that was restored, or by hand.
+		told = notObserved
+	case told < g && sameSpec(applied, xr) && sameConditions(applied, xr, rsp.GetConditions(), ready):
+		told = g
+	}
+	status.Fields["observedGeneration"] = structpb.NewNumberValue(told)
+}
+
+// claimOf a composite resource. Its generation is the one that a team knows, since
+// Crossplane copies the status as it is; and it says nothing by itself of what became of
+// it: Crossplane writes the claim's generation into all its conditions, whatever the
+// composite resource's are about (internal/controller/apiextensions/claim/reconciler.go).
+func claimOf(xr *structpb.Struct) (connection.Requirement, bool) {
+	v, found, err := valueAt(xr, []string{"spec", "claimRef"})
+	if !found || err != nil {
+		return connection.Requirement{}, false
+	}
+	ref := v.GetStructValue().GetFields()
+	r := connection.Requirement{
+		APIVersion: ref["apiVersion"].GetStringValue(), Kind: ref["kind"].GetStringValue(),
+		Namespace: ref["namespace"].GetStringValue(), Name: ref["name"].GetStringValue(),
+	}
+	return r, r.APIVersion != "" && r.Kind != "" && r.Namespace != "" && r.Name != ""
+}
+
+// claimIn a request, nil where it isn't there.
+func claimIn(req *fnv1.RunFunctionRequest) *structpb.Struct {
+	for name, rs := range req.GetRequiredResources() {
+		for _, r := range rs.GetItems() {
+			if isClaim(name) {
+				return r.GetResource()
+			}
+		}
+	}
+	return nil
+}
+
+// isClaim says of the name of a requirement whether it is that for a claim.
+func isClaim(requirement string) bool { return strings.HasPrefix(requirement, claimRequirement) }
+
+// ofCrossplane are the fields of a claim's or composite resource's spec that Crossplane
+// adds to the schema (crossplane-runtime, pkg/xcrd/schemas.go), of which each has others.
+var ofCrossplane = []string{
+	"claimRef", "compositeDeletePolicy", "compositionRef", "compositionRevisionRef", "compositionRevisionSelector",
+	"compositionSelector", "compositionUpdatePolicy", "resourceRef", "resourceRefs", "writeConnectionSecretToRef",
+}
+
+// sameSpec says whether a claim and its composite resource have the same spec, but for
+// what is Crossplane's. A composite resource that no claim made is its own.
+func sameSpec(claim, xr *structpb.Struct) bool {
+	if claim == xr {
+		return true
+	}
+	a := claim.GetFields()["spec"].GetStructValue().GetFields()
+	b := xr.GetFields()["spec"].GetStructValue().GetFields()
+	differ := func(a, b map[string]*structpb.Value) bool {
+		for name, v := range a {
+			if !slices.Contains(ofCrossplane, name) && !proto.Equal(v, b[name]) {
+				return true
+			}
+		}
+		return false
+	}
+	return !differ(a, b) && !differ(b, a)
+}
+
+// sameConditions says whether what is told now stands in a composite resource, and so it
+// does in its claim, where it has one.
+func sameConditions(claim, xr *structpb.Struct, told []*fnv1.Condition, ready bool) bool {
+	if claim != xr && (!settled(claim, told, ready) || isReady(claim) != isReady(xr)) {
+		return false
+	}
+	return settled(xr, told, ready)
+}
+
+// settled says whether an object's conditions are those that are told now, and its
+// condition Ready no better than that. Ready is also about what other steps compose, so
+// where it is True it has to be about the object's generation, if it says which.
+func settled(o *structpb.Struct, told []*fnv1.Condition, ready bool) bool {
+	for _, c := range told {
+		status, _ := strings.CutPrefix(c.GetStatus().String(), "STATUS_CONDITION_")
+		stands := condition(o, c.GetType())
+		if !strings.EqualFold(stands["status"].GetStringValue(), status) ||
+			stands["reason"].GetStringValue() != c.GetReason() || stands["message"].GetStringValue() != c.GetMessage() {
+			return false
+		}
+	}
+	stands := condition(o, "Ready")
+	about, says := stands["observedGeneration"]
+	switch {
+	case stands == nil:
+		return false
+	case !isReady(o):
+		return true
+	default:
+		return ready && (!says || about.GetNumberValue() == generation(o))
+	}
+}
+
+func isReady(o *structpb.Struct) bool {
+	return condition(o, "Ready")["status"].GetStringValue() == "True"
+}
+
+// condition of an object, nil where it has none of the type.
+func condition(o *structpb.Struct, of string) map[string]*structpb.Value {
+	v, _, err := valueAt(o, []string{"status", "conditions"})
+	if err != nil {
+		return nil
+	}
+	for _, c := range v.GetListValue().GetValues() {
+		if fields := c.GetStructValue().GetFields(); fields["type"].GetStringValue() == of {
+			return fields
+		}
+	}
+	return nil
+}
+
+// generation of an object, 0 where there is none.
+func generation(o *structpb.Struct) float64 {
+	v, _, err := valueAt(o, []string{"metadata", "generation"})
+	if err != nil {
+		return 0
+	}
+	return v.GetNumberValue()
+}
