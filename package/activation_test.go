@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/serviceconnections/function-service-connections/fn/connection"
+	"github.com/serviceconnections/function-service-connections/test/schema"
 )
 
 // The policies activate what connections compose in their mode: a kind that is missing
@@ -27,6 +28,9 @@ func TestActivation(t *testing.T) {
 	}
 	for file, want := range want {
 		policy := load(t, file)
+		if errs := schema.Crossplane(t).Validate(policy); len(errs) > 0 {
+			t.Errorf("Crossplane's schema refuses %s: %v", file, errs.ToAggregate())
+		}
 		got := []string{}
 		for _, name := range policy["spec"].(map[string]any)["activate"].([]any) {
 			got = append(got, name.(string))

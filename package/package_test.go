@@ -4,7 +4,9 @@
 package package_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -296,6 +299,38 @@ func TestClusterRoleReadsOnly(t *testing.T) {
 					t.Errorf("the ClusterRole grants %s on %s, which the function only reads", verb, resource)
 				}
 			}
+		}
+	}
+}
+
+// What a marketplace shows of a package: none of it is asked for by Crossplane.
+func TestMarketplace(t *testing.T) {
+	t.Parallel()
+
+	icon, err := os.ReadFile("../docs/icon.svg")
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	files, err := filepath.Glob("*/crossplane.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("cannot find packages: %v", err)
+	}
+
+	for _, file := range files {
+		annotations := load(t, file)["metadata"].(map[string]any)["annotations"].(map[string]any)
+		for _, name := range []string{
+			"friendly-name.meta.crossplane.io", "meta.crossplane.io/description", "meta.crossplane.io/license",
+			"meta.crossplane.io/maintainer", "meta.crossplane.io/readme", "meta.crossplane.io/source",
+		} {
+			if annotations[name] == nil {
+				t.Errorf("%s lacks the annotation %s", file, name)
+			}
+		}
+
+		want := "data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(bytes.TrimSpace(icon))
+		if diff := cmp.Diff(any(want), annotations["meta.crossplane.io/iconURI"]); diff != "" {
+			t.Errorf("%s has another icon than docs/icon.svg: -want, +got:\n%s", file, diff)
 		}
 	}
 }
