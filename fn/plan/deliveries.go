@@ -51,9 +51,15 @@ func deliver(vs *verdicts) *deliveries {
 	for w, r := range vs.Rendered {
 		kind, _ := workload.KindOf(w.APIVersion, w.Kind)
 		running, runs := kind.Template(r.Observed.Object)
-		if (kind.Fixed || vs.leaves(w)) && runs && !named[w] && workload.Injected(running) {
-			// No service names it any more, or the one that does can't be read. Pods
-			// that can't be changed have their injection until they are made anew.
+		if !runs || named[w] || !workload.Injected(running) {
+			continue
+		}
+		// No service names it any more, or the one that does can't be read. Pods
+		// that can't be changed have their injection until they are made anew.
+		switch left, lessened := vs.leaves(w); {
+		case !kind.Fixed && lessened:
+			ds.workloads[r.Key] = withLess(&r, kind, *left)
+		case kind.Fixed || left != nil:
 			ds.workloads[r.Key] = asItRuns(&r, kind)
 		}
 	}

@@ -45,6 +45,9 @@ type facts struct {
 	// of them can't be read, or may not be what is meant.
 	untouched []claim.ServiceStatus
 
+	// lessened says of each of them whether this run takes something of it back.
+	lessened []bool
+
 	requires requirements
 }
 
@@ -170,6 +173,10 @@ func gather(in Input) *facts {
 		f.services, f.indices[s.Name] = append(f.services, s), s.index
 	}
 	f.untouched = untouched(&in, misread, continued)
+	f.lessened = make([]bool, len(f.untouched))
+	for i := range f.untouched {
+		f.untouched[i], f.lessened[i] = f.takenBack(f.untouched[i])
+	}
 	return f
 }
 
@@ -247,9 +254,14 @@ func untouched(in *Input, misread, continued []*claim.ServiceStatus) []claim.Ser
 // misread. Then nothing has left the claim.
 func (f *facts) incomplete() bool { return f.Claim.Incomplete || len(f.untouched) > 0 }
 
-// leaves says whether a workload is that of a service that is untouched.
-func (f *facts) leaves(w claim.Workload) bool {
-	return slices.ContainsFunc(f.untouched, func(ps claim.ServiceStatus) bool { return ps.Workload != nil && *ps.Workload == w })
+// leaves is the service that is untouched whose workload this is, nil where there is
+// none, and whether this run takes something of it back.
+func (f *facts) leaves(w claim.Workload) (left *claim.ServiceStatus, lessened bool) {
+	i := slices.IndexFunc(f.untouched, func(ps claim.ServiceStatus) bool { return ps.Workload != nil && *ps.Workload == w })
+	if i < 0 {
+		return nil, false
+	}
+	return &f.untouched[i], f.lessened[i]
 }
 
 // findWorkload of a service: rendered by an earlier step, or read in the
