@@ -85,7 +85,7 @@ type authority struct {
 
 const host = "service-connections-webhook.service-connections.svc"
 
-func newAuthority(t *testing.T, begin, end time.Time) authority {
+func newAuthority(t testing.TB, begin, end time.Time) authority {
 	t.Helper()
 	r := &rotator.CertRotator{CAName: authorityName, DNSName: host, ExtKeyUsages: &[]x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
 	ca, err := r.CreateCACert(begin, end)
