@@ -80,7 +80,7 @@ test-race: render-tools ## Run the tests of this module with the race detector.
 
 # The property tests draw the same each time, so that what continuous integration says
 # depends on the code alone. make property draws anew; fn has it by hand, too (TestMain).
-test-race test-modules test-e2e e2e cover: export RAPID_SEED := 1
+test-race test-modules test-e2e e2e older-kubernetes cover: export RAPID_SEED := 1
 
 # Modules beside this one, whose tests the race detector would tell little: what runs at
 # once in what we ship is in this one. They read files of this module, which go test
@@ -102,6 +102,15 @@ test-e2e: build plugin controlplane-tools clients package-tool ## Run the tests 
 .PHONY: e2e
 e2e: build plugin controlplane-tools clients package-tool ## Run all tests on a control plane, also those that take minutes.
 	@$(E2E) ./...
+
+# The oldest Kubernetes that tools/ pins, which has no policy that injects: the webhook
+# does. Its API server and controllers take some minutes to build, once.
+OLDER := 1.34
+
+.PHONY: older-kubernetes
+older-kubernetes: build plugin controlplane-tools clients ## Run tests of the injection on a Kubernetes without the policy, by the webhook.
+	@tools/install kubernetes-$(OLDER)/kube-apiserver=kube-apiserver-$(OLDER) kubernetes-$(OLDER)/kube-controller-manager=kube-controller-manager-$(OLDER)
+	@KUBERNETES=$(OLDER) $(E2E) -run '$(or $(RUN),TestWebhook|TestWorkloadKinds|TestLabelledPod|TestUsersPod|TestContainers|TestTwoClaims|TestClaimDeleted)' .
 
 # How many claims fill the control plane, and how many histories it is told.
 CLAIMS ?= 300
