@@ -136,7 +136,7 @@ func (w *witness) pass(name string, s stage) {
 				w.t.Errorf("%s: it must never be %s, and is %s\n%s", name, never, h, asYAML(w.t, u))
 			}
 		}
-		w.true(name, u, h)
+		w.holds(name, u, h)
 	}
 	w.t.Logf("%s: %d writes, and then %s", name, len(seen), w.of(seen[len(seen)-1]))
 	w.record(s.first, seen[0])
@@ -150,10 +150,10 @@ func empty(u *unstructured.Unstructured) bool {
 	return err == nil && !found
 }
 
-// true holds what is told of a claim against what stands in it: it is healthy where each
+// holds what is told of a claim against what stands in it: it is healthy where each
 // connection of its spec is ready by the identity that the spec names, and degraded
 // where the spec asks for what isn't allowed.
-func (w *witness) true(name string, u *unstructured.Unstructured, h health) {
+func (w *witness) holds(name string, u *unstructured.Unstructured, h health) {
 	w.t.Helper()
 	asked, allowed := map[string]string{}, true
 	services, _, _ := unstructured.NestedSlice(u.Object, "spec", "services")

@@ -110,8 +110,15 @@ func TestEditSettles(t *testing.T) {
 					// Those that find out that it rests are ours.
 					least = min(least, m.reconciles()-reconciles-(tm.touched-asked))
 				}
-				if least > tc.most {
-					t.Errorf("%s: it took %d reconciles, want at most %d", tc.reason, least, tc.most)
+				most := tc.most
+				if tm.mode == controlplane.Claims {
+					// The function reads the claim as well (fn/generation.go), so each of
+					// its writes is looked at: the edit, twice two of its status, and what
+					// is told of its generation.
+					most += 5
+				}
+				if least > most {
+					t.Errorf("%s: it took %d reconciles, want at most %d", tc.reason, least, most)
 				}
 				t.Logf("it took %d reconciles", least)
 			})
