@@ -59,7 +59,7 @@ func newFollower(t *testing.T, rt rapid.TB, claims bool) *follower {
 	f.errorf = rt.Errorf
 	if claims {
 		f.claimMode()
-		spec := f.xr["spec"].(map[string]any) //nolint:forcetypeassert // newCluster makes it.
+		spec := f.xr["spec"].(map[string]any)
 		spec["claimRef"] = map[string]any{"apiVersion": "serviceconnections.io/v1alpha1", "kind": "ServiceConnection", "namespace": "team-a", "name": "shop"}
 		f.claim = map[string]any{
 			"apiVersion": "serviceconnections.io/v1alpha1", "kind": "ServiceConnection",
@@ -68,7 +68,7 @@ func newFollower(t *testing.T, rt rapid.TB, claims bool) *follower {
 		}
 		f.objects[objectKey(f.claim)] = f.claim
 	}
-	metadata := f.xr["metadata"].(map[string]any) //nolint:forcetypeassert // newCluster makes it.
+	metadata := f.xr["metadata"].(map[string]any)
 	metadata["generation"] = int64(1)
 	return f
 }
@@ -184,7 +184,7 @@ func replace(conditions []any, typ string, c map[string]any) []any {
 		delete(c, "message")
 	}
 	for i, was := range conditions {
-		if was.(map[string]any)["type"] == typ { //nolint:forcetypeassert // All are objects.
+		if was.(map[string]any)["type"] == typ {
 			conditions = slices.Clone(conditions)
 			conditions[i] = c
 			return conditions
@@ -219,7 +219,7 @@ func (f *follower) reconcileClaim() {
 	conditions, _ := was["conditions"].([]any)
 	ready := false
 	for _, v := range f.conditions {
-		c := maps.Clone(v.(map[string]any)) //nolint:forcetypeassert // All are objects.
+		c := maps.Clone(v.(map[string]any))
 		if c["type"] == "Ready" {
 			ready = c["status"] == "True"
 			continue
