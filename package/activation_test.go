@@ -31,8 +31,9 @@ func TestActivation(t *testing.T) {
 		if errs := schema.Crossplane(t).Validate(policy); len(errs) > 0 {
 			t.Errorf("Crossplane's schema refuses %s: %v", file, errs.ToAggregate())
 		}
-		got := []string{}
-		for _, name := range policy["spec"].(map[string]any)["activate"].([]any) {
+		active := policy["spec"].(map[string]any)["activate"].([]any)
+		got := make([]string, 0, len(active))
+		for _, name := range active {
 			got = append(got, name.(string))
 		}
 		slices.Sort(want)

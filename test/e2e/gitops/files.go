@@ -25,7 +25,7 @@ const (
 // Script of Argo CD's health check.
 func Script(tb testing.TB, root string) string {
 	tb.Helper()
-	b, err := os.ReadFile(filepath.Join(root, Customization, "health.lua")) //nolint:gosec // It is the repository's.
+	b, err := os.ReadFile(filepath.Join(root, Customization, "health.lua"))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func ExpressionsOf(tb testing.TB, root, apiVersion, kind string) Expressions {
 // read YAML from a file, of several documents the first.
 func read(tb testing.TB, path string, into any) {
 	tb.Helper()
-	b, err := os.ReadFile(path) //nolint:gosec // It is the repository's.
+	b, err := os.ReadFile(path)
 	if err != nil {
 		tb.Fatal(err)
 	}
