@@ -74,7 +74,7 @@ func run(ctx context.Context, pods int, out string) (err error) {
 	if _, err := fmt.Fprint(os.Stdout, text); err != nil || out == "" {
 		return err //nolint:wrapcheck // Nothing to add: the terminal is gone.
 	}
-	if err := os.WriteFile(filepath.Join(root, out), []byte(text), 0o644); err != nil { //nolint:gosec // Documentation is for all to read.
+	if err := os.WriteFile(filepath.Join(root, out), []byte(text), 0o644); err != nil {
 		return fmt.Errorf("cannot write report: %w", err)
 	}
 	return nil

@@ -263,7 +263,7 @@ func (m measurement) write(ctx context.Context, c crowd, i int) (size int, err e
 }
 
 // serviceName of a claim's service, and the name of its Deployment.
-func serviceName(claim, service int) string { return fmt.Sprintf("service-%d-%d", claim, service) }
+func serviceName(ofClaim, service int) string { return fmt.Sprintf("service-%d-%d", ofClaim, service) }
 
 // asObject is a value as the API server has it.
 func asObject(v map[string]any) (*unstructured.Unstructured, error) {
