@@ -106,14 +106,14 @@ func (f *Function) unreadOfTeams(path []string, bytes int) (unread, within bool)
 	if len(path) == 1 {
 		return slices.Contains(unreadOfAccount, name), name == "metadata" || name == "spec"
 	}
-	switch in := path[len(path)-2]; {
-	case in == "spec":
+	switch path[len(path)-2] {
+	case "spec":
 		return slices.Contains(unreadOfVolume, name) || name == "resources" && bytes > longestPart, false
-	case in == "metadata":
+	case "metadata":
 		return (name == "managedFields" || name == "ownerReferences") && bytes > longestPart, name == "labels" || name == "annotations" || name == "managedFields"
-	case in == "labels":
+	case "labels":
 		return !slices.Contains(readLabels, name), false
-	case in == "annotations":
+	case "annotations":
 		return bytes > longestAnnotation || !f.types.ReadsAnnotation(name), false
 	default:
 		return false, false

@@ -23,7 +23,10 @@ func withoutUnread(f *Function, v any, path []string) any {
 		read := map[string]any{}
 		for k, e := range v {
 			at := append(slices.Clip(path), k)
-			b, _ := json.Marshal(e)
+			b, err := json.Marshal(e)
+			if err != nil {
+				panic(err) // It was decoded from JSON.
+			}
 			unread, within := f.Unread(at, len(b))
 			if within {
 				e = withoutUnread(f, e, at)

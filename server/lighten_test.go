@@ -302,9 +302,9 @@ func leaveUnread(req *fnv1.RunFunctionRequest) {
 
 // unreadStatus is what the function of these tests doesn't read: the status, and what
 // managed fields say of it. Of the composite resource it doesn't read large labels.
-func unreadStatus(path []string, bytes int) (unread, within bool) {
+func unreadStatus(path []string, size int) (unread, within bool) {
 	if path[0] == "composite" {
-		return slices.Equal(path[1:], []string{"metadata", "labels"}) && bytes > 100, slices.Equal(path[1:], []string{"metadata"})
+		return slices.Equal(path[1:], []string{"metadata", "labels"}) && size > 100, slices.Equal(path[1:], []string{"metadata"})
 	}
 	switch p := strings.Join(path[2:], "."); p {
 	case "status", "metadata.managedFields.fieldsV1.f:status":
