@@ -5,13 +5,11 @@ package fn
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/crossplane/function-sdk-go/logging"
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
 	"github.com/crossplane/function-sdk-go/response"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/connection"
@@ -22,13 +20,7 @@ import (
 // How soon Crossplane asks again without a change, give or take a tenth. Since 2.4
 // it watches what the function reads, so this is for what no watch tells. An older one
 // watches none of it (unwatched.go), and sees a list that takes a grant back no sooner.
-//
-// Once an injection has changed, only the next look sees which template pods have by
-// then, and so whether a restart is of before or after. Nothing else may happen until
-// the team follows the restart that it reads. The API server and the webhook take a
-// second at most to see what is published.
 const (
-	ttlChanged   = 2 * time.Second
 	ttlPending   = time.Minute
 	ttlUnwatched = time.Minute
 	ttlReady     = 10 * time.Minute
@@ -135,9 +127,6 @@ func respond(req *fnv1.RunFunctionRequest, rsp *fnv1.RunFunctionResponse, in *in
 	setConditions(rsp, status.Conditions(c, p))
 	ready := status.Ready(c, p)
 	setReady(rsp, ready, p.Composed)
-	if slices.ContainsFunc(p.Services, func(s plan.Service) bool { return s.Changed }) {
-		rsp.Meta.Ttl = durationpb.New(ttlChanged)
-	}
 	tellGeneration(req, rsp, ready)
 	return rsp, nil
 }

@@ -93,11 +93,9 @@ type Service struct {
 	// Rendered says that an earlier step renders the workload.
 	Rendered bool
 
-	// Rollout and Restart say whether pods may pre-date the injection. Changed says
-	// that it is another than before, and that what restarts from now on counts.
+	// Rollout and Restart say whether pods may pre-date the injection.
 	Rollout *claim.Rollout
 	Restart string
-	Changed bool
 
 	Notes []connection.Verdict
 }

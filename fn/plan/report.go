@@ -43,7 +43,6 @@ func (r *retained) service(s *service) Service {
 		Rendered:       s.rendered != nil,
 		Rollout:        progress.rollout,
 		Restart:        progress.restart,
-		Changed:        progress.changed,
 	}
 	for i, c := range r.of(s) {
 		out.Connections = append(out.Connections, Connection{

@@ -29,10 +29,6 @@ type progress struct {
 
 	// restart is the command that replaces the pods, empty where none need be.
 	restart string
-
-	// changed says that the injection is another than before, so that only the next
-	// look sees what pods are made from by then.
-	changed bool
 }
 
 // underWay says that the pods are being replaced, and need nobody's help: the
@@ -51,7 +47,6 @@ func rollOut(ds *deliveries) *rollouts {
 	for i := range ds.services {
 		s := &ds.services[i]
 		p := progressOf(ds, s, templates)
-		p.changed = changed(ds.previousOf(s), p.rollout)
 		if p.rollout != nil && *p.rollout == (claim.Rollout{}) {
 			// An object whose fields have all gone is null to the API server,
 			// which then refuses the whole status.
@@ -109,11 +104,6 @@ func progressOf(ds *deliveries, s *service, templates map[claim.Workload]string)
 		now, waits = advance(was, hash, sight{workloadState: w, hash: template, first: ds.neverPublished(s)})
 	}
 	return progress{rollout: now, waits: waits, replaced: now != nil && now.Current}
-}
-
-// changed says whether a service's injection is another than the one before.
-func changed(was *claim.ServiceStatus, now *claim.Rollout) bool {
-	return now != nil && (was == nil || was.Rollout == nil || was.Rollout.Injection != now.Injection)
 }
 
 // runs of a CronJob have new pods each time, so once no job runs, no pod can be

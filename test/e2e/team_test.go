@@ -189,8 +189,18 @@ func (t *team) awaitReason(service string, typ claim.ConnectionType, reason stri
 // awaitReady claim.
 func (t *team) awaitReady() {
 	t.t.Helper()
-	t.eventually("claim is Ready", func(ctx context.Context) error {
-		return t.HasCondition(ctx, "serviceconnections.io/v1alpha1", "ServiceConnection", t.namespace, "shop", "Ready")
+	t.eventually("claim is Ready, as its spec is now", func(ctx context.Context) error {
+		if err := t.HasCondition(ctx, claimVersion, claimKind, t.namespace, "shop", "Ready"); err != nil {
+			return err
+		}
+		u, err := t.claim(ctx)
+		if err != nil {
+			return err
+		}
+		if seen, ok, err := unstructured.NestedInt64(u.Object, "status", "observedGeneration"); err != nil || ok && seen != u.GetGeneration() {
+			return fmt.Errorf("its status is about generation %d, and the claim has %d (%v)", seen, u.GetGeneration(), err)
+		}
+		return nil
 	})
 }
 
