@@ -79,7 +79,7 @@ var conditions = sync.OnceValues(func() (map[string]matchconditions.Matcher, err
 		options := cel.OptionalVariableDeclarations{HasAuthorizer: true}
 		environments := environment.MustBaseEnvSet(oldestWithWebhook)
 		if r := cel.NewCompiler(environments).CompileCELExpression(condition, options, environment.NewExpressions); r.Error != nil {
-			return nil, fmt.Errorf("%s: %v", file, r.Error)
+			return nil, fmt.Errorf("%s: %w", file, r.Error)
 		}
 		compiled := cel.NewConditionCompiler(environments).CompileCondition([]cel.ExpressionAccessor{condition}, options, environment.NewExpressions)
 		all[file] = matchconditions.NewMatcher(compiled, new(admissionregistrationv1.Ignore), "webhook", "admit", file)

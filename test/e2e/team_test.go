@@ -197,10 +197,11 @@ func (t *team) awaitReady() {
 		if err != nil {
 			return err
 		}
-		if seen, ok, err := unstructured.NestedInt64(u.Object, "status", "observedGeneration"); err != nil || ok && seen != u.GetGeneration() {
-			return fmt.Errorf("its status is about generation %d, and the claim has %d (%v)", seen, u.GetGeneration(), err)
+		seen, ok, err := unstructured.NestedInt64(u.Object, "status", "observedGeneration")
+		if err == nil && ok && seen != u.GetGeneration() {
+			err = fmt.Errorf("its status is about generation %d, and the claim has %d", seen, u.GetGeneration())
 		}
-		return nil
+		return err
 	})
 }
 
