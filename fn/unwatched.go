@@ -14,9 +14,10 @@ import (
 const contextAsked = "serviceconnections.io/asked"
 
 // hurryUnwatched shortens the time until the next reconcile where Crossplane doesn't
-// watch what the function requires, or doesn't listen. One that does, as it has since 2.4, remembers what
-// a reconcile required and hands it over with the first call of the next one
-// (composition_functions.go, tracker). An older one has to be asked in every reconcile.
+// watch what the function requires, or doesn't listen to what it watches. One that
+// watches, as it has since 2.4, remembers what a reconcile required and hands it over with
+// the first call of the next one (composition_functions.go, tracker). An older one has to
+// be asked in every reconcile.
 // No version or capability in a request says which it is, but both hand the context of
 // one call to the next call of the reconcile (FetchingFunctionRunner in
 // internal/xfn/required_resources.go, seen in 2.0.0 to 2.4.0), and only there.
@@ -44,11 +45,7 @@ func hurryUnwatched(req *fnv1.RunFunctionRequest, rsp *fnv1.RunFunctionResponse)
 // WatchCircuitOpen in apis/apiextensions/v1/conditions.go). What takes a grant back may
 // be what it didn't hear.
 func deaf(req *fnv1.RunFunctionRequest) bool {
-	status := req.GetObserved().GetComposite().GetResource().GetFields()["status"].GetStructValue()
-	return slices.ContainsFunc(status.GetFields()["conditions"].GetListValue().GetValues(), func(v *structpb.Value) bool {
-		c := v.GetStructValue().GetFields()
-		return c["type"].GetStringValue() == "Responsive" && c["status"].GetStringValue() == "False"
-	})
+	return condition(req.GetObserved().GetComposite().GetResource(), "Responsive")["status"].GetStringValue() == "False"
 }
 
 // answered says whether the request has all that the response requires.

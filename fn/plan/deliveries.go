@@ -58,7 +58,7 @@ func deliver(vs *verdicts) *deliveries {
 		// that can't be changed have their injection until they are made anew.
 		switch left, lessened := vs.leaves(w); {
 		case !kind.Fixed && lessened:
-			ds.workloads[r.Key] = withLess(&r, kind, *left)
+			ds.workloads[r.Key] = withInjection(&r, kind, left.Injection)
 		case kind.Fixed || left != nil:
 			ds.workloads[r.Key] = asItRuns(&r, kind)
 		}
@@ -77,12 +77,20 @@ func delivered(vs *verdicts, s *service) (rendered map[string]any, changed bool)
 	case kind.Fixed && runs && connection.Annotation(running, workload.AnnotationInjection) != in.hash():
 		return asItRuns(s.rendered, kind), true
 	case in.injection != nil && !in.refused.Blocks():
-		template := decoded.Clone(s.workload.template)
-		workload.Inject(template, *in.injection)
-		return kind.WithTemplate(s.rendered.Object, template), true
+		return withInjection(s.rendered, kind, in.injection), true
 	default:
 		return nil, false
 	}
+}
+
+// withInjection is a rendered workload with an injection, nil where it gets none.
+func withInjection(r *Rendered, kind workload.Kind, in *claim.Injection) map[string]any {
+	rendered, _ := kind.Template(r.Object)
+	template := decoded.Clone(rendered)
+	if in != nil {
+		workload.Inject(template, *in)
+	}
+	return kind.WithTemplate(r.Object, template)
 }
 
 // asItRuns is a rendered workload with the pod template that it runs with, of

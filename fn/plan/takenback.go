@@ -5,7 +5,6 @@ import (
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/connection"
-	"github.com/serviceconnections/function-service-connections/fn/decoded"
 	"github.com/serviceconnections/function-service-connections/fn/workload"
 )
 
@@ -77,14 +76,4 @@ func remaining(was claim.Injection, parts []claim.Injection) *claim.Injection {
 	in.ServiceAccountName, in.Containers = was.ServiceAccountName, was.Containers
 	in.Hash = workload.Hash(in, nil)
 	return &in
-}
-
-// withLess is a rendered workload with what remains of its service's injection.
-func withLess(r *Rendered, kind workload.Kind, ps claim.ServiceStatus) map[string]any {
-	rendered, _ := kind.Template(r.Object)
-	template := decoded.Clone(rendered)
-	if ps.Injection != nil {
-		workload.Inject(template, *ps.Injection)
-	}
-	return kind.WithTemplate(r.Object, template)
 }
