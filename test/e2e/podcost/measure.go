@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -18,6 +16,7 @@ import (
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
+	"github.com/serviceconnections/function-service-connections/test/e2e/machine"
 )
 
 // serviceAccount of the services, which the API server wants to be there.
@@ -97,7 +96,7 @@ type measurement struct {
 
 // measure all. The webhook's memory comes first, while there are small claims only.
 func (m measurement) measure(ctx context.Context) (*report, error) {
-	r := &report{load: loadAverage(), medians: map[cell]time.Duration{}, size: map[int]int{}, resident: map[string]float64{}}
+	r := &report{load: machine.LoadAverage(), medians: map[cell]time.Duration{}, size: map[int]int{}, resident: map[string]float64{}}
 	if err := m.fillAll(ctx, r, append(slices.Clone(small), others)...); err != nil {
 		return nil, err
 	}
@@ -333,14 +332,4 @@ func wait(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	case <-time.After(d):
 	}
-}
-
-// loadAverage of the machine in the last minute, where it is known.
-func loadAverage() string {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "unknown"
-	}
-	average, _, _ := strings.Cut(string(b), " ")
-	return average
 }

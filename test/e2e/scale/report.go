@@ -3,9 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"runtime"
 	"strings"
+
+	"github.com/serviceconnections/function-service-connections/test/e2e/machine"
 )
 
 // measure everything, in an order in which one part doesn't spoil the next, and
@@ -38,7 +39,7 @@ type report struct{ lines []string }
 func (r *report) linef(format string, a ...any) { r.lines = append(r.lines, fmt.Sprintf(format, a...)) }
 
 func (m *measurement) reportFill(ctx context.Context, r *report) error {
-	average := loadAverage()
+	average := machine.LoadAverage()
 	l, err := m.fill(ctx)
 	if err != nil {
 		return err
@@ -53,7 +54,7 @@ func (m *measurement) reportFill(ctx context.Context, r *report) error {
 	r.linef("<!-- Written by make scale. -->")
 	r.linef("")
 	r.linef("%d claims with three services and six connections each, on one machine that also runs", m.claims)
-	r.linef("etcd, Kubernetes, Crossplane and the function: %s, %d cores. Crossplane and the", cpuModel(), runtime.NumCPU())
+	r.linef("etcd, Kubernetes, Crossplane and the function: %s, %d cores. Crossplane and the", machine.CPUModel(), runtime.NumCPU())
 	r.linef("function run with their defaults; the clouds are a fake behind upjet's own controllers")
 	r.linef("(test/providers). `make scale` measures it anew.")
 	r.linef("")
@@ -151,28 +152,4 @@ func perClaim(requests map[string]float64, claims float64) string {
 		}
 	}
 	return fmt.Sprintf("%.1f (%s)", total(requests)/claims, strings.Join(parts, ", "))
-}
-
-// cpuModel of the machine, where it is known.
-func cpuModel() string {
-	b, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return runtime.GOARCH
-	}
-	for line := range strings.Lines(string(b)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return runtime.GOARCH
-}
-
-// loadAverage of the machine in the last minute, where it is known.
-func loadAverage() string {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "unknown"
-	}
-	average, _, _ := strings.Cut(string(b), " ")
-	return average
 }
