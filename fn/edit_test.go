@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 )
 
 // TestEdits holds what an edit of the claim, the settings or the cluster keeps,
@@ -197,6 +199,23 @@ func TestEdits(t *testing.T) {
 				want(t, "ServiceAccountConflict", c.reason("api", "awsRole"), "reason of the newcomer")
 				want(t, "Connected", c.reason("web", "awsRole"), "reason of the holder")
 				want(t, "arn:aws:iam::123456789012:role/my-app-s3", str(c.only("PodIdentityAssociation"), "spec", "forProvider", "roleArn"), "role")
+			},
+		},
+		"SessionTagsAreDisabled": {
+			reason: "the association is changed in place, the pods need no restart, and what is taken out of the claim goes again",
+			before: service("api", awsConnection),
+			edit: func(c *cluster) {
+				c.setServices(service("api", `{type: awsRole, role: my-app-s3, disableSessionTags: true}`))
+				c.settle()
+			},
+			check: func(t *testing.T, c *cluster) {
+				t.Helper()
+				want(t, true, decoded.At(c.only("PodIdentityAssociation"), "spec", "forProvider", "disableSessionTags"), "disableSessionTags")
+				want(t, "Connected", c.reason("api", "awsRole"), "reason")
+				c.setServices(service("api", awsConnection))
+				c.settle()
+				want(t, nil, decoded.At(c.only("PodIdentityAssociation"), "spec", "forProvider", "disableSessionTags"), "disableSessionTags after it left")
+				want(t, "Connected", c.reason("api", "awsRole"), "reason")
 			},
 		},
 		"ServiceAccountIsNamedLater": {

@@ -239,6 +239,15 @@ func TestReasons(t *testing.T) {
 			},
 			typ: "awsRole", want: "ServiceAccountConflict", message: `"shared"`,
 		},
+		"SessionTagsConflict": {
+			reason: "one ServiceAccount's sessions have tags or not; the first in the claim wins, and both are told apart",
+			services: "- {name: web, serviceAccountName: shared, connections: [" + awsConnection + "]}\n" +
+				"- {name: api, serviceAccountName: shared, connections: [{type: awsRole, role: my-app-s3, disableSessionTags: true}]}",
+			cluster: func(c *cluster) {
+				c.add(`{apiVersion: v1, kind: ServiceAccount, metadata: {name: shared, namespace: team-a}}`)
+			},
+			typ: "awsRole", want: "ServiceAccountConflict", message: `and can't have "arn:aws:iam::123456789012:role/my-app-s3 without session tags" too`,
+		},
 		"OtherClaim": {
 			reason:   "what another claim grants is not granted again, and not taken over",
 			services: service("api", awsConnection),

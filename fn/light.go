@@ -30,7 +30,7 @@ func Dispensable(requirement string) bool {
 var (
 	unreadMetadata = []string{"creationTimestamp", "finalizers", "ownerReferences", "resourceVersion", "uid"}
 	unreadManaged  = []string{"apiVersion", "fieldsType", "time"}
-	readOfProvider = []string{"arn", "assumeRolePolicy", "associationId", "clientId", "id", "roleArn", "targetRoleArn", "tenantId"}
+	readOfProvider = []string{"arn", "assumeRolePolicy", "associationId", "clientId", "disableSessionTags", "id", "roleArn", "targetRoleArn", "tenantId"}
 )
 
 // A team writes ServiceAccounts and volume claims, composed or not, and etcd takes 1.5 MB

@@ -18,7 +18,7 @@ import (
 // good connections of each type, with each of their fields.
 func good() map[claim.ConnectionType]map[string]any {
 	return map[claim.ConnectionType]map[string]any{
-		claim.TypeAWSRole:              {"role": "r", "targetRoleArn": "arn:aws:iam::123456789012:role/r"},
+		claim.TypeAWSRole:              {"role": "r", "targetRoleArn": "arn:aws:iam::123456789012:role/r", "disableSessionTags": false},
 		claim.TypeAzureManagedIdentity: {"identityName": "abc", "resourceGroup": "rg", "subscriptionId": "00000000-1111-2222-3333-444444444444"},
 		claim.TypeCloudSQL: {"config": map[string]any{
 			"cloudSqlConnectionName": "my-project:europe-west1:db", "cloudSqlDatabasePort": float64(5432), "cloudSqlServiceAccount": "my-account",
@@ -132,6 +132,8 @@ func TestAgreesWithSchema(t *testing.T) {
 		"type":                   {build: of(claim.TypeAWSRole, "type"), values: rapid.SampledFrom([]any{"awsRole", "", "awsrole", nil, float64(1)})},
 		"role":                   {build: of(claim.TypeAWSRole, "role"), values: text(arn)},
 		"targetRoleArn":          {build: of(claim.TypeAWSRole, "targetRoleArn"), values: text(arn)},
+		"disableSessionTags":     {build: of(claim.TypeAWSRole, "disableSessionTags"), values: rapid.SampledFrom([]any{true, false, "true", nil, float64(1)}), stricter: isNull},
+		"untagged created role":  {build: untaggedRole, values: rapid.SampledFrom([]any{true, false})},
 		"create":                 {build: of(claim.TypeAWSRole, "create"), values: rapid.SampledFrom([]any{map[string]any{}, nil, "x", []any{}, map[string]any{"policies": "x"}}), stricter: isNull},
 		"create role":            {build: createdRole, values: text(arn)},
 		"policyArns":             {build: create("policyArns"), values: policyARNs()},
@@ -232,6 +234,14 @@ func byService(errs field.ErrorList) map[int]field.ErrorList {
 func createdRole(role any) []any {
 	s := with(claim.TypeAWSRole, "create", map[string]any{})
 	s[0].(map[string]any)["connections"].([]any)[0].(map[string]any)["role"] = role
+
+	return s
+}
+
+// untaggedRole is the same without session tags, or with them.
+func untaggedRole(value any) []any {
+	s := createdRole("uploads")
+	s[0].(map[string]any)["connections"].([]any)[0].(map[string]any)["disableSessionTags"] = value
 
 	return s
 }

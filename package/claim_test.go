@@ -450,6 +450,16 @@ services:
 			field:  conn + ".targetRoleArn",
 			want:   "must be",
 		},
+		"AWSWithoutSessionTags": {
+			reason: "A role may be had without session tags.",
+			spec:   connections(`{type: awsRole, role: r, disableSessionTags: true}`),
+		},
+		"CreatedRoleWithoutSessionTags": {
+			reason: "Its trust policy knows the ServiceAccount by them.",
+			spec:   connections(`{type: awsRole, role: r, disableSessionTags: true, create: {}}`),
+			field:  conn + ".disableSessionTags",
+			want:   "must not be true where the role is created",
+		},
 		"AWSWithIdentityName": {
 			reason: "identityName belongs to Azure.",
 			spec:   connections(`{type: awsRole, role: r, identityName: abc}`),

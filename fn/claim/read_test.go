@@ -60,6 +60,7 @@ func TestRead(t *testing.T) {
   - type: awsRole
     role: my-app
     targetRoleArn: arn:aws:iam::210987654321:role/data
+    disableSessionTags: true
   - type: azureManagedIdentity
     identityName: my-identity
     resourceGroup: rg-(a).b
@@ -76,7 +77,7 @@ func TestRead(t *testing.T) {
 `))
 
 	all := []claim.Connection{
-		{Type: claim.TypeAWSRole, Role: "my-app", TargetRoleARN: "arn:aws:iam::210987654321:role/data", Config: &claim.Config{}},
+		{Type: claim.TypeAWSRole, Role: "my-app", TargetRoleARN: "arn:aws:iam::210987654321:role/data", DisableSessionTags: new(true), Config: &claim.Config{}},
 		{
 			Type: claim.TypeAzureManagedIdentity, IdentityName: "my-identity", ResourceGroup: "rg-(a).b",
 			SubscriptionID: "00000000-1111-2222-3333-444444444444", Config: &claim.Config{},
@@ -295,7 +296,7 @@ func TestUnknownFieldMessages(t *testing.T) {
 	want := []string{
 		"spec.services[0].containres: Forbidden: unknown field; the fields here are name, workload, containers, serviceAccountName, requireInjection, connections",
 		"spec.services[0].workload.knd: Forbidden: unknown field; the fields here are apiVersion, kind, name",
-		"spec.services[0].connections[0].creates: Forbidden: unknown field; the fields here are type, role, create, targetRoleArn",
+		"spec.services[0].connections[0].creates: Forbidden: unknown field; the fields here are type, role, create, targetRoleArn, disableSessionTags",
 		"spec.services[0].connections[1].config.readonly: Forbidden: unknown field; the fields here are diskName, mountPath, readOnly, subPath, fsGroup",
 	}
 

@@ -162,6 +162,13 @@ type Connection struct {
 	// +optional
 	TargetRoleARN string `json:"targetRoleArn,omitempty"`
 
+	// DisableSessionTags leaves out the tags that EKS Pod Identity adds to the
+	// pods' sessions, by which policies tell clusters, namespaces and
+	// ServiceAccounts apart. In mode IRSA sessions never have any. (awsRole)
+	//
+	// +optional
+	DisableSessionTags *bool `json:"disableSessionTags,omitempty"`
+
 	// IdentityName is the name of the Azure user-assigned managed identity.
 	// (azureManagedIdentity)
 	//

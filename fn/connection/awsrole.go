@@ -28,8 +28,9 @@ var awsRole = Type{
 				Name: "targetRoleArn", In: func(c *claim.Connection) any { return &c.TargetRoleARN }, MaxLength: maxRoleARN,
 				Forms: []claim.Form{claim.Matching(`^`+roleARNForm+`$`, "must be a role ARN such as arn:aws:iam::123456789012:role/name")},
 			},
+			{Name: "disableSessionTags", In: func(c *claim.Connection) any { return &c.DisableSessionTags }},
 		},
-		Rules: []claim.Rule{createdName},
+		Rules: []claim.Rule{createdName, taggedWhereCreated},
 	},
 	Family: &awsFamily,
 	Grants: []*GrantKind{&roleGrant, &associationGrant, &createdRoleGrant, &policyGrant, &attachmentGrant, &policyAttachmentGrant},
@@ -64,7 +65,7 @@ var awsFamily = Family{
 		if role == "" {
 			return "", settings.Absent, false
 		}
-		return awsTarget(role, ""), allowsAWS(s, namespace, decoded.Text(serviceAccount, "metadata", "name"), role, ""), true
+		return awsTarget(role, "", false), allowsAWS(s, namespace, decoded.Text(serviceAccount, "metadata", "name"), role, ""), true
 	},
 	Suffices: func(s *settings.Settings) bool { return s.AWS != nil && s.AWS.Mode == settings.ModeIRSA },
 }
@@ -77,7 +78,8 @@ var (
 	roleGrant        = GrantKind{Name: "role", Kinds: []managedKind{roleKind}, Reports: reportedRole}
 	associationGrant = GrantKind{Name: "association", Kinds: []managedKind{associationKind}, Called: associationID, Reports: reportedAssociation, Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
 		arn, target := decoded.Text(o, "spec", "forProvider", "roleArn"), decoded.Text(o, "spec", "forProvider", "targetRoleArn")
-		return awsTarget(arn, target), allowsAssociation(s, namespace, decoded.Text(o, "spec", "forProvider", "serviceAccount"), arn, target)
+		untagged, _ := decoded.At(o, sessionTags...).(bool)
+		return awsTarget(arn, target, untagged), allowsAssociation(s, namespace, decoded.Text(o, "spec", "forProvider", "serviceAccount"), arn, target)
 	}}
 )
 
@@ -168,7 +170,7 @@ func expandAWSRole(c Context) Expansion {
 		// The provider may be down: what was observed once stays.
 		role.roleARN, role.known = c.lastObserved(role.roleARN)
 	}
-	e.Target = awsTarget(role.arn, c.Connection.TargetRoleARN)
+	e.Target = c.roleTarget(role.arn)
 	e.Decision, e.Judged = c.judged(role.arn)
 	finding, warnings := c.trusts(role)
 	role.verdict = First(role.verdict, finding)
@@ -240,7 +242,7 @@ func (c Context) trusts(role roleState) (finding Verdict, warnings []Verdict) {
 		return Verdict{}, nil
 	}
 	who := c.trustSubject()
-	who.NoSessionTags, _ = decoded.At(c.Observed.Object(c.associationKey()), "spec", "forProvider", "disableSessionTags").(bool)
+	who.NoSessionTags = c.untagged(c.Connection.DisableSessionTags)
 	f := trust.Check(trust.Role{ARN: role.arn, Policy: role.policy}, who)
 	v := Verdict{Reason: Reason(f.Reason), Message: f.Message}
 	if v.Reason != "" && !v.Blocks() {
@@ -321,6 +323,9 @@ func (c Context) association(role roleState) Grant {
 	if t := c.Connection.TargetRoleARN; t != "" {
 		forProvider["targetRoleArn"] = t
 	}
+	if asked := c.Connection.DisableSessionTags; asked != nil {
+		forProvider["disableSessionTags"] = *asked
+	}
 	return c.grant(managedResource{
 		kind: associationKind, key: key, name: c.sharedName(key, associationGrant.Name),
 		former: c.formerly(c.formerKey(associationGrant.Name, c.associationIdentity()...), associationGrant.Name),
@@ -359,7 +364,7 @@ func (c Context) associationChanges(association Grant) Verdict {
 	was, wasTarget := c.rolesInUse(association)
 	arn, target := decoded.Text(association.Object, "spec", "forProvider", "roleArn"), decoded.Text(association.Object, "spec", "forProvider", "targetRoleArn")
 	if was == "" || was == arn && wasTarget == target {
-		return Verdict{}
+		return c.tagsChange(association)
 	}
 	if was == arn && target == "" {
 		return Verdictf(Creating, "PodIdentityAssociation %q still chains into %q, and is being changed to chain into none; if it stays so for minutes, ask the platform team to delete the object, which is then made anew", decoded.Text(association.Object, "metadata", "name"), wasTarget)
@@ -483,14 +488,24 @@ func tokenInjection(volume, mountPath, audience, path string) claim.Injection {
 	}
 }
 
+// roleTarget is awsTarget of the connection with a role.
+func (c Context) roleTarget(arn string) string {
+	untagged := c.Settings.AWS.Mode == settings.ModePodIdentity && c.untagged(c.Connection.DisableSessionTags)
+	return awsTarget(arn, c.Connection.TargetRoleARN, untagged)
+}
+
 // awsTarget is what a ServiceAccount may have one of: a role and the role that
-// it chains into. The path is left out, since names are unique without it.
-func awsTarget(arn, targetARN string) string {
+// it chains into, by sessions with or without tags. The path is left out, since names
+// are unique without it.
+func awsTarget(arn, targetARN string, untagged bool) string {
 	r := parseRoleARN(arn)
 	partition, _, _ := strings.Cut(strings.TrimPrefix(arn, "arn:"), ":")
 	target := "arn:" + partition + ":iam::" + r.account + ":role/" + r.name
 	if targetARN != "" {
 		target += " and " + targetARN
+	}
+	if untagged {
+		target += " without session tags"
 	}
 	return target
 }
@@ -570,6 +585,7 @@ func reportedAssociation(_ Known, object map[string]any) map[string]any {
 	if target := decoded.Text(object, "spec", "forProvider", "targetRoleArn"); target != "" {
 		at["targetRoleArn"] = target
 	}
+	at["disableSessionTags"], _ = decoded.At(object, sessionTags...).(bool)
 	return at
 }
 

@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -37,13 +38,37 @@ func roleTrusting(arn, policy string) string {
 const (
 	trustsPods      = `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"}, "Action": ["sts:AssumeRole", "sts:TagSession"]}]}`
 	trustsNoTags    = `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"}, "Action": "sts:AssumeRole"}]}`
+	trustsTagged    = `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"}, "Action": ["sts:AssumeRole", "sts:TagSession"], "Condition": {"StringEquals": {"aws:RequestTag/kubernetes-namespace": "team-a"}}}]}`
 	trustsEverybody = `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sts:*"}]}`
 )
+
+// taggedAssociation of the role api whose object says that there are no session tags, or
+// nothing of them, and what EKS does.
+func taggedAssociation(untagged, inUse bool) string {
+	const role = `roleArn: "arn:aws:iam::111122223333:role/api"`
+	field := ""
+	if untagged {
+		field = ", disableSessionTags: true"
+	}
+	return fmt.Sprintf(`{spec: {forProvider: {%s%s}}, status: {atProvider: {%s, disableSessionTags: %t}, %s}`, role, field, role, inUse, strings.TrimPrefix(ready, "{"))
+}
+
+// tagsSetBy a manager.
+func tagsSetBy(manager, operation string) []any {
+	fields := map[string]any{"f:spec": map[string]any{"f:forProvider": map[string]any{"f:disableSessionTags": map[string]any{}}}}
+	return []any{map[string]any{"manager": manager, "operation": operation, "fieldsV1": fields}}
+}
 
 // trustsSubject is a policy for one subject of the tests' OIDC provider.
 func trustsSubject(sub string) string {
 	return `{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Federated": "arn:aws:iam::111122223333:oidc-provider/oidc.example.com/id/1"}, "Action": "sts:AssumeRoleWithWebIdentity", "Condition": {"StringLike": {"oidc.example.com/id/1:sub": "` + sub + `"}}}]}`
 }
+
+// Crossplane has set the tags of an association, or somebody else.
+var (
+	ourTags   = tagsSetBy(FieldManager+"/1", "Apply")
+	theirTags = tagsSetBy("kubectl-edit", "Update")
+)
 
 func TestAWSRole(t *testing.T) {
 	t.Parallel()
@@ -144,6 +169,61 @@ grants: {association: {spec: {forProvider: {roleArn: "arn:aws:iam::999999999999:
 				"association": `{spec: {forProvider: {roleArn: "arn:aws:iam::111122223333:role/api"}}, status: {atProvider: {roleArn: "arn:aws:iam::111122223333:role/api", targetRoleArn: "arn:aws:iam::444455556666:role/x"}, ` + strings.TrimPrefix(ready, "{") + `}`,
 			},
 			want: `{published: true, verdict: Creating, message: 'still chains into "arn:aws:iam::444455556666:role/x", and is being changed to chain into none; if it stays so for minutes'}`,
+		},
+		"SessionTags": {
+			reason:     "policies may rest on the tags, so nothing leaves them out unasked",
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"role": roleObserved("arn:aws:iam::111122223333:role/api")},
+			want:       `{grants: {association: {spec: {forProvider: {disableSessionTags: null}}}}}`,
+		},
+		"NoSessionTags": {
+			reason:     "a role whose policies leave no room for the tags is had without them",
+			connection: `{type: awsRole, role: api, disableSessionTags: true}`,
+			observed:   map[string]string{"role": roleObserved("arn:aws:iam::111122223333:role/api")},
+			want: `
+target: arn:aws:iam::111122223333:role/api without session tags
+decision: 3
+grants: {association: {spec: {forProvider: {disableSessionTags: true}}}}
+`,
+		},
+		"NoSessionTagsYet": {
+			reason:        "EKS still sends them",
+			connection:    `{type: awsRole, role: api, disableSessionTags: true}`,
+			managedFields: ourTags,
+			observed:      map[string]string{"role": roleObserved("arn:aws:iam::111122223333:role/api"), "association": taggedAssociation(true, false)},
+			want:          `{published: true, verdict: Creating, message: "still sends session tags, and is being changed to leave them out"}`,
+		},
+		"NoSessionTagsNow": {
+			reason:        "EKS has been told",
+			connection:    `{type: awsRole, role: api, disableSessionTags: true}`,
+			managedFields: ourTags,
+			observed:      map[string]string{"role": roleObserved("arn:aws:iam::111122223333:role/api"), "association": taggedAssociation(true, true)},
+			want:          `{verdict: ""}`,
+		},
+		"SessionTagsAgain": {
+			reason:        "what is asked for no more goes, and the provider sends the tags where the field is gone",
+			connection:    `{type: awsRole, role: api}`,
+			managedFields: ourTags,
+			observed:      map[string]string{"role": roleObserved("arn:aws:iam::111122223333:role/api"), "association": taggedAssociation(true, true)},
+			want: `
+target: arn:aws:iam::111122223333:role/api
+verdict: Creating
+message: still leaves out session tags, and is being changed to send them
+grants: {association: {spec: {forProvider: {disableSessionTags: null}}}}
+`,
+		},
+		"SessionTagsOfOthers": {
+			reason:        "what somebody else has set on the association stays theirs",
+			connection:    `{type: awsRole, role: api}`,
+			managedFields: theirTags,
+			observed:      map[string]string{"role": roleObserved("arn:aws:iam::111122223333:role/api"), "association": taggedAssociation(true, true)},
+			want:          `{verdict: "", target: "arn:aws:iam::111122223333:role/api without session tags", grants: {association: {spec: {forProvider: {disableSessionTags: null}}}}}`,
+		},
+		"SessionTagsInIRSA": {
+			reason:     "a token has none anyway, so a claim may say so in both modes",
+			settings:   irsaSettings,
+			connection: `{type: awsRole, role: "arn:aws:iam::111122223333:role/api", disableSessionTags: true}`,
+			want:       `{published: true, target: "arn:aws:iam::111122223333:role/api"}`,
 		},
 		"IPv6": {
 			reason:     "pods without IPv4 reach the agent at its other address",
@@ -310,6 +390,25 @@ func TestAWSRoleTrust(t *testing.T) {
 			connection: `{type: awsRole, role: api}`,
 			observed:   map[string]string{"role": roleTrusting(arn, trustsNoTags), "association": `{spec: {forProvider: {disableSessionTags: true}}, status: ` + ready + `}`},
 			want:       `{verdict: "", warnings: []}`,
+		},
+		"NoSessionTagsAskedFor": {
+			reason:     "so leaving the tags out makes such a role work",
+			connection: `{type: awsRole, role: api, disableSessionTags: true}`,
+			observed:   map[string]string{"role": roleTrusting(arn, trustsNoTags), "association": taggedAssociation(false, false)},
+			want:       `{verdict: Creating, message: still sends session tags, grants: {association: {spec: {forProvider: {disableSessionTags: true}}}}}`,
+		},
+		"SessionTagsNeeded": {
+			reason:     "a role that knows its pods by the tags keeps them, and the claim is told",
+			connection: `{type: awsRole, role: api, disableSessionTags: true}`,
+			observed:   map[string]string{"role": roleTrusting(arn, trustsTagged), "association": taggedAssociation(false, false)},
+			want:       `{verdict: TrustMissingTagSession, message: disables session tags, grants: {association: {spec: {forProvider: {disableSessionTags: null}}}}}`,
+		},
+		"SessionTagsUnwanted": {
+			reason:        "a role that doesn't take tags goes on without them until it does",
+			connection:    `{type: awsRole, role: api}`,
+			managedFields: ourTags,
+			observed:      map[string]string{"role": roleTrusting(arn, trustsNoTags), "association": taggedAssociation(true, true)},
+			want:          `{verdict: TrustMissingTagSession, message: no statement allows it sts:TagSession, grants: {association: {spec: {forProvider: {disableSessionTags: true}}}}}`,
 		},
 		"Warning": {
 			reason:     "what is only dangerous doesn't block",

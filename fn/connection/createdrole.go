@@ -185,7 +185,7 @@ func (c Context) createRole() Expansion {
 		return blocked(e, Verdictf(NotAllowed, "the cluster settings have no aws.createRoles that allows the role %q for namespace %q; ask the platform team to add it", c.Connection.Role, ns))
 	}
 	e.Identity = o.arn()
-	e.Target = awsTarget(o.arn(), c.Connection.TargetRoleARN)
+	e.Target = c.roleTarget(o.arn())
 	if c.Connection.TargetRoleARN != "" {
 		e.Decision, e.Judged = c.judged(o.arn())
 	}
@@ -232,13 +232,14 @@ func (c Context) formerRole(asked roleState) (Context, roleState) {
 	}
 	if arn != "" && arn == asked.arn {
 		asked.observed = true
+		c.Connection.DisableSessionTags = c.formerTags()
 		return c, asked
 	}
 	if arn == "" || allows(c.Settings, c.Claim.Namespace, c.ServiceAccount, arn, target).Revokes() {
 		return c, asked
 	}
 	former := c
-	former.Connection.TargetRoleARN = target
+	former.Connection.TargetRoleARN, former.Connection.DisableSessionTags = target, c.formerTags()
 	return former, roleState{roleARN: parseRoleARN(arn), known: true, observed: true, verdict: asked.verdict}
 }
 
@@ -392,7 +393,7 @@ func createdTarget(s *settings.Settings, name string) string {
 	if s.AWS == nil {
 		return ""
 	}
-	return awsTarget(iamARN(s, "role/"+name), "")
+	return awsTarget(iamARN(s, "role/"+name), "", false)
 }
 
 // CreatesRole says whether a connection creates the role of an IAM name.

@@ -76,7 +76,12 @@ func (f *Family) Conflicts(serviceAccount string, winner, loser Rival) Verdict {
 	if f.Conflict != nil {
 		return f.Conflict(serviceAccount, winner, loser)
 	}
-	return Verdictf(ServiceAccountConflict, "ServiceAccount %q has %q for service %q, and can't have %q too; use another serviceAccountName for service %q", serviceAccount, winner.Identity, winner.Service, loser.Identity, loser.Service)
+	has, wants := winner.Identity, loser.Identity
+	if has == wants {
+		// They differ in how they have it.
+		has, wants = winner.Target, loser.Target
+	}
+	return Verdictf(ServiceAccountConflict, "ServiceAccount %q has %q for service %q, and can't have %q too; use another serviceAccountName for service %q", serviceAccount, has, winner.Service, wants, loser.Service)
 }
 
 // NotRegistered says that no list knows what a connection asks for.
