@@ -41,7 +41,7 @@ func TestVersionsAgree(t *testing.T) {
 		"function/crossplane.yaml":              {`app.kubernetes.io/version: (\S+)`},
 		"configuration/crossplane.yaml":         {`app.kubernetes.io/version: (\S+)`, `version: ">=(\S+)-0"\n$`},
 		"configuration-claims/crossplane.yaml":  {`app.kubernetes.io/version: (\S+)`, `version: ">=(\S+)-0"\n$`},
-		"../Dockerfile":                         {`image.version="(\S+)"`},
+		"../Dockerfile":                         {`image.version="(\S+)"`, `function-service-connections/(\S+)/README.md"`, `function-service-connections/(\S+)/docs/icon.svg"`},
 	} {
 		text, err := os.ReadFile(file)
 		if err != nil {

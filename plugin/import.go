@@ -6,14 +6,16 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/semver"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/serviceconnections/function-service-connections/plugin/manifest"
 	"github.com/serviceconnections/function-service-connections/plugin/porter"
 )
 
-func newImport(streams genericiooptions.IOStreams) *cobra.Command {
-	var o porter.Options
+func newImport(version string, streams genericiooptions.IOStreams) *cobra.Command {
+	o := porter.Options{Release: releaseOf(version)}
 	var workloads []string
 	var check bool
 	cmd := &cobra.Command{
@@ -61,6 +63,15 @@ are written, and the exit code is 1.`,
 	cmd.Flags().StringArrayVar(&workloads, "workload", nil, "workload of one service, as SERVICE=KIND/NAME; may be repeated")
 	cmd.Flags().BoolVar(&check, "check", false, "write no ServiceConnection, and only say whether all can be taken over")
 	return cmd
+}
+
+// releaseOf a version that the plugin was built in, empty where it is none: a release has
+// its schema among its files, and what was built from a checkout or a commit has not.
+func releaseOf(version string) string {
+	if !semver.IsValid(version) || semver.Build(version) != "" || module.IsPseudoVersion(version) {
+		return ""
+	}
+	return version
 }
 
 func parseWorkloads(flags []string) (map[string]porter.Workload, error) {

@@ -83,7 +83,7 @@ it on where the output is no terminal, such as in continuous integration.`,
 		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
 	})
 	cmd.AddCommand(
-		newImport(streams),
+		newImport(version, streams),
 		newPreview(streams),
 		newPatch(streams),
 		newStatus(streams),

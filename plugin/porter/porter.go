@@ -34,6 +34,10 @@ type Options struct {
 	// Workloads by service, where they aren't what WorkloadName and Porter's type
 	// of the service say.
 	Workloads map[string]Workload
+
+	// Release whose schema the ServiceConnections name to editors, such as v1.2.3. Empty:
+	// the latest one's.
+	Release string
 }
 
 // A Workload by kind, such as Deployment, and name.
@@ -43,6 +47,9 @@ type Workload struct{ Kind, Name string }
 type Result struct {
 	// One for each app that has connections.
 	claims []*yaml.Node
+
+	// modeline above each.
+	modeline string
 
 	// Connections that were taken over.
 	Connections int
@@ -65,7 +72,7 @@ func (r *Result) Write(w io.Writer) error {
 		return fmt.Errorf("cannot write YAML: %w", err)
 	}
 	for _, c := range r.claims {
-		c.HeadComment = modeline
+		c.HeadComment = r.modeline
 		if err := dumper.Dump(c); err != nil {
 			return fmt.Errorf("cannot write YAML: %w", err)
 		}
@@ -78,7 +85,13 @@ func (r *Result) Write(w io.Writer) error {
 
 // modeline tells editors the schema, by which they complete and check the file as it is
 // written. The file is part of each release (tools/package).
-const modeline = "# yaml-language-server: $schema=https://github.com/serviceconnections/function-service-connections/releases/latest/download/serviceconnection.schema.json"
+func modeline(release string) string {
+	from := "latest/download"
+	if release != "" {
+		from = "download/" + release
+	}
+	return "# yaml-language-server: $schema=https://github.com/serviceconnections/function-service-connections/releases/" + from + "/serviceconnection.schema.json"
+}
 
 // A Remark about a place in the file.
 type Remark struct {
@@ -98,7 +111,7 @@ func Import(f *manifest.File, o Options) (*Result, error) {
 	case len(documents) > 1:
 		return nil, fmt.Errorf("%s: a porter.yaml is one document, and another begins here", f.At(documents[1].Line, documents[1].Column))
 	}
-	i := &importer{file: f, options: o}
+	i := &importer{file: f, options: o, result: Result{modeline: modeline(o.Release)}}
 	root := flatten(documents[0])
 	if root.Kind != yaml.MappingNode {
 		return nil, i.errorf(root, "a porter.yaml is a mapping with the keys version, name and services, not %s", describe(root))

@@ -119,7 +119,7 @@ func TestImport(t *testing.T) {
 		return "version: v2\nname: shop\nservices:\n- name: api\n  type: web\n  connections:\n" + connections
 	}
 	claim := func(name, services string) string {
-		return modeline + "\napiVersion: serviceconnections.io/v1alpha1\nkind: ServiceConnection\nmetadata:\n  name: " + name + "\nspec:\n  services:\n" + services
+		return modeline("") + "\napiVersion: serviceconnections.io/v1alpha1\nkind: ServiceConnection\nmetadata:\n  name: " + name + "\nspec:\n  services:\n" + services
 	}
 	workload := func(kind, name string) string {
 		apiVersion := "apps/v1"

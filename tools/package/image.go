@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -163,14 +165,27 @@ func newImage(files filesystem, platform v1.Platform, r release) (v1.Image, erro
 	return image, nil
 }
 
-// labels of the image, by the OCI image specification's annotations.
+// labels of the image, by the OCI image specification's annotations, and by those that
+// Artifact Hub lists it by (artifacthub.io/docs/topics/repositories/container-images).
 func labels(r release) map[string]string {
+	raw := strings.Replace(source, "//github.com/", "//raw.githubusercontent.com/", 1) + "/" + r.version
 	l := map[string]string{
+		"io.artifacthub.package.category":      "security",
+		"io.artifacthub.package.keywords":      "crossplane,composition function,workload identity,service account,iam,eks,aks,gke",
+		"io.artifacthub.package.license":       "Apache-2.0",
+		"io.artifacthub.package.logo-url":      raw + "/docs/icon.svg",
+		"io.artifacthub.package.readme-url":    raw + "/README.md",
 		"org.opencontainers.image.title":       "function-service-connections",
 		"org.opencontainers.image.description": "A Crossplane composition function that connects services to cloud resources without keys.",
 		"org.opencontainers.image.licenses":    "Apache-2.0",
 		"org.opencontainers.image.source":      source,
 		"org.opencontainers.image.version":     r.version,
+	}
+	if strings.Contains(r.version, "-") {
+		l["io.artifacthub.package.prerelease"] = "true"
+	}
+	if r.created.Unix() > 0 {
+		l["org.opencontainers.image.created"] = r.created.Format(time.RFC3339)
 	}
 	if r.revision != "" {
 		l["org.opencontainers.image.revision"] = r.revision

@@ -161,6 +161,13 @@ func TestImage(t *testing.T) {
 				t.Errorf("configuration of the image: -want, +got:\n%s", diff)
 			}
 
+			// Without these, Artifact Hub lists no image.
+			for _, label := range []string{"io.artifacthub.package.readme-url", "org.opencontainers.image.created", "org.opencontainers.image.description"} {
+				if config.Config.Labels[label] == "" {
+					t.Errorf("the image has no label %s", label)
+				}
+			}
+
 			names, licences := contentsOf(t, img)
 			// What makes it a package of Crossplane is one of them.
 			if diff := cmp.Diff([]string{"etc/group 444", "etc/passwd 444", "function 555", "package.yaml 644"}, names); diff != "" {
@@ -357,14 +364,15 @@ func TestSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	compiler := jsonschema.NewCompiler()
-	if err := compiler.AddResource(schemaURL, document); err != nil {
-		t.Fatal(err)
-	}
-	schema, err := compiler.Compile(schemaURL)
+	m, err := readManifests(root, "")
 	if err != nil {
 		t.Fatal(err)
 	}
+	url := schemaURL(m.version)
+	if id := document.(map[string]any)["$id"]; id != url {
+		t.Errorf("the schema must say which release's it is: want %s, got %v", url, id)
+	}
+	schema := compiled(t, url, document)
 	validate := func(text []byte) error {
 		b, err := yaml.YAMLToJSON(text)
 		if err != nil {
@@ -399,7 +407,44 @@ func TestSchema(t *testing.T) {
 		t.Errorf("only %d of the examples are ServiceConnections", taken)
 	}
 
+	// What import writes names the schema by the same path.
+	imported, err := os.ReadFile(filepath.Join(root, "plugin", "porter", "testdata", "shop.golden.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line := "# yaml-language-server: $schema=" + strings.Replace(url, "/download/"+m.version+"/", "/latest/download/", 1) + "\n"; !bytes.HasPrefix(imported, []byte(line)) {
+		t.Errorf("what import writes must begin with %s", line)
+	}
+	for document := range bytes.SplitSeq(imported, []byte("\n---\n")) {
+		if err := validate(document); err != nil {
+			t.Errorf("what import writes: %v", err)
+		}
+	}
+
 	const claim = `{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: shop}, spec: {services: [{name: api, connections: [%s]}]}}`
+	good := fmt.Sprintf(claim, `{type: awsRole, role: a, create: {policy: {Version: "2012-10-17", Statement: [{Effect: Allow, Action: ["s3:*"], Resource: "*", Condition: {StringEquals: {a: [b, c]}}}]}}}`)
+	if err := validate([]byte(good)); err != nil {
+		t.Errorf("a policy has elements that the schema doesn't name: %v", err)
+	}
+	for name, text := range map[string]string{
+		"OtherVersion":        strings.Replace(good, "v1alpha1", "v1", 1),
+		"OtherKind":           strings.Replace(good, "kind: ServiceConnection", "kind: ServiceConnections", 1),
+		"NoServices":          `{apiVersion: serviceconnections.io/v1alpha1, kind: ServiceConnection, metadata: {name: shop}, spec: {}}`,
+		"MisspeltService":     strings.Replace(good, "{name: api,", "{nam: api,", 1),
+		"MisspeltServiceToo":  strings.Replace(good, "{name: api,", "{name: api, containrs: [a],", 1),
+		"ContainerTwice":      strings.Replace(good, "{name: api,", "{name: api, containers: [a, a],", 1),
+		"MisspeltCreate":      strings.Replace(good, "create: {policy:", "create: {polic:", 1),
+		"MisspeltPolicy":      strings.Replace(good, "Statement:", "Statements:", 1),
+		"LabelThatIsNoText":   strings.Replace(good, "{name: shop}", "{name: shop, labels: {a: true}}", 1),
+		"NestedTooDeepPolicy": strings.Replace(good, "a: [b, c]", "a: {b: c}", 1),
+	} {
+		if text == good {
+			t.Errorf("%s is the good one", name)
+		}
+		if err := validate([]byte(text)); err == nil {
+			t.Errorf("%s: an editor must mark %s", name, text)
+		}
+	}
 	for name, connection := range map[string]string{
 		"UnknownType":    `{type: awsrole, role: a}`,
 		"MisspeltField":  `{type: awsRole, rolle: a}`,
@@ -409,6 +454,91 @@ func TestSchema(t *testing.T) {
 		if err := validate(fmt.Appendf(nil, claim, connection)); err == nil {
 			t.Errorf("%s: an editor must mark %s", name, connection)
 		}
+	}
+}
+
+// compiled schema, which must be one by the words of its draft.
+func compiled(t *testing.T, url string, document any) *jsonschema.Schema {
+	t.Helper()
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource(url, document); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := compiler.Compile(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return schema
+}
+
+// What a structural schema can say and ours doesn't say yet is turned right as well.
+func TestClosed(t *testing.T) {
+	t.Parallel()
+
+	for name, tc := range map[string]struct {
+		reason     string
+		structural string
+		taken      []string
+		marked     []string
+	}{
+		"IntOrString": {
+			"A port has a number or a name.", `{x-kubernetes-int-or-string: true, anyOf: [{type: integer}, {type: string}]}`,
+			[]string{`80`, `http`}, []string{`true`, `{}`},
+		},
+		"Nullable": {
+			"Null is a value where it is said to be one.", `{type: object, properties: {a: {type: string, nullable: true}, b: {type: string}}}`,
+			[]string{`{a: null}`, `{b: x}`}, []string{`{b: null}`},
+		},
+		"PreserveUnknown": {
+			"An object that keeps others has fields that it doesn't name.", `{type: object, x-kubernetes-preserve-unknown-fields: true, properties: {a: {type: string}}}`,
+			[]string{`{a: x, b: 1}`}, []string{`{a: 1}`},
+		},
+		"Map": {
+			"The values of a map are closed as well.", `{type: object, additionalProperties: {type: object, properties: {a: {type: string}}}}`,
+			[]string{`{x: {a: text}}`}, []string{`{x: {b: text}}`},
+		},
+		"Set": {
+			"No value is twice in a set.", `{type: array, x-kubernetes-list-type: set, items: {type: string}}`,
+			[]string{`[a, b]`}, []string{`[a, a]`},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+
+			var structural map[string]any
+			if err := yaml.Unmarshal([]byte(tc.structural), &structural); err != nil {
+				t.Fatal(err)
+			}
+			document, err := closed(structural)
+			if err != nil {
+				t.Fatal(err)
+			}
+			schema := compiled(t, "https://example.org/"+name, document)
+			valid := func(text string) error {
+				b, err := yaml.YAMLToJSON([]byte(text))
+				if err != nil {
+					t.Fatal(err)
+				}
+				v, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return schema.Validate(v)
+			}
+			for _, text := range tc.taken {
+				if err := valid(text); err != nil {
+					t.Errorf("%s %s: %v", tc.reason, text, err)
+				}
+			}
+			for _, text := range tc.marked {
+				if valid(text) == nil {
+					t.Errorf("%s %s must be marked", tc.reason, text)
+				}
+			}
+		})
+	}
+	if _, err := closed(map[string]any{"properties": map[string]any{"a": map[string]any{"x-kubernetes-embedded-resource": true}}}); err == nil {
+		t.Error("what nothing turns must not be left out without a word")
 	}
 }
 
