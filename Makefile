@@ -135,8 +135,9 @@ podcost: build controlplane-tools ## Measure what ServiceConnections add to the 
 # The linters that need types look into all that a module imports, which for the
 # providers' generated types takes many minutes and 3 GB.
 .PHONY: lint
-lint: ## Lint every module, with vet's rules among others.
-	@tools/install golangci-lint/golangci-lint
+lint: ## Lint every module, with vet's rules among others, and the workflows.
+	@tools/install golangci-lint/golangci-lint actions/actionlint
+	@$(BIN)/actionlint -shellcheck= -pyflakes= .github/workflows/*.yaml
 	@set -e; for m in $(MODULES); do \
 		echo "linting $$m"; [ $$m = test/providers ] && fast=--fast-only || fast=; \
 		(cd $$m && GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/golangci-lint $(BIN)/golangci-lint run $$fast --allow-parallel-runners --config $(CURDIR)/.golangci.yml ./...); \

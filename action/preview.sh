@@ -1,7 +1,14 @@
 #!/bin/sh
 # What action.yml runs: a preview of all of $FILES, with its exit code, and the picture
-# of each in the job's summary and, if $COMMENT is true, as one comment on $PULL_REQUEST.
+# of each in the job's summary and, if $COMMENT is true, as one comment of the pull request
+# whose comments are at $COMMENTS.
 set -eu
+
+# marker of our comment, which nobody sees. All workflows comment as the same bot.
+marker='<!-- serviceconnections preview -->'
+
+# A comment has 65,536 characters at most.
+longest=65000
 
 set --
 for file in $FILES; do set -- "$@" -f "$file"; done
@@ -9,15 +16,36 @@ for workload in ${WORKLOADS:-}; do set -- "$@" --workload "$workload"; done
 code=0
 CLICOLOR_FORCE=1 kubectl-serviceconnections preview --settings "$SETTINGS" "$@" || code=$?
 
-pictures=$(mktemp)
-trap 'rm -f "$pictures"' EXIT
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 for file in $FILES; do
 	printf '### %s\n\n```mermaid\n' "$file"
 	kubectl-serviceconnections graph -f "$file" || echo '%% It has no picture; the log says why.'
 	printf '```\n\n'
-done > "$pictures"
-cat "$pictures" >> "${GITHUB_STEP_SUMMARY:-/dev/null}"
-if [ "${COMMENT:-}" = true ] && [ -n "${PULL_REQUEST:-}" ]; then
-	gh pr comment "$PULL_REQUEST" --edit-last --create-if-none --body-file "$pictures"
+done > "$work/pictures.md"
+cat "$work/pictures.md" >> "${GITHUB_STEP_SUMMARY:-/dev/null}"
+
+# comment once, and write that anew from then on.
+comment() {
+	{
+		echo "$marker"
+		if [ "$(wc -c < "$work/pictures.md")" -lt $longest ]; then
+			cat "$work/pictures.md"
+		else
+			echo 'The pictures are too large for a comment; they are in the summary of the job.'
+		fi
+	} > "$work/comment.md"
+	ours=$(gh api --paginate "$COMMENTS" --jq ".[] | select(.user.type == \"Bot\" and (.body | startswith(\"$marker\"))) | .url") || return
+	if [ -n "$ours" ]; then
+		gh api --silent --method PATCH "$(echo "$ours" | tail -n 1)" -F body=@"$work/comment.md"
+	else
+		gh api --silent --method POST "$COMMENTS" -F body=@"$work/comment.md"
+	fi
+}
+
+if [ "${COMMENT:-}" = true ] && [ -n "${COMMENTS:-}" ]; then
+	# The token of a pull request from a fork may write nothing, which is no fault of the
+	# files.
+	comment || echo '::warning::The pictures could not be commented; they are in the summary of the job. It takes the permission pull-requests: write, which pull requests from forks never have.'
 fi
 exit "$code"

@@ -115,6 +115,114 @@ func TestActionsArePinned(t *testing.T) {
 	}
 }
 
+// TestDocumentedAction holds the example of the Action against what the Action takes.
+func TestDocumentedAction(t *testing.T) {
+	t.Parallel()
+
+	var action struct {
+		Inputs map[string]struct{ Required bool }
+	}
+	if err := yaml.Unmarshal([]byte(workflows(t)["action.yml"]), &action); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("../docs/plugin/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var example struct {
+		Jobs map[string]struct {
+			Steps []struct {
+				Uses string
+				With map[string]string
+			}
+		}
+	}
+	_, block, _ := strings.Cut(string(text), "```yaml\nname: connections\n")
+	block, _, _ = strings.Cut(block, "```")
+	if err := yaml.Unmarshal([]byte(block), &example); err != nil {
+		t.Fatal(err)
+	}
+	used := 0
+	for _, job := range example.Jobs {
+		for _, s := range job.Steps {
+			if !strings.HasPrefix(s.Uses, "serviceconnections/function-service-connections/action@") {
+				continue
+			}
+			used++
+			for name := range s.With {
+				if _, ok := action.Inputs[name]; !ok {
+					t.Errorf("the example has input %s, which the Action doesn't", name)
+				}
+			}
+			for name, input := range action.Inputs {
+				if _, ok := s.With[name]; input.Required && !ok {
+					t.Errorf("the example lacks input %s, which the Action requires", name)
+				}
+			}
+		}
+	}
+	if used != 1 {
+		t.Errorf("docs/plugin/README.md uses the Action %d times in its example", used)
+	}
+}
+
+// TestIssueForms holds what GitHub takes of a form and drops without a word otherwise
+// (GitHub documentation, "Syntax for GitHub's form schema"), and that nobody is asked for
+// what may hold a secret without being told to leave it out.
+func TestIssueForms(t *testing.T) {
+	t.Parallel()
+
+	files, err := filepath.Glob("../.github/ISSUE_TEMPLATE/*.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if filepath.Base(file) == "config.yml" {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var form struct {
+			Name, Description string
+			Labels            []string
+			Body              []struct {
+				Type, ID   string
+				Attributes struct {
+					Label, Description, Placeholder, Render, Value string
+					Options                                        []string
+				}
+				Validations struct{ Required bool }
+			}
+		}
+		if err := yaml.UnmarshalStrict(text, &form); err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if form.Name == "" || form.Description == "" || !regexp.MustCompile(`(?i)secret`).Match(text) {
+			t.Errorf("%s: a form has a name and a description, and warns of secrets", file)
+		}
+		seen := map[string]bool{}
+		for _, b := range form.Body {
+			switch {
+			case b.Type == "markdown":
+				if b.Attributes.Value == "" {
+					t.Errorf("%s: a text without value", file)
+				}
+				continue
+			case !slices.Contains([]string{"input", "textarea", "dropdown", "checkboxes"}, b.Type):
+				t.Errorf("%s: %q is no type of element", file, b.Type)
+			case b.Type == "dropdown" && len(b.Attributes.Options) < 2:
+				t.Errorf("%s: nothing to choose from for %q", file, b.Attributes.Label)
+			}
+			if b.Attributes.Label == "" || !regexp.MustCompile(`^[a-z-]+$`).MatchString(b.ID) || seen[b.ID] || seen[b.Attributes.Label] {
+				t.Errorf("%s: each element has a label and an id that no other one has, got %q and %q", file, b.Attributes.Label, b.ID)
+			}
+			seen[b.ID], seen[b.Attributes.Label] = true, true
+		}
+	}
+}
+
 // TestUpdatesCoverAllModules holds that the update bot looks after every module, and
 // after none that isn't there.
 func TestUpdatesCoverAllModules(t *testing.T) {
