@@ -244,6 +244,11 @@ clients:
 	@[ -x $(BIN)/clients/application ] || echo "building the clients of the tests (once, a minute or two)…"
 	@go build -C test/clients -o $(BIN)/clients/ ./application ./aws ./azure ./disk ./google ./postgres
 
+# It depends on the day and on the module proxy, so it is no part of make test.
+.PHONY: pins
+pins: ## Say which pinned versions are old, and fail where a newer one has been there for weeks.
+	@go run -C tools/pins . -root $(CURDIR)
+
 .PHONY: clean
 clean: ## Remove everything that was built.
 	rm -rf .cache dist

@@ -1,0 +1,5 @@
+module github.com/serviceconnections/function-service-connections/tools/pins
+
+go 1.26.0
+
+require github.com/google/go-cmp v0.7.0
