@@ -60,7 +60,10 @@ type Composer struct {
 }
 
 // Request is what the function is first called with.
-func (c *Composer) Request() (*fnv1.RunFunctionRequest, error) {
+func (c *Composer) Request() (*fnv1.RunFunctionRequest, error) { return c.request(c.Required) }
+
+// request with what is required.
+func (c *Composer) request(required map[string]*fnv1.ResourceSelector) (*fnv1.RunFunctionRequest, error) {
 	xr, err := encode(c.Composite)
 	if err != nil {
 		return nil, err
@@ -84,8 +87,8 @@ func (c *Composer) Request() (*fnv1.RunFunctionRequest, error) {
 		}
 		req.Observed.Resources[key] = &fnv1.Resource{Resource: s}
 	}
-	if len(c.Required) > 0 {
-		req.RequiredResources, err = c.fetch()
+	if len(required) > 0 {
+		req.RequiredResources, err = c.fetch(required)
 	}
 	return req, err
 }
@@ -93,9 +96,28 @@ func (c *Composer) Request() (*fnv1.RunFunctionRequest, error) {
 // Run the function until it requires nothing new. A fatal result ends the run, and
 // is no error.
 func (c *Composer) Run(ctx context.Context) (*fnv1.RunFunctionResponse, error) {
+	// What the last run required is handed over with each call, and with the first one
+	// the function may have all it asks for.
+	seeded, required := c.Required, c.Required
+	answered := func(next map[string]*fnv1.ResourceSelector) bool {
+		if c.Calls > 1 {
+			return maps.EqualFunc(next, required, sameSelector)
+		}
+		for name, selector := range next {
+			if s, ok := seeded[name]; !ok || !proto.Equal(s, selector) {
+				return false
+			}
+		}
+		return true
+	}
 	for c.Calls = 1; c.Calls <= maxCalls; c.Calls++ {
+		all := maps.Clone(seeded)
+		if all == nil {
+			all = map[string]*fnv1.ResourceSelector{}
+		}
+		maps.Copy(all, required)
 		// The function may answer with what is in its request.
-		req, err := c.Request()
+		req, err := c.request(all)
 		if err != nil {
 			return nil, err
 		}
@@ -103,14 +125,20 @@ func (c *Composer) Run(ctx context.Context) (*fnv1.RunFunctionResponse, error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot run the function: %w", err)
 		}
-		next := rsp.GetRequirements().GetResources()
-		if Fatal(rsp) != "" || maps.EqualFunc(next, c.Required, func(a, b *fnv1.ResourceSelector) bool { return proto.Equal(a, b) }) {
+		if Fatal(rsp) != "" {
 			return rsp, nil
 		}
-		c.Required = next
+		next := rsp.GetRequirements().GetResources()
+		if answered(next) {
+			c.Required = next
+			return rsp, nil
+		}
+		required = next
 	}
 	return nil, fmt.Errorf("the function still requires more after %d calls", maxCalls)
 }
+
+func sameSelector(a, b *fnv1.ResourceSelector) bool { return proto.Equal(a, b) }
 
 // Reconcile the composite resource once: run the function, and unless its result is
 // fatal, do what it desires. Deleted are the keys of composed resources that are
@@ -153,9 +181,9 @@ func Fatal(rsp *fnv1.RunFunctionResponse) string {
 }
 
 // fetch what is required, among what is composed as well.
-func (c *Composer) fetch() (map[string]*fnv1.Resources, error) {
-	found := make(map[string]*fnv1.Resources, len(c.Required))
-	for name, selector := range c.Required {
+func (c *Composer) fetch(required map[string]*fnv1.ResourceSelector) (map[string]*fnv1.Resources, error) {
+	found := make(map[string]*fnv1.Resources, len(required))
+	for name, selector := range required {
 		found[name] = &fnv1.Resources{}
 		o := c.Lookup(selector)
 		for _, key := range slices.Sorted(maps.Keys(c.Composed)) {

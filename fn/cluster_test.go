@@ -128,6 +128,18 @@ func (c *cluster) setSettings(y string) {
 	}
 }
 
+// referToSettings that stand in the cluster, as the packages' Compositions do.
+func (c *cluster) referToSettings() {
+	c.t.Helper()
+	config := map[string]any{
+		"apiVersion": "apiextensions.crossplane.io/v1beta1", "kind": "EnvironmentConfig",
+		"metadata": map[string]any{"name": "cluster-settings"}, "data": c.input["settings"],
+	}
+	c.objects[objectKey(config)] = config
+	delete(c.input, "settings")
+	c.input["settingsFrom"] = map[string]any{"environmentConfig": map[string]any{"name": "cluster-settings"}}
+}
+
 // add an object that isn't composed.
 func (c *cluster) add(y string) {
 	c.t.Helper()

@@ -92,6 +92,7 @@ func (f *Function) run(ctx context.Context, req *fnv1.RunFunctionRequest) (*fnv1
 	s, err := resolveSettings(req, in, observed)
 	switch {
 	case errors.Is(err, errPending):
+		require(rsp, plan.Foreseen(f.types, c, observed)...)
 		return keep(rsp, f.types, observed, status.Pending(err))
 	case err != nil:
 		return fatal(rsp, status.Unresolved(err), err), nil

@@ -299,6 +299,7 @@ func (c Context) podIdentity(e Expansion, role roleState) Expansion {
 	e.Published = true
 	e.Injection = c.podIdentityInjection()
 	if !given.observed {
+		e.Awaits = []Grant{c.association(role)}
 		e.Verdict = First(role.verdict, waits)
 		return e
 	}

@@ -236,6 +236,31 @@ func (c *Catalog) Kinds() []Kind {
 	return kinds
 }
 
+// Foreseen are the kinds that a connection of a type composes whatever the settings say,
+// or nearly so: neither what holds data, nor what is a part of something else.
+func (c *Catalog) Foreseen(name claim.ConnectionType, namespaced bool) []Kind {
+	t := c.typeOf(name)
+	if t == nil {
+		return nil
+	}
+	var kinds []Kind
+	for _, g := range t.Grants {
+		if g.Data || g.PartOf != nil {
+			continue
+		}
+		for _, k := range g.Kinds {
+			in := k.cluster
+			if namespaced {
+				in = k.namespaced
+			}
+			if !slices.Contains(kinds, in) {
+				kinds = append(kinds, in)
+			}
+		}
+	}
+	return kinds
+}
+
 // Manages says whether an object is a managed resource that connections may need.
 func (c *Catalog) Manages(object map[string]any) bool {
 	return slices.ContainsFunc(c.Kinds(), func(k Kind) bool { return k.CRD != "" && k.is(object) })

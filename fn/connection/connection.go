@@ -57,6 +57,11 @@ type Expansion struct {
 	// Grants that the connection needs, to be composed.
 	Grants []Grant
 
+	// Awaits are grants that come once something else is there, in which not all is
+	// known yet. Whether they may be composed is asked ahead, so that the run which
+	// finds the rest composes them, and isn't called again and again before that.
+	Awaits []Grant
+
 	// Requires are objects that the connection must see.
 	Requires []Requirement
 
@@ -112,7 +117,7 @@ type Grant struct {
 
 // Blocked is an expansion of nothing, with the reason.
 func blocked(e Expansion, v Verdict) Expansion {
-	e.Grants, e.Annotations, e.Injection, e.Published = nil, nil, claim.Injection{}, false
+	e.Grants, e.Awaits, e.Annotations, e.Injection, e.Published = nil, nil, nil, claim.Injection{}, false
 	e.Verdict = v
 	return e
 }

@@ -57,6 +57,9 @@ func grantWishes(ws *wishes) *grants {
 		var composable []connection.Grant
 		if w.granted {
 			c, composable = gs.composable(c)
+			for _, g := range w.Awaits {
+				_, _ = gs.mayCompose(g)
+			}
 		}
 		for _, g := range c.Grants {
 			if v := connection.PausedOf(ws.Observed.Object(g.Key)); v.Reason != "" {
