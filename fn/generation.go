@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/serviceconnections/function-service-connections/fn/connection"
+	"github.com/serviceconnections/function-service-connections/fn/status"
 )
 
 // notObserved is the default of status.observedGeneration in the XRDs: it is there as
@@ -28,7 +29,9 @@ const claimRequirement = "claim|"
 // Ready among them, so stand beside the new status for a moment, and whoever looks at
 // that moment must not take one for the other. Hence the generation is told by the run
 // that finds the conditions written that it would write itself. Crossplane asks for that
-// run, since it watches what it has written.
+// run, since it watches what it has written. While something is in progress, the
+// conditions say that much of either generation; so the generation is told on the way,
+// and what is ready in the end needs no run more to say so.
 //
 // A schema that lacks the field lacks its default as well, and the API server would
 // refuse the whole status for it: a platform's own, or one of a release before. There
@@ -39,8 +42,8 @@ func tellGeneration(req *fnv1.RunFunctionRequest, rsp *fnv1.RunFunctionResponse,
 	if !found || err != nil {
 		return
 	}
-	status := ensure(composite(rsp).GetResource(), "status")
-	if _, theirs := status.GetFields()["observedGeneration"]; theirs {
+	desired := ensure(composite(rsp).GetResource(), "status")
+	if _, theirs := desired.GetFields()["observedGeneration"]; theirs {
 		return // An earlier step tells of its own.
 	}
 	applied := xr
@@ -55,10 +58,10 @@ func tellGeneration(req *fnv1.RunFunctionRequest, rsp *fnv1.RunFunctionResponse,
 	case told > g:
 		// Of an object that was restored, or by hand.
 		told = notObserved
-	case told < g && sameSpec(applied, xr) && sameConditions(applied, xr, rsp.GetConditions(), ready):
+	case told < g && sameSpec(applied, xr) && (inProgress(applied) && inProgress(xr) || sameConditions(applied, xr, rsp.GetConditions(), ready)):
 		told = g
 	}
-	status.Fields["observedGeneration"] = structpb.NewNumberValue(told)
+	desired.Fields["observedGeneration"] = structpb.NewNumberValue(told)
 }
 
 // claimOf a composite resource. Its generation is the one that a team knows, since
@@ -133,9 +136,9 @@ func sameConditions(claim, xr *structpb.Struct, told []*fnv1.Condition, ready bo
 // where it is True it has to be about the object's generation, if it says which.
 func settled(o *structpb.Struct, told []*fnv1.Condition, ready bool) bool {
 	for _, c := range told {
-		status, _ := strings.CutPrefix(c.GetStatus().String(), "STATUS_CONDITION_")
+		truth, _ := strings.CutPrefix(c.GetStatus().String(), "STATUS_CONDITION_")
 		stands := condition(o, c.GetType())
-		if !strings.EqualFold(stands["status"].GetStringValue(), status) ||
+		if !strings.EqualFold(stands["status"].GetStringValue(), truth) ||
 			stands["reason"].GetStringValue() != c.GetReason() || stands["message"].GetStringValue() != c.GetMessage() {
 			return false
 		}
@@ -150,6 +153,15 @@ func settled(o *structpb.Struct, told []*fnv1.Condition, ready bool) bool {
 	default:
 		return ready && (!says || about.GetNumberValue() == generation(o))
 	}
+}
+
+// inProgress says whether an object's conditions tell of its generation that it is neither
+// ready nor stalled. Those of a former generation don't: what Crossplane has written since
+// may not have been seen yet.
+func inProgress(o *structpb.Struct) bool {
+	stands := condition(o, "Ready")
+	return stands != nil && !isReady(o) && stands["observedGeneration"].GetNumberValue() == generation(o) &&
+		condition(o, status.Stalled)["status"].GetStringValue() == "False"
 }
 
 func isReady(o *structpb.Struct) bool {

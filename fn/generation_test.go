@@ -358,6 +358,31 @@ func TestNeverTooEarly(t *testing.T) {
 	}
 }
 
+// TestReadyIsToldAtOnce: what was in progress on the way tells its generation there, so
+// that the run which finds it ready is the last one.
+func TestReadyIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, claims := range map[string]bool{"Namespaced": false, "Claims": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFollower(t, t, claims)
+			for range 10 {
+				f.reconcileComposite(true, func() {})
+				if f.claim != nil {
+					f.reconcileClaim()
+				}
+				if condition(toStruct(t, f.applied()), "Ready")["status"].GetStringValue() == "True" {
+					break
+				}
+				f.provide()
+			}
+			if said := says(f.applied()); said != "Current" {
+				t.Errorf("once it is ready, it is told as %s:\n%s", said, f.describe())
+			}
+		})
+	}
+}
+
 // TestGenerationIsNotTold where a schema has no room for it, or somebody else tells it.
 func TestGenerationIsNotTold(t *testing.T) {
 	t.Parallel()
