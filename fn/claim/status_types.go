@@ -17,11 +17,14 @@ type Status struct {
 	// +optional
 	Connected string `json:"connected,omitempty"`
 
+	// The list is atomic, since one writer writes it as a whole. As a map, each of its
+	// fields would be in the object's managedFields, and the API server compares those
+	// whenever Crossplane applies anything of the object, twice in each reconcile.
+
 	// Services, in the order of the spec.
 	//
 	// +optional
-	// +listType=map
-	// +listMapKey=name
+	// +listType=atomic
 	Services []ServiceStatus `json:"services,omitempty"`
 }
 
