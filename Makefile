@@ -125,8 +125,8 @@ faults: build controlplane-tools ## Let parts of a full control plane fail, for 
 	done
 
 .PHONY: scale
-scale: build controlplane-tools ## Fill a control plane with claims, measure what they cost, and write docs/scale.md.
-	@go -C test/e2e run ./scale -claims=$(CLAIMS)
+scale: build controlplane-tools ## Measure what claims cost a control plane, beside function-patch-and-transform, into docs/benchmark.md.
+	@go -C test/e2e run ./scale $(SCALE)
 
 .PHONY: podcost
 podcost: build controlplane-tools ## Measure what ServiceConnections add to the creation of a pod, and write docs/podcost.md.
@@ -161,7 +161,7 @@ property: ## Try the invariants on CHECKS random histories of each kind.
 	@go test ./fn -run 'Invariants|World' -rapid.checks=$(CHECKS) -timeout=2h
 
 .PHONY: bench
-bench: ## Measure time and memory of a call beside function-patch-and-transform, and write docs/benchmark.md.
+bench: ## Measure time and memory of a call beside function-patch-and-transform, into docs/benchmark.md.
 	@go test -run '^$$' -bench . -benchmem ./fn/...
 	@go -C test/bench run .
 
@@ -227,7 +227,7 @@ render-tools: ## Build Crossplane's engine and CLI, and function-patch-and-trans
 .PHONY: controlplane-tools
 controlplane-tools: providers ## Build etcd, Kubernetes, Crossplane and providers, for a real control plane.
 	@tools/install etcd/etcd kubernetes/kube-apiserver kubernetes/kube-controller-manager kubernetes/kubectl \
-		crossplane/crossplane-core function-patch-and-transform/function-patch-and-transform provider-kubernetes/provider-kubernetes
+		crossplane/crossplane-core function-patch-and-transform/function-patch-and-transform function-auto-ready/function-auto-ready provider-kubernetes/provider-kubernetes
 
 # The providers of the tests, but for the real provider-kubernetes.
 .PHONY: providers

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/procfs"
 
 	"github.com/serviceconnections/function-service-connections/test/modules"
+	"github.com/serviceconnections/function-service-connections/test/page"
 )
 
 // Flags of the benchmark.
@@ -25,7 +26,7 @@ type Flags struct {
 	Rounds    int           `default:"3"                 help:"How often each function has its turn."`
 	While     time.Duration `default:"1s"                help:"How long a turn is, for each number of clients."`
 	Benchtime string        `default:"0.5s"              help:"How long a benchmark in process runs, as go test takes it."`
-	Out       string        `default:"docs/benchmark.md" help:"File to write, in the repository."`
+	Out       string        `default:"docs/benchmark.md" help:"Page to write into, in the repository."`
 }
 
 // Run the benchmark.
@@ -43,14 +44,7 @@ func (f *Flags) Run() error {
 	if _, err := os.Stdout.Write(report.Bytes()); err != nil {
 		return fmt.Errorf("cannot print report: %w", err)
 	}
-	path := filepath.Join(root, f.Out)
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return fmt.Errorf("cannot write report: %w", err)
-	}
-	if err := os.WriteFile(path, report.Bytes(), 0o600); err != nil {
-		return fmt.Errorf("cannot write report: %w", err)
-	}
-	return nil
+	return page.Write(filepath.Join(root, f.Out), "make bench", report.String())
 }
 
 // The example that both functions are measured with.

@@ -39,6 +39,10 @@ type Options struct {
 	// instead of with those that suit tests.
 	Plain bool
 
+	// Audit says that the API server logs each write, with what came of it, to the file
+	// audit.log in Dir.
+	Audit bool
+
 	// Subscription of Azure that the ProviderConfigs name.
 	Subscription string
 

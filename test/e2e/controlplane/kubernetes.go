@@ -77,8 +77,39 @@ func (c *ControlPlane) startEtcd(ctx context.Context) (err error) {
 	return c.etcd.await(ctx, func(ctx context.Context) error { return get(ctx, clients+"/health") })
 }
 
+// auditPolicy of Options.Audit.
+const auditPolicy = `
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived, ResponseStarted]
+rules:
+- level: None
+  verbs: [get, list, watch]
+- level: None
+  resources: [{resources: [events]}, {group: coordination.k8s.io}]
+- level: RequestResponse
+  resources:
+  - group: serviceconnections.io
+- level: Metadata
+`
+
+// audit is what the API server is told of it.
+func (c *ControlPlane) audit() ([]string, error) {
+	if !c.Audit {
+		return nil, nil
+	}
+	if err := os.WriteFile(c.path("audit.yaml"), []byte(auditPolicy), 0o600); err != nil {
+		return nil, fmt.Errorf("cannot write audit policy: %w", err)
+	}
+	return []string{"--audit-policy-file=" + c.path("audit.yaml"), "--audit-log-path=" + c.path("audit.log")}, nil
+}
+
 func (c *ControlPlane) startAPIServer(ctx context.Context) (err error) {
-	if c.apiServer, err = start(c.Dir, program{name: "kube-apiserver", path: c.kubernetes("kube-apiserver"), args: []string{
+	audit, err := c.audit()
+	if err != nil {
+		return err
+	}
+	if c.apiServer, err = start(c.Dir, program{name: "kube-apiserver", path: c.kubernetes("kube-apiserver"), args: append([]string{
 		fmt.Sprintf("--etcd-servers=http://127.0.0.1:%d", c.ports.etcd),
 		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", c.ports.apiServer),
 		// The address of Service kubernetes, which may not be on loopback.
@@ -93,7 +124,7 @@ func (c *ControlPlane) startAPIServer(ctx context.Context) (err error) {
 		"--service-cluster-ip-range=10.0.0.0/24",
 		// Without nodes there is nothing to flood.
 		"--max-requests-inflight=2000", "--max-mutating-requests-inflight=1000",
-	}}); err != nil {
+	}, audit...)}); err != nil {
 		return err
 	}
 	return c.apiServer.await(ctx, c.apiServerReady)

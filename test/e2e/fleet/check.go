@@ -366,6 +366,18 @@ func (f *Fleet) checkCloud(context.Context) (differences []string, err error) {
 	return differences, nil
 }
 
+// AwaitGranted until the cloud holds what the claims ask for, and no more. What composes
+// it, and what the claims say, may be anything.
+func (f *Fleet) AwaitGranted(ctx context.Context) error {
+	return controlplane.Poll(ctx, func(ctx context.Context) error {
+		differences, err := f.checkCloud(ctx)
+		if err != nil {
+			return err
+		}
+		return told(differences)
+	})
+}
+
 // ours is a line of the cloud that is about a namespace of the fleet.
 func (f *Fleet) ours(line string) bool {
 	// Namespaces stand before a ServiceAccount's name.

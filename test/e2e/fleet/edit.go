@@ -48,6 +48,15 @@ func FixedClaim(namespace string, i int) Claim {
 	}}
 }
 
+// WideClaim of a number of services that are all alike, each with two connections.
+func WideClaim(namespace string, i, services int) Claim {
+	c := Claim{Namespace: namespace, Name: fmt.Sprintf("shop-%d", i)}
+	for n := range services {
+		c.Services = append(c.Services, Service{Name: fmt.Sprintf("api-%d", n), Role: Roles[0], Account: Accounts[0], Google: true})
+	}
+	return c
+}
+
 // Edited claim, in one place.
 func (c Claim) Edited(draw Draw) Claim {
 	c.Services = slices.Clone(c.Services)

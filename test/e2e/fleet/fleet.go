@@ -154,7 +154,7 @@ func (f *Fleet) Put(ctx context.Context, c Claim) error {
 		if was != nil && was.GetDeletionTimestamp() != nil {
 			return fmt.Errorf("claim %s/%s is being deleted", c.Namespace, c.Name)
 		}
-		return f.Apply(ctx, c.object())
+		return f.Apply(ctx, c.Object())
 	})
 }
 

@@ -98,8 +98,8 @@ func (c Claim) workload(service string) string { return c.Name + "-" + service }
 // account that a service runs as, as namespace/name.
 func (c Claim) account(service string) string { return c.Namespace + "/" + c.Name + "-" + service }
 
-// object that the team applies.
-func (c Claim) object() *unstructured.Unstructured {
+// Object that the team applies.
+func (c Claim) Object() *unstructured.Unstructured {
 	services := make([]any, 0, len(c.Services))
 	for _, s := range c.Services {
 		services = append(services, map[string]any{

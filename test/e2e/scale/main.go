@@ -1,12 +1,11 @@
-// Command scale fills a real control plane with claims and measures what that
-// costs: time, CPU, API writes, memory, and the creation of a pod. It prints a
-// report and writes it to a file.
+// Command scale measures on a real control plane what claims cost: with this function,
+// and with what a platform team would otherwise use, which compose the same for the same
+// claims in turns. It writes its part of a page.
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/signal"
@@ -14,37 +13,37 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/serviceconnections/function-service-connections/test/e2e/controlplane"
 	"github.com/serviceconnections/function-service-connections/test/e2e/fleet"
 	"github.com/serviceconnections/function-service-connections/test/modules"
+	"github.com/serviceconnections/function-service-connections/test/page"
 )
 
 // Flags of the command.
-type options struct {
-	claims int
-	rest   time.Duration
-	pods   int
-	out    string
+type Flags struct {
+	Claims   []int         `default:"1,10,100,300"      help:"Sizes of the bursts of claims, in order. The last one is compared."`
+	Services int           `default:"100"               help:"Services of one claim, and beside it as many claims of one; 0: neither."`
+	Rounds   int           `default:"3"                 help:"How often each implementation has its turn."`
+	Rest     time.Duration `default:"2m"                help:"How long the largest burst is left alone once it is ready."`
+	Out      string        `default:"docs/benchmark.md" help:"Page to write into, in the repository; empty: none."`
+	Audit    bool          `help:"Keep the folder of the control plane, with an audit log of all writes."`
 }
+
+// subscription of Azure that the claims are in.
+const subscription = "00000000-0000-0000-0000-000000000002"
 
 func main() {
-	o := options{}
-	flag.IntVar(&o.claims, "claims", 300, "claims of three services with two connections each")
-	flag.DurationVar(&o.rest, "rest", 30*time.Second, "how long nothing may be written once all is ready")
-	flag.IntVar(&o.pods, "pods", 300, "pods that are created, and not kept, to measure the admission policy")
-	flag.StringVar(&o.out, "out", "docs/scale.md", "file of the report, by its path in the repository; empty: none")
-	flag.Parse()
-
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, o)
+	k := kong.Parse(&Flags{}, kong.Description("Measures what claims cost a control plane, beside function-patch-and-transform."), kong.BindTo(ctx, (*context.Context)(nil)))
+	err := k.Run()
 	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	k.FatalIfErrorf(err)
 }
 
-func run(ctx context.Context, o options) (err error) {
+// Run the measurement.
+func (o *Flags) Run(ctx context.Context) (err error) {
 	root, err := modules.Root()
 	if err != nil {
 		return err
@@ -54,49 +53,45 @@ func run(ctx context.Context, o options) (err error) {
 		return fmt.Errorf("cannot make folder for the control plane: %w", err)
 	}
 	progress := func(format string, a ...any) { fmt.Fprintf(os.Stderr, format+"\n", a...) }
-	cp, err := controlplane.Start(ctx, controlplane.Options{Root: root, Dir: dir, Subscription: "00000000-0000-0000-0000-000000000002", Plain: true, Progress: progress})
+	cp, err := controlplane.Start(ctx, controlplane.Options{Root: root, Dir: dir, Subscription: subscription, Plain: true, Audit: o.Audit, Progress: progress})
 	if err != nil {
 		return errors.Join(err, fmt.Errorf("logs are in %s", dir))
 	}
 	defer func() {
 		cp.Stop()
-		if err != nil {
+		switch {
+		case err != nil:
 			err = fmt.Errorf("%w; logs are in %s", err, dir)
-			return
+		case o.Audit:
+			progress("the audit log is in %s", dir)
+		default:
+			err = os.RemoveAll(dir)
 		}
-		err = os.RemoveAll(dir)
 	}()
 	m, err := install(ctx, cp, o, progress)
 	if err != nil {
 		return err
 	}
-	report, err := m.measure(ctx)
+	turns, err := m.all(ctx)
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprint(os.Stdout, report); err != nil {
+	text, err := o.report(turns)
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprint(os.Stdout, text); err != nil {
 		return fmt.Errorf("cannot print report: %w", err)
 	}
-	if o.out == "" {
+	if o.Out == "" {
 		return nil
 	}
-	out := filepath.Join(root, o.out)
-	if err := errors.Join(os.MkdirAll(filepath.Dir(out), 0o755), os.WriteFile(out, []byte(report), 0o644)); err != nil { //nolint:gosec // Documentation is for all to read.
-		return fmt.Errorf("cannot write report: %w", err)
-	}
-	return nil
+	return page.Write(filepath.Join(root, o.Out), "make scale", text)
 }
 
-// install everything, with the function and Crossplane as users run them.
-func install(ctx context.Context, cp *controlplane.ControlPlane, o options, progress func(string, ...any)) (*measurement, error) {
+// install everything but the functions, with Crossplane as users run it.
+func install(ctx context.Context, cp *controlplane.ControlPlane, o *Flags, progress func(string, ...any)) (*measurement, error) {
 	if err := errors.Join(cp.InstallProviders(ctx, controlplane.AllProviders()...), cp.Install(ctx, controlplane.Namespaced)); err != nil {
-		return nil, err
-	}
-	address, err := controlplane.FreeAddress(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := cp.StartFunction(ctx, controlplane.FunctionName, controlplane.FunctionBinary, "--metrics-address="+address); err != nil {
 		return nil, err
 	}
 	c := fleet.NewCloud()
@@ -110,5 +105,5 @@ func install(ctx context.Context, cp *controlplane.ControlPlane, o options, prog
 	if err := cp.StartProviders(ctx, controlplane.ProviderOptions{Cloud: served, PollInterval: time.Minute}, controlplane.AllProviders()...); err != nil {
 		return nil, err
 	}
-	return &measurement{options: o, Fleet: f, function: address, progress: progress}, f.Settings(ctx, "", "")
+	return &measurement{Flags: o, Fleet: f, progress: progress}, f.Settings(ctx, "", "")
 }

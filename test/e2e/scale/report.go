@@ -1,155 +1,214 @@
 package main
 
 import (
-	"context"
+	_ "embed"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
+	"text/template"
 
 	"github.com/serviceconnections/function-service-connections/test/e2e/machine"
 )
 
-// measure everything, in an order in which one part doesn't spoil the next, and
-// report it.
-func (m *measurement) measure(ctx context.Context) (string, error) {
-	if least := crowded(); m.claims < least {
-		return "", fmt.Errorf("cannot measure %d claims: there must be at least %d, to have namespaces with %v of them", m.claims, least, crowds)
+//go:embed report.md.tmpl
+var reportTemplate string
+
+const mebibyte = 1 << 20
+
+// A figure of a turn, held against a goal.
+type figure struct {
+	name  string
+	of    func(t turn) float64
+	write string
+
+	// goal for the ratio to function-patch-and-transform's, or for the figure itself
+	// where absolute.
+	goal     float64
+	absolute bool
+}
+
+// figures of the largest burst.
+var figures = []figure{
+	{name: "until all are ready", of: func(t turn) float64 { return t.seconds }, write: "%.1f s", goal: 1},
+	{name: "CPU of Crossplane and functions, a claim", of: func(t turn) float64 { return perClaim(t, t.cpu()*1000) }, write: "%.0f ms", goal: 1},
+	{name: "CPU of the API server, a claim", of: func(t turn) float64 { return perClaim(t, t.apiServerCPU*1000) }, write: "%.0f ms", goal: 1},
+	{name: "writes of Crossplane, a claim", of: func(t turn) float64 { return perClaim(t, t.written()) }, write: "%.0f", goal: 1},
+	{name: "writes that changed something, of everybody, a claim", of: func(t turn) float64 { return perClaim(t, t.stored) }, write: "%.0f", goal: 1},
+	{name: "reconciles, a claim", of: func(t turn) float64 { return perClaim(t, t.reconciles) }, write: "%.1f", goal: 1},
+	{name: "calls, a reconcile", of: func(t turn) float64 { return t.calls / t.reconciles }, write: "%.2f", goal: 1.2, absolute: true},
+	{name: "memory of Crossplane at most", of: func(t turn) float64 { return t.peak / mebibyte }, write: "%.0f MiB", goal: 1.1},
+}
+
+// alone is the figure of one claim that nothing happens beside.
+var alone = figure{name: "one claim alone until ready", of: func(t turn) float64 { return t.seconds }, write: "%.2f s", goal: 1}
+
+func perClaim(t turn, sum float64) float64 { return sum / float64(t.burst.claims) }
+
+// A row of a table.
+type row []string
+
+// A chart as Mermaid draws it, with a line for each implementation.
+type chart struct {
+	title, x, y string
+	labels      []string
+	values      [][]float64
+}
+
+// turns of a burst by an implementation, in the order of the rounds.
+func turnsOf(all []turn, i *implementation, b string) []turn {
+	return slices.DeleteFunc(slices.Clone(all), func(t turn) bool { return t.of != i || t.burst.name != b })
+}
+
+// median of a figure.
+func (f figure) median(ts []turn) float64 {
+	vs := make([]float64, 0, len(ts))
+	for _, t := range ts {
+		vs = append(vs, f.of(t))
 	}
-	r := &report{}
-	for _, part := range []struct {
-		name    string
-		measure func(context.Context, *report) error
-	}{
-		{"fill", m.reportFill},
-		{"rest", m.reportRest},
-		{"admission", m.reportAdmission},
-		{"memory", m.reportMemory},
-	} {
-		m.progress("%s", part.name)
-		if err := part.measure(ctx, r); err != nil {
-			return "", fmt.Errorf("cannot measure %s: %w", part.name, err)
+	slices.Sort(vs)
+	return vs[len(vs)/2]
+}
+
+// row of the table of ratios: both medians, the ratio of each round, and the goal.
+func (f figure) row(all []turn, b string) row {
+	a, p := turnsOf(all, ours, b), turnsOf(all, theirs, b)
+	rounds, worst := make([]string, 0, len(a)), 0.0
+	for i := range min(len(a), len(p)) {
+		v := f.of(a[i])
+		if !f.absolute {
+			v /= f.of(p[i])
+		}
+		rounds = append(rounds, fmt.Sprintf("%.2f", v))
+		worst = max(worst, v)
+	}
+	met := "met"
+	if worst > f.goal {
+		met = "**missed**"
+	}
+	goal := fmt.Sprintf("≤ %.1f, %s", f.goal, met)
+	return row{f.name, fmt.Sprintf(f.write, f.median(a)), fmt.Sprintf(f.write, f.median(p)), strings.Join(rounds, ", "), goal}
+}
+
+// growth rows have a burst each.
+func (o *Flags) growth(all []turn) (rows []row, c chart) {
+	cpu, seconds := figures[1], figures[0]
+	rows = append(rows, row{"Claims", "ready after: this", "peer", "CPU a claim: this", "peer", "writes a claim: this", "peer"})
+	c = chart{title: "CPU of Crossplane and functions a claim", x: "claims at once", y: "ms", values: make([][]float64, len(implementations))}
+	for _, b := range o.mixed() {
+		r := row{b.name}
+		for _, f := range []figure{seconds, cpu, figures[3]} {
+			for _, i := range implementations {
+				r = append(r, fmt.Sprintf(f.write, f.median(turnsOf(all, i, b.name))))
+			}
+		}
+		rows = append(rows, r)
+		c.labels = append(c.labels, b.name)
+		for n, i := range implementations {
+			c.values[n] = append(c.values[n], cpu.median(turnsOf(all, i, b.name)))
 		}
 	}
-	return strings.Join(r.lines, "\n") + "\n", nil
+	return rows, c
 }
 
-// A report in Markdown.
-type report struct{ lines []string }
-
-func (r *report) linef(format string, a ...any) { r.lines = append(r.lines, fmt.Sprintf(format, a...)) }
-
-func (m *measurement) reportFill(ctx context.Context, r *report) error {
-	average := machine.LoadAverage()
-	l, err := m.fill(ctx)
-	if err != nil {
-		return err
+// services rows: the same services in one claim and in many.
+func (o *Flags) services(all []turn) []row {
+	if o.Services == 0 {
+		return nil
 	}
-	function, err := m.FunctionMetrics(ctx, m.function)
-	if err != nil {
-		return err
-	}
-	n := float64(m.claims)
-	r.linef("# A full control plane")
-	r.linef("")
-	r.linef("<!-- Written by make scale. -->")
-	r.linef("")
-	r.linef("%d claims with three services and six connections each, on one machine that also runs", m.claims)
-	r.linef("etcd, Kubernetes, Crossplane and the function: %s, %d cores. Crossplane and the", machine.CPUModel(), runtime.NumCPU())
-	r.linef("function run with their defaults; the clouds are a fake behind upjet's own controllers")
-	r.linef("(test/providers). `make scale` measures it anew.")
-	r.linef("")
-	r.linef("The load average of the machine before was %s. Where that is more than 1, times are too", average)
-	r.linef("long; CPU, requests and memory hold.")
-	r.linef("")
-	r.linef("| Claims are applied one after another | |")
-	r.linef("|---|---|")
-	r.linef("| composed objects | %d |", m.Composed())
-	r.linef("| until all claims are ready | %.0f s |", l.seconds)
-	r.linef("| until one claim is ready: median, slowest | %.0f s, %.0f s |", l.median.Seconds(), l.worst.Seconds())
-	r.linef("| calls of the function, a claim | %.1f |", l.calls/n)
-	r.linef("| reconciles of Crossplane, a claim | %.1f |", l.reconciles/n)
-	r.linef("| CPU of the function, a call | %.2f ms |", l.functionCPU/l.calls*1000)
-	r.linef("| CPU of Crossplane, a reconcile | %.1f ms |", l.coreCPU/l.reconciles*1000)
-	r.linef("| write requests of Crossplane, a claim | %s |", perClaim(l.requests, n))
-	r.linef("| write requests of everybody, a claim | %.0f |", l.writesOfAll/n)
-	r.linef("| memory of the function | %.0f MiB |", sizeOf(function).resident)
-	return nil
-}
-
-func (m *measurement) reportRest(ctx context.Context, r *report) error {
-	resting, err := m.rest(ctx)
-	if err != nil {
-		return err
-	}
-	again, seconds, err := m.reconcile(ctx)
-	if err != nil {
-		return err
-	}
-	r.linef("")
-	r.linef("| All claims are ready | %s at rest | one reconcile of each |", m.options.rest)
-	r.linef("|---|---|---|")
-	r.linef("| took | | %.1f s |", seconds)
-	r.linef("| objects that changed | 0 | 0 |")
-	r.linef("| calls of the function | %.0f | %.0f |", resting.calls, again.calls)
-	r.linef("| CPU of the function, a call | | %.2f ms |", again.functionCPU/again.calls*1000)
-	r.linef("| CPU of Crossplane, a reconcile | | %.1f ms |", again.coreCPU/again.reconciles*1000)
-	r.linef("| write requests of Crossplane | %.0f | %s a claim |", total(resting.requests), perClaim(again.requests, float64(m.claims)))
-	r.linef("")
-	r.linef("A reconcile applies each composed object again, as it does with any function; the API")
-	r.linef("server finds that nothing changes, and stores nothing.")
-	return nil
-}
-
-func (m *measurement) reportAdmission(ctx context.Context, r *report) error {
-	pods, err := m.admissions(ctx, unconnected)
-	if err != nil {
-		return err
-	}
-	r.linef("")
-	r.linef("| Claims in a pod's namespace | creation of the pod | more a claim | CPU of the API server | more a claim |")
-	r.linef("|---|---|---|---|---|")
-	for _, p := range pods {
-		more, moreCPU := "", ""
-		if p.claims > 0 {
-			more = fmt.Sprintf("%.3f ms", milliseconds(p.median-pods[0].median)/float64(p.claims))
-			moreCPU = fmt.Sprintf("%.3f ms", milliseconds(p.cpu-pods[0].cpu)/float64(p.claims))
+	rows := []row{{fmt.Sprintf("%d services in", o.Services), "ready after: this", "peer", "CPU: this", "peer", "writes: this", "peer"}}
+	for _, name := range []string{wide, narrow} {
+		r := row{name}
+		for _, f := range []figure{
+			figures[0],
+			{of: func(t turn) float64 { return t.cpu() }, write: "%.1f s"},
+			{of: func(t turn) float64 { return t.written() }, write: "%.0f"},
+		} {
+			for _, i := range implementations {
+				r = append(r, fmt.Sprintf(f.write, f.median(turnsOf(all, i, name))))
+			}
 		}
-		r.linef("| %d | %.2f ms | %s | %.2f ms | %s |", p.claims, milliseconds(p.median), more, milliseconds(p.cpu), moreCPU)
+		rows = append(rows, r)
 	}
-	r.linef("")
-	r.linef("The pod is one that no claim names. Nearly all that a claim adds is the API server's own")
-	r.linef("conversion of it to what CEL reads, before any condition runs: a policy whose only")
-	r.linef("condition is `false` costs nine tenths of it (`BenchmarkOtherClaim` in test/admission).")
-	return nil
+	return rows
 }
 
-func (m *measurement) reportMemory(ctx context.Context, r *report) error {
-	r.linef("")
-	r.linef("| Crossplane, started anew with %d Deployments in the cluster | resident | heap |", 3*m.claims)
-	r.linef("|---|---|---|")
-	for _, inspect := range []bool{true, false} {
-		s, err := m.memory(ctx, inspect)
-		if err != nil {
-			return err
-		}
-		r.linef("| `workload.inspect: %v` | %.0f MiB | %.0f MiB |", inspect, s.resident, s.heap)
+// rest rows: what claims cost that are ready.
+func (o *Flags) resting(all []turn, b string) []row {
+	rows := []row{{"Claims at rest", "this", "peer"}}
+	add := func(what, format string, of func(t turn) float64) {
+		f := figure{of: of, write: format}
+		rows = append(rows, row{what, fmt.Sprintf(format, f.median(turnsOf(all, ours, b))), fmt.Sprintf(format, f.median(turnsOf(all, theirs, b)))})
 	}
-	return nil
+	minutes := o.Rest.Minutes()
+	add(fmt.Sprintf("objects that were written in %s", o.Rest), "%.0f", func(t turn) float64 { return float64(t.changed) })
+	add("reconciles a minute and claim", "%.2f", func(t turn) float64 { return perClaim(t, t.resting.reconciles) / minutes })
+	add("CPU of Crossplane and functions a minute and claim", "%.2f ms", func(t turn) float64 { return perClaim(t, t.resting.cpu()*1000) / minutes })
+	add("one more reconcile: CPU of Crossplane", "%.1f ms", func(t turn) float64 { return t.again.crossplaneCPU / t.again.reconciles * 1000 })
+	add("one more reconcile: CPU of functions", "%.2f ms", func(t turn) float64 { return t.again.functionsCPU / t.again.reconciles * 1000 })
+	add("one more reconcile: CPU of the API server", "%.1f ms", func(t turn) float64 { return t.again.apiServerCPU / t.again.reconciles * 1000 })
+	add("functions' memory at most", "%.0f MiB", func(t turn) float64 { return t.functionsPeak / mebibyte })
+	return rows
 }
 
-func total(requests map[string]float64) (sum float64) {
-	for _, method := range writes {
-		sum += requests[method]
+// report of all turns, in Markdown.
+func (o *Flags) report(all []turn) (string, error) {
+	t, err := template.New("report").Parse(reportTemplate)
+	if err != nil {
+		return "", fmt.Errorf("cannot parse template of report: %w", err)
 	}
-	return sum
-}
-
-func perClaim(requests map[string]float64, claims float64) string {
-	parts := []string{}
-	for _, method := range writes {
-		if requests[method] > 0 {
-			parts = append(parts, fmt.Sprintf("%.1f %s", requests[method]/claims, method))
+	largest := o.mixed()[len(o.Claims)-1].name
+	ratios := []row{{largest + " claims at once", "this", "peer", "ratio in each round", "goal"}}
+	for _, f := range figures {
+		ratios = append(ratios, f.row(all, largest))
+	}
+	if slices.Contains(o.Claims, 1) {
+		ratios = append(ratios, alone.row(all, "1"))
+	}
+	growth, chart := o.growth(all)
+	var loads []string
+	for _, t := range all {
+		if t.burst.name == largest {
+			loads = append(loads, t.load)
 		}
 	}
-	return fmt.Sprintf("%.1f (%s)", total(requests)/claims, strings.Join(parts, ", "))
+	var b strings.Builder
+	if err := t.Execute(&b, map[string]any{
+		"Processor": machine.CPUModel(), "Cores": runtime.NumCPU(), "Loads": strings.Join(loads, ", "), "Rounds": o.Rounds,
+		"Ratios": table(ratios), "Growth": table(growth), "Chart": chart.mermaid(), "Services": table(o.services(all)), "Rest": table(o.resting(all, largest)),
+	}); err != nil {
+		return "", fmt.Errorf("cannot write report: %w", err)
+	}
+	return b.String(), nil
+}
+
+// table in Markdown, its columns but the first to the right.
+func table(rows []row) string {
+	var b strings.Builder
+	for i, r := range rows {
+		b.WriteString("| " + strings.Join(r, " | ") + " |\n")
+		if i == 0 {
+			b.WriteString("|---" + strings.Repeat("|---:", len(r)-1) + "|\n")
+		}
+	}
+	return b.String()
+}
+
+// mermaid draws the chart, as GitHub shows it.
+func (c chart) mermaid() string {
+	top := 0.0
+	var b strings.Builder
+	for _, vs := range c.values {
+		top = max(top, slices.Max(vs))
+	}
+	fmt.Fprintf(&b, "```mermaid\nxychart-beta\n  title %q\n  x-axis %q [%s]\n  y-axis %q 0 --> %.0f\n", c.title, c.x, strings.Join(c.labels, ", "), c.y, top*1.1)
+	for _, vs := range c.values {
+		texts := make([]string, 0, len(vs))
+		for _, v := range vs {
+			texts = append(texts, fmt.Sprintf("%.0f", v))
+		}
+		fmt.Fprintf(&b, "  line [%s]\n", strings.Join(texts, ", "))
+	}
+	b.WriteString("```\n")
+	return b.String()
 }
