@@ -1,17 +1,23 @@
 package admission_test
 
 import (
+	"cmp"
+	"fmt"
+	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// composedFile has the policy that keeps what Crossplane has composed in a team's
-// namespace.
-const composedFile = "../../package/cluster/composed.yaml"
+const (
+	// composedFile has the policies that keep what Crossplane has composed in a team's
+	// namespace, and disksFile what claims need besides.
+	composedFile = "../../package/cluster/composed.yaml"
+	disksFile    = "../../package/cluster/claims/validatingadmissionpolicy.yaml"
+)
 
 func TestComposed(t *testing.T) {
 	t.Parallel()
@@ -146,7 +152,7 @@ metadata:
 				w.object = object
 				tc.change(w.object)
 			}
-			if diff := cmp.Diff(tc.want, denial(t, p, w)); diff != "" {
+			if diff := gocmp.Diff(tc.want, denial(t, p, w)); diff != "" {
 				t.Errorf("%s\n-want +got:\n%s", tc.reason, diff)
 			}
 		})
@@ -182,6 +188,13 @@ func TestComposedKindsOnly(t *testing.T) {
 // annotation, it reconciles nothing any more (composition_functions.go, errAnonymousCD).
 func TestNamesOfCrossplane(t *testing.T) {
 	t.Parallel()
+	const claim = `
+apiVersion: serviceconnections.io/v1alpha1
+kind: ServiceConnection
+metadata: {name: shop, namespace: team-a, generation: 2}
+spec: {services: [{name: api}], resourceRef: {apiVersion: serviceconnections.io/v1alpha1, kind: XServiceConnection, name: shop-x7k2p}}
+status: {observedGeneration: %d}`
+	unsettled, settled := fmt.Sprintf(claim, 1), fmt.Sprintf(claim, 2)
 	const shop = `
 apiVersion: serviceconnections.io/v1alpha1
 kind: ServiceConnection
@@ -192,7 +205,10 @@ spec:
 	cases := map[string]struct {
 		reason, kind, name string
 		platform           bool
-		want               string
+
+		// connection that isn't shop.
+		connection string
+		want       string
 	}{
 		"OfAService":     {reason: "It is composed as soon as Crossplane can.", kind: "ServiceAccount", name: "shop-api", want: `use another name, or say in the serviceAccountName of its service that it is one of your own`},
 		"OfAServiceLeft": {reason: "It is noted down, whether it was ever there.", kind: "ServiceAccount", name: "shop-left", want: `use another name, or say in the serviceAccountName of its service that it is one of your own`},
@@ -203,6 +219,12 @@ spec:
 		"OtherKind":      {reason: "A disk that is referenced is the team's to make, whatever it is called.", kind: "PersistentVolumeClaim", name: "shop-api"},
 		"OtherVersion":   {reason: "It is another kind's.", kind: "ServiceAccount", name: "other"},
 		"Own":            {reason: "All else is a team's own.", kind: "ServiceAccount", name: "mine"},
+
+		"OfAServiceOfAClaim":     {reason: "A claim's services are composed as well.", connection: settled, kind: "ServiceAccount", name: "shop-api", want: `use another name, or say in the serviceAccountName of its service that it is one of your own`},
+		"WhileAClaimChanges":     {reason: "A service that has just left may be noted down still, where no policy finds it.", connection: unsettled, kind: "ServiceAccount", name: "shop-left", want: `, or had a moment ago; use another name, or wait until its status.observedGeneration is its metadata.generation`},
+		"OnceAClaimIsSettled":    {reason: "What has left is forgotten then.", connection: settled, kind: "ServiceAccount", name: "shop-left"},
+		"OwnWhileAClaimChanges":  {reason: "No service had such a name.", connection: unsettled, kind: "ServiceAccount", name: "shopping"},
+		"DiskWhileAClaimChanges": {reason: "Names of disks are the settings'.", connection: unsettled, kind: "PersistentVolumeClaim", name: "shop-left"},
 	}
 	policies, bindings := readValidating(t, composedFile)
 	p := policies["service-connections-names"]
@@ -216,10 +238,90 @@ spec:
 			resource := map[string]string{"ServiceAccount": "serviceaccounts", "PersistentVolumeClaim": "persistentvolumeclaims"}[tc.kind]
 			want := ""
 			if tc.want != "" {
-				want = tc.kind + ` "` + tc.name + `": user "jane" may not create it, since ServiceConnection "shop" has it composed; ` + tc.want
+				want = tc.kind + ` "` + tc.name + `": user "jane" may not create it, since ServiceConnection "shop" has it composed`
+				if !strings.HasPrefix(tc.want, ", ") {
+					want += "; "
+				}
+				want += tc.want
 			}
-			got := denial(t, p, write{object: object, user: "jane", platform: tc.platform, params: parse(t, shop), resource: corev1.SchemeGroupVersion.WithResource(resource)})
-			if diff := cmp.Diff(want, got); diff != "" {
+			params := parse(t, cmp.Or(tc.connection, shop))
+			got := denial(t, p, write{object: object, user: "jane", platform: tc.platform, params: params, resource: corev1.SchemeGroupVersion.WithResource(resource)})
+			if diff := gocmp.Diff(want, got); diff != "" {
+				t.Errorf("%s\n-want +got:\n%s", tc.reason, diff)
+			}
+		})
+	}
+}
+
+// TestNamesCost holds that no team makes the policy fail, which then would let through
+// what it can't judge: not with the largest ServiceConnection, and all that it composes.
+func TestNamesCost(t *testing.T) {
+	t.Parallel()
+	long := func(i int) string { return strings.Repeat("x", 250) + fmt.Sprintf("%03d", i%1000) }
+	services, refs := make([]any, 0, 100), make([]any, 0, 3000)
+	for i := range cap(services) {
+		services = append(services, map[string]any{"name": strings.Repeat("x", 60) + fmt.Sprintf("%03d", i)})
+	}
+	for i := range cap(refs) {
+		refs = append(refs, map[string]any{"apiVersion": "v1", "kind": "ServiceAccount", "name": long(i)})
+	}
+	shop := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "serviceconnections.io/v1alpha1", "kind": "ServiceConnection", "metadata": map[string]any{"name": strings.Repeat("x", 63), "generation": int64(1)},
+		"spec": map[string]any{"services": services, "crossplane": map[string]any{"resourceRefs": append(refs, map[string]any{"apiVersion": "v1", "kind": "ServiceAccount", "name": "last"})}},
+	}}
+	policies, _ := readValidating(t, composedFile)
+	account := parse(t, "{apiVersion: v1, kind: ServiceAccount, metadata: {name: last, namespace: team-a}}")
+	got := denial(t, policies["service-connections-names"], write{object: account, user: "jane", params: shop, resource: corev1.SchemeGroupVersion.WithResource("serviceaccounts")})
+	if !strings.Contains(got, "has it composed") {
+		t.Errorf("a name that is noted down last can be taken: %q", got)
+	}
+}
+
+// TestDisksOfClaims holds that a team takes no volume claim's name that the settings have
+// composed, where Crossplane's own notes stand in the composite resource of a claim.
+func TestDisksOfClaims(t *testing.T) {
+	t.Parallel()
+	const settings = `
+apiVersion: apiextensions.crossplane.io/v1beta1
+kind: EnvironmentConfig
+metadata: {name: cluster-settings}
+data:
+  cluster: {name: one}
+  disks:
+  - {name: cache, namespaces: ["*"]}
+  - {name: uploads, namespaces: ["*"], create: {size: 20Gi}}
+  - {name: scratch, namespaces: ["other", "team-*"], create: {size: 1Gi}, deletionPolicy: Delete}
+  - {name: exact, namespaces: ["team"], create: {size: 1Gi}, deletionPolicy: Delete}`
+	cases := map[string]struct {
+		reason, name string
+		platform     bool
+		settings     string
+		refused      bool
+	}{
+		"Composed":       {reason: "Crossplane would stop at one that a team has made.", name: "scratch", refused: true},
+		"ByCrossplane":   {reason: "It composes them.", name: "scratch", platform: true},
+		"Retained":       {reason: "It is composed in an Object, by another name.", name: "uploads"},
+		"Referenced":     {reason: "It is the team's to make.", name: "cache"},
+		"OtherNamespace": {reason: "No claim of the namespace gets it.", name: "exact"},
+		"Own":            {reason: "All else is a team's own.", name: "mine"},
+		"NoSettings":     {reason: "Others have EnvironmentConfigs, too.", name: "scratch", settings: "{apiVersion: apiextensions.crossplane.io/v1beta1, kind: EnvironmentConfig, metadata: {name: other}, data: {disks: {scratch: 1}}}"},
+		"NoData":         {reason: "One may hold nothing.", name: "scratch", settings: "{apiVersion: apiextensions.crossplane.io/v1beta1, kind: EnvironmentConfig, metadata: {name: other}}"},
+	}
+	policies, bindings := readValidating(t, disksFile)
+	p := policies["service-connections-disks"]
+	if ref := bindings[p.Name].Spec.ParamRef; ref == nil || ref.Selector == nil || ref.ParameterNotFoundAction == nil || *ref.ParameterNotFoundAction != admissionregistrationv1.AllowAction {
+		t.Errorf("paramRef %v: it must look at each EnvironmentConfig, and let pass where there is none", ref)
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			object := parse(t, "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: "+tc.name+", namespace: team-a}}")
+			want := ""
+			if tc.refused {
+				want = `PersistentVolumeClaim "` + tc.name + `": user "jane" may not create it, since the cluster settings have disk "` + tc.name + `" composed for ServiceConnections; connect to the disk, or use another name`
+			}
+			got := denial(t, p, write{object: object, user: "jane", platform: tc.platform, params: parse(t, cmp.Or(tc.settings, settings)), resource: corev1.SchemeGroupVersion.WithResource("persistentvolumeclaims")})
+			if diff := gocmp.Diff(want, got); diff != "" {
 				t.Errorf("%s\n-want +got:\n%s", tc.reason, diff)
 			}
 		})

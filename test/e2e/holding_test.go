@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -244,5 +245,59 @@ func TestPlatformTeamHolds(t *testing.T) {
 			}
 			return nil
 		})
+	})
+}
+
+// TestNamesNotedDown holds that a team takes no name under which Crossplane has noted down
+// that it composes something, and can't yet: here a quota refuses it. Crossplane would
+// stop at what the team has made there, and nothing would be revoked any more.
+func TestNamesNotedDown(t *testing.T) {
+	t.Parallel()
+	eachMode(t, func(team *team) {
+		const api = "- {name: api, connections: [{type: awsRole, role: my-app-s3-access}]}\n"
+		team.connect(api)
+		team.awaitReady()
+		editor, ctx := team.user("editor", "edit"), team.t.Context()
+		team.applyf("{apiVersion: v1, kind: ResourceQuota, metadata: {name: full}, spec: {hard: {count/serviceaccounts: '0', persistentvolumeclaims: '0'}}}")
+
+		team.connect(api + "- {name: web, connections: [{type: awsRole, role: my-app-s3-access}, {type: disk, config: {diskName: scratch}}]}")
+		team.eventually("the quota stops what is composed", func(ctx context.Context) error {
+			xr, err := team.composite(ctx)
+			if err != nil {
+				return err
+			}
+			return hasCondition(xr, "Synced", "False", "", "exceeded quota")
+		})
+		account, disk := team.accountOfAPI(), team.accountOfAPI()
+		account.SetName("shop-web")
+		disk.SetKind("PersistentVolumeClaim")
+		disk.SetName("scratch")
+		composed := map[controlplane.Mode]string{
+			controlplane.Namespaced: `since ServiceConnection "shop" has it composed; use another name, or take the disk out of the ServiceConnection first`,
+			controlplane.Claims:     `since the cluster settings have disk "scratch" composed for ServiceConnections`,
+		}[team.mode]
+		disk.Object["spec"] = map[string]any{"accessModes": []any{"ReadWriteOnce"}, "resources": map[string]any{"requests": map[string]any{"storage": "1Gi"}}}
+		team.eventually("the editor takes neither name", func(ctx context.Context) error {
+			return errors.Join(
+				forbidden(editor.Create(ctx, account.DeepCopy()), `may not create it, since ServiceConnection "shop" has it composed`),
+				forbidden(editor.Create(ctx, disk.DeepCopy()), composed))
+		})
+
+		// The service leaves, and another one keeps Crossplane from coming to its end.
+		team.connect(api + "- {name: worker, connections: [{type: awsRole, role: my-app-s3-access}]}")
+		left := map[controlplane.Mode]string{
+			controlplane.Namespaced: "exceeded quota", // Its notes say that it is forgotten.
+			controlplane.Claims:     "wait until its status.observedGeneration is its metadata.generation",
+		}[team.mode]
+		team.eventually("the name of what left isn't taken before that is over", func(ctx context.Context) error {
+			return forbidden(editor.Create(ctx, account.DeepCopy()), left)
+		})
+
+		quota := &corev1.ResourceQuota{ObjectMeta: metav1.ObjectMeta{Name: "full", Namespace: team.namespace}}
+		if err := team.Client.Delete(ctx, quota); err != nil {
+			team.t.Fatal(err)
+		}
+		team.awaitReady()
+		team.eventually("the name is free again", func(ctx context.Context) error { return editor.Create(ctx, account.DeepCopy()) })
 	})
 }

@@ -207,10 +207,14 @@ func (c *ControlPlane) Install(ctx context.Context, mode Mode) error {
 	if err := c.InstallConfiguration(ctx, mode); err != nil {
 		return err
 	}
-	if err := c.ApplyFiles(ctx,
+	files := []string{
 		"package/cluster/rbac.yaml", "package/cluster/teams.yaml",
 		"package/cluster/validatingadmissionpolicy.yaml", "package/cluster/composed.yaml",
-	); err != nil {
+	}
+	if mode == Claims {
+		files = append(files, "package/cluster/claims/validatingadmissionpolicy.yaml")
+	}
+	if err := c.ApplyFiles(ctx, files...); err != nil {
 		return err
 	}
 	if c.HasInjectionPolicy() {
