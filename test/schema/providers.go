@@ -49,14 +49,19 @@ const serviceAccountIAMMembers = "cloudplatform.gcp.upbound.io_serviceaccountiam
 var configDefinitions = map[string][]string{
 	"github.com/upbound/provider-aws/v2": {
 		"aws.upbound.io_providerconfigs.yaml",
+		"aws.upbound.io_providerconfigusages.yaml",
+		"aws.m.upbound.io_providerconfigusages.yaml",
 		"aws.m.upbound.io_clusterproviderconfigs.yaml",
 	},
 	"github.com/upbound/provider-azure/v2": {
 		"azure.upbound.io_providerconfigs.yaml",
+		"azure.upbound.io_providerconfigusages.yaml",
+		"azure.m.upbound.io_providerconfigusages.yaml",
 		"azure.m.upbound.io_clusterproviderconfigs.yaml",
 	},
 	"github.com/upbound/provider-gcp": {
 		googleProviderConfigs,
+		googleProviderConfigUsages,
 	},
 	"github.com/crossplane-contrib/provider-kubernetes": {
 		"kubernetes.crossplane.io_providerconfigs.yaml",
@@ -67,7 +72,10 @@ var configDefinitions = map[string][]string{
 	},
 }
 
-const googleProviderConfigs = "gcp.upbound.io_providerconfigs.yaml"
+const (
+	googleProviderConfigs      = "gcp.upbound.io_providerconfigs.yaml"
+	googleProviderConfigUsages = "gcp.upbound.io_providerconfigusages.yaml"
+)
 
 // Providers returns a Validator of all kinds that the function composes, at the
 // versions of tools/providers/go.mod. The test fails if they can't be read.
@@ -110,8 +118,11 @@ func ProviderConfigDefinitions(ctx context.Context) (map[string][]*apiextensions
 
 			crds[module] = append(crds[module], crd)
 
-			if file == googleProviderConfigs {
+			switch file {
+			case googleProviderConfigs:
 				crds[module] = append(crds[module], clusterProviderConfig(crd))
+			case googleProviderConfigUsages:
+				crds[module] = append(crds[module], namespacedProviderConfigUsage(crd))
 			}
 		}
 	}
@@ -128,6 +139,26 @@ func clusterProviderConfig(cluster *apiextensionsv1.CustomResourceDefinition) *a
 	crd.Spec.Names.Kind, crd.Spec.Names.ListKind = "ClusterProviderConfig", "ClusterProviderConfigList"
 	crd.Spec.Names.Plural, crd.Spec.Names.Singular = "clusterproviderconfigs", "clusterproviderconfig"
 	crd.Name = crd.Spec.Names.Plural + "." + crd.Spec.Group
+
+	return crd
+}
+
+// namespacedProviderConfigUsage DERIVES gcp.m.upbound.io/v1beta1 ProviderConfigUsage from
+// gcp.upbound.io/v1beta1 ProviderConfigUsage, as the other providers' differ: its scope,
+// and that its providerConfigRef has a kind.
+func namespacedProviderConfigUsage(cluster *apiextensionsv1.CustomResourceDefinition) *apiextensionsv1.CustomResourceDefinition {
+	crd := cluster.DeepCopy()
+	crd.Spec.Group = "gcp.m.upbound.io"
+	crd.Spec.Scope = apiextensionsv1.NamespaceScoped
+	crd.Name = crd.Spec.Names.Plural + "." + crd.Spec.Group
+
+	str := apiextensionsv1.JSONSchemaProps{Type: "string"}
+
+	for i := range crd.Spec.Versions {
+		crd.Spec.Versions[i].Schema.OpenAPIV3Schema.Properties["providerConfigRef"] = apiextensionsv1.JSONSchemaProps{
+			Type: "object", Properties: map[string]apiextensionsv1.JSONSchemaProps{"kind": str, "name": str}, Required: []string{"kind", "name"},
+		}
+	}
 
 	return crd
 }

@@ -63,6 +63,9 @@ type Cloud struct {
 	calls  map[string]int
 	writes []string
 
+	// asked of AWS: each action with the ARN of the resource that it was about.
+	asked map[string]bool
+
 	ids     int
 	held    map[string]chan struct{}
 	denied  map[string]bool
@@ -82,6 +85,7 @@ func New() *Cloud {
 		identities:   map[string]*identity{},
 		accounts:     map[string]*account{},
 		calls:        map[string]int{},
+		asked:        map[string]bool{},
 		held:         map[string]chan struct{}{},
 		denied:       map[string]bool{},
 	}
@@ -136,6 +140,14 @@ func (c *Cloud) Actions() []string {
 	var actions []string
 	c.do(func() { actions = sortedKeys(c.calls) })
 	return actions
+}
+
+// Asked are the actions of AWS that were called, each with a space and the ARN of the
+// resource that IAM judges it by, sorted.
+func (c *Cloud) Asked() []string {
+	var asked []string
+	c.do(func() { asked = sortedKeys(c.asked) })
+	return asked
 }
 
 // Contents is what clusters have put into the cloud, one line each, sorted.

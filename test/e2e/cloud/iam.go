@@ -115,6 +115,33 @@ func (x *call) describeIAM() {
 	}
 }
 
+// arn of the resource by which IAM judges a call of AWS (Service Authorization Reference,
+// "Resource types"), empty where that is none of them: of a role that the call has only
+// the name of, that which the role has. Of one that isn't there nobody knows the path.
+func (x *call) arn() string {
+	if x.kind == "PodIdentityAssociation" {
+		return x.scope
+	}
+	if !strings.HasPrefix(x.action, "iam:") {
+		return ""
+	}
+	r := in[cloudapi.IAMRequest](x)
+	switch {
+	case x.action == cloudapi.CreateRole:
+		return x.scope
+	case x.action == cloudapi.CreatePolicy:
+		p := in[cloudapi.Policy](x)
+		return iamARN("policy", p.Path, p.Name)
+	case r.RoleName != "":
+		if known := x.roles[r.RoleName]; known != nil {
+			return known.ARN
+		}
+		return ""
+	default:
+		return r.PolicyARN
+	}
+}
+
 func (x *call) heldKeys() map[string]chan struct{} {
 	var held map[string]chan struct{}
 	x.do(func() { held = maps.Clone(x.held) })

@@ -104,7 +104,12 @@ func (x *call) answer(r *http.Request) (any, *cloudapi.Error) {
 		return nil, &cloudapi.Error{Status: http.StatusBadRequest, Code: "MalformedInput", Message: err.Error()}
 	}
 	x.describe()
-	x.do(func() { x.calls[x.action]++ })
+	x.do(func() {
+		x.calls[x.action]++
+		if arn := x.arn(); arn != "" {
+			x.asked[x.action+" "+arn] = true
+		}
+	})
 	if x.kind == "UserAssignedIdentity" {
 		x.wait(r.Context())
 	}

@@ -38,6 +38,10 @@ var (
 	webhook = serviceAccount(webhookNamespace, "service-connections-webhook")
 )
 
+// provider's user, of the ServiceAccount that package/providers has it run as. It has the
+// rights that the RBAC manager gives to its revision, and no more.
+func provider(name string) user { return serviceAccount(Namespace, name) }
+
 func serviceAccount(namespace, name string) user {
 	return user{
 		name:   "system:serviceaccount:" + namespace + ":" + name,

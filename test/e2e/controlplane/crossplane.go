@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -204,6 +206,27 @@ func (c *ControlPlane) granted(ctx context.Context, resources []string) error {
 	for _, r := range resources {
 		if !has[r] {
 			return fmt.Errorf("ClusterRole %q has no rights on %s", crossplaneRole, r)
+		}
+	}
+	return c.bound(ctx)
+}
+
+// bound says which provider's ServiceAccount doesn't have its role yet.
+func (c *ControlPlane) bound(ctx context.Context) error {
+	revisions := &unstructured.UnstructuredList{}
+	revisions.SetAPIVersion("pkg.crossplane.io/v1")
+	revisions.SetKind("ProviderRevisionList")
+	if err := c.Client.List(ctx, revisions); err != nil {
+		return fmt.Errorf("cannot list providers: %w", err)
+	}
+	for _, r := range revisions.Items {
+		role, binding := &rbacv1.ClusterRole{}, &rbacv1.ClusterRoleBinding{}
+		key := client.ObjectKey{Name: "crossplane:provider:" + r.GetName() + ":system"}
+		if err := errors.Join(c.Client.Get(ctx, key, role), c.Client.Get(ctx, key, binding)); err != nil {
+			return fmt.Errorf("cannot get the role of provider %q and its binding: %w", r.GetName(), err)
+		}
+		if len(role.Rules) == 0 || len(binding.Subjects) == 0 {
+			return fmt.Errorf("provider %q doesn't have its role yet", r.GetName())
 		}
 	}
 	return nil

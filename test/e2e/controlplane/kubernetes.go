@@ -18,7 +18,10 @@ import (
 const Issuer = "https://oidc.example.org/clusters/one/"
 
 // serverUsers are those whom the API server knows by a token.
-var serverUsers = []user{admin, crossplane, rbacManager, webhook}
+var serverUsers = []user{
+	admin, crossplane, rbacManager, webhook,
+	provider(ProviderAWS), provider(ProviderAzure), provider(ProviderGCP), provider(ProviderKubernetes),
+}
 
 // prepare what the processes share: ports, keys, tokens.
 func (c *ControlPlane) prepare(ctx context.Context) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -45,7 +46,16 @@ func (c *ControlPlane) InstallProviders(ctx context.Context, names ...string) er
 			}
 			resources = append(resources, crd.Name)
 		}
-		if err := errors.Join(c.registerProvider(ctx, name, crds), c.configureProvider(ctx, name)); err != nil {
+		configs, err := configDefinitions(ctx, name)
+		if err != nil {
+			return err
+		}
+		for _, crd := range configs {
+			if err := c.installDefinition(ctx, crd); err != nil {
+				return err
+			}
+		}
+		if err := errors.Join(c.registerProvider(ctx, name, slices.Concat(crds, configs)), c.configureProvider(ctx, name)); err != nil {
 			return err
 		}
 	}
@@ -134,6 +144,15 @@ func definitions(ctx context.Context, name string) ([]*apiextensionsv1.CustomRes
 	return ofProvider(all, name)
 }
 
+// configDefinitions are those of a provider's ProviderConfigs.
+func configDefinitions(ctx context.Context, name string) ([]*apiextensionsv1.CustomResourceDefinition, error) {
+	all, err := schema.ProviderConfigDefinitions(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read CustomResourceDefinitions of ProviderConfigs: %w", err)
+	}
+	return ofProvider(all, name)
+}
+
 func (c *ControlPlane) installDefinition(ctx context.Context, crd *apiextensionsv1.CustomResourceDefinition) error {
 	m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(crd)
 	if err != nil {
@@ -168,6 +187,30 @@ spec:
 `, name)); err != nil {
 		return err
 	}
+	revision, err := c.Get(ctx, "pkg.crossplane.io/v1", "ProviderRevision", "", name+"-1")
+	if err != nil || revision == nil {
+		return errors.Join(fmt.Errorf("cannot register provider %q", name), err)
+	}
+	// The RBAC manager gives its rights to the ServiceAccount of its Deployment, of which
+	// no pod runs here.
+	if err := c.ApplyYAML(ctx, fmt.Sprintf(`
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: %[1]s
+  namespace: %[2]s
+  ownerReferences: [{apiVersion: pkg.crossplane.io/v1, kind: ProviderRevision, name: %[1]s-1, uid: %[3]s, controller: true}]
+spec:
+  replicas: 0
+  selector: {matchLabels: {pkg.crossplane.io/provider: %[1]s}}
+  template:
+    metadata: {labels: {pkg.crossplane.io/provider: %[1]s}}
+    spec:
+      serviceAccountName: %[1]s
+      containers: [{name: package-runtime, image: registry.example.org/%[1]s:dev}]
+`, name, Namespace, revision.GetUID())); err != nil {
+		return err
+	}
 	refs := make([]string, len(crds))
 	for i, crd := range crds {
 		refs[i] = fmt.Sprintf("{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, name: %s}", crd.Name)
@@ -176,7 +219,7 @@ spec:
 apiVersion: pkg.crossplane.io/v1
 kind: ProviderRevision
 metadata: {name: %s-1}
-status: {objectRefs: [%s]}
+status: {capabilities: [safe-start], objectRefs: [%s]}
 `, name, strings.Join(refs, ", ")))
 }
 

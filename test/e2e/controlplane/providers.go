@@ -9,9 +9,8 @@ import (
 	"strings"
 	"time"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-
-	"github.com/serviceconnections/function-service-connections/test/schema"
 )
 
 // providersBinary has all providers but provider-kubernetes (test/providers).
@@ -43,10 +42,13 @@ func (c *ControlPlane) StartProviders(ctx context.Context, o ProviderOptions, na
 		if c.ProviderRuns(name) {
 			continue
 		}
-		program := c.provider(name, o)
+		kubeconfig, err := c.writeKubeconfig(provider(name))
+		if err != nil {
+			return err
+		}
+		program := c.provider(name, kubeconfig, o)
 		if name == ProviderKubernetes {
-			var err error
-			if program, err = c.kubernetesProvider(ctx, o); err != nil {
+			if program, err = c.kubernetesProvider(ctx, kubeconfig, o); err != nil {
 				return err
 			}
 		}
@@ -59,9 +61,9 @@ func (c *ControlPlane) StartProviders(ctx context.Context, o ProviderOptions, na
 	return nil
 }
 
-func (c *ControlPlane) provider(name string, o ProviderOptions) program {
+func (c *ControlPlane) provider(name, kubeconfig string, o ProviderOptions) program {
 	args := []string{
-		"--provider=" + name, "--cloud=" + o.Cloud, "--kubeconfig=" + c.Kubeconfig, "--poll=" + o.PollInterval.String(),
+		"--provider=" + name, "--cloud=" + o.Cloud, "--kubeconfig=" + kubeconfig, "--poll=" + o.PollInterval.String(),
 	}
 	if !o.Patience {
 		args = append(args, "--creation-grace=2s", "--min-retry=50ms", "--max-retry="+max(o.PollInterval/2, time.Second).String(), "--haste=20")
@@ -71,7 +73,7 @@ func (c *ControlPlane) provider(name string, o ProviderOptions) program {
 
 // kubernetesProvider is the real provider-kubernetes. Its webhook, which nobody
 // calls, and its metrics have ports of their own.
-func (c *ControlPlane) kubernetesProvider(ctx context.Context, o ProviderOptions) (program, error) {
+func (c *ControlPlane) kubernetesProvider(ctx context.Context, kubeconfig string, o ProviderOptions) (program, error) {
 	secret, err := c.serverCertificate(ctx, "localhost")
 	if err != nil {
 		return program{}, err
@@ -86,7 +88,7 @@ func (c *ControlPlane) kubernetesProvider(ctx context.Context, o ProviderOptions
 	}
 	return program{name: ProviderKubernetes, path: c.tool(ProviderKubernetes), args: []string{
 		"--poll=" + o.PollInterval.String(), fmt.Sprintf("--webhook-port=%d", free[0]), "--metrics-bind-address=0", "--health-probe-bind-addr=0",
-	}, env: []string{"KUBECONFIG=" + c.Kubeconfig, "TLS_SERVER_CERTS_DIR=" + certificates}}, nil
+	}, env: []string{"KUBECONFIG=" + kubeconfig, "TLS_SERVER_CERTS_DIR=" + certificates}}, nil
 }
 
 // ProviderRuns says whether one was started and hasn't ended.
@@ -133,22 +135,9 @@ func (c *ControlPlane) KillProvider(name string) {
 }
 
 // configureProvider as package/providers says, in the subscription of Azure that
-// the tests have. provider-kubernetes has no ServiceAccount here that a pod would
-// have, so it reads a kubeconfig.
+// the tests have. provider-kubernetes has no pod here whose token it would find, so it
+// reads a kubeconfig of its ServiceAccount, which has the rights that are shipped for it.
 func (c *ControlPlane) configureProvider(ctx context.Context, name string) error {
-	all, err := schema.ProviderConfigDefinitions(ctx)
-	if err != nil {
-		return fmt.Errorf("cannot read CustomResourceDefinitions of ProviderConfigs: %w", err)
-	}
-	crds, err := ofProvider(all, name)
-	if err != nil {
-		return err
-	}
-	for _, crd := range crds {
-		if err := c.installDefinition(ctx, crd); err != nil {
-			return err
-		}
-	}
 	folder := map[string]string{ProviderAWS: "aws", ProviderAzure: "azure", ProviderGCP: "gcp", ProviderKubernetes: "kubernetes"}[name]
 	config, err := os.ReadFile(filepath.Join(c.Root, "package", "providers", folder, "config.yaml"))
 	if err != nil {
@@ -159,7 +148,14 @@ func (c *ControlPlane) configureProvider(ctx context.Context, name string) error
 		yaml = strings.ReplaceAll(yaml, "subscriptionID: 00000000-0000-0000-0000-000000000000", "subscriptionID: "+c.Subscription)
 	}
 	if name == ProviderKubernetes {
-		kubeconfig, err := os.ReadFile(c.Kubeconfig)
+		if err := c.grantDisks(ctx, folder); err != nil {
+			return err
+		}
+		path, err := c.writeKubeconfig(provider(name))
+		if err != nil {
+			return err
+		}
+		kubeconfig, err := os.ReadFile(path)
 		if err != nil {
 			return fmt.Errorf("cannot read kubeconfig: %w", err)
 		}
@@ -175,6 +171,28 @@ func (c *ControlPlane) configureProvider(ctx context.Context, name string) error
 	return inTime(ctx, func(ctx context.Context) error {
 		return Poll(ctx, func(ctx context.Context) error { return c.ApplyYAML(ctx, yaml) })
 	})
+}
+
+// grantDisks to provider-kubernetes, as its manifest does, whose packages nobody installs
+// here.
+func (c *ControlPlane) grantDisks(ctx context.Context, folder string) error {
+	manifest, err := os.ReadFile(filepath.Join(c.Root, "package", "providers", folder, "provider.yaml"))
+	if err != nil {
+		return fmt.Errorf("cannot read provider's manifest: %w", err)
+	}
+	objects, err := Parse(string(manifest))
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		if o.GroupVersionKind().Group != rbacv1.GroupName {
+			continue
+		}
+		if err := c.Apply(ctx, o); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func ofProvider(all map[string][]*apiextensionsv1.CustomResourceDefinition, name string) ([]*apiextensionsv1.CustomResourceDefinition, error) {

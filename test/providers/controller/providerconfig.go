@@ -14,8 +14,8 @@ import (
 
 // ProviderConfig returns the spec of the one that a managed resource names, as the
 // providers' resolveProviderConfig does (provider-azure v2.6.0,
-// internal/clients/azure.go; the others the same). Family is such as
-// azure.upbound.io. Its use isn't tracked, as nobody here deletes one.
+// internal/clients/azure.go; the others the same), and tracks its use. Family is such as
+// azure.upbound.io.
 func ProviderConfig(ctx context.Context, c client.Client, mg xpresource.Managed, family string) (map[string]any, error) {
 	pc := &unstructured.Unstructured{}
 	key := types.NamespacedName{}
@@ -40,6 +40,9 @@ func ProviderConfig(ctx context.Context, c client.Client, mg xpresource.Managed,
 	}
 	if err := c.Get(ctx, key, pc); err != nil {
 		return nil, fmt.Errorf("cannot get referenced ProviderConfig: %w", err)
+	}
+	if err := track(ctx, c, mg, family); err != nil {
+		return nil, fmt.Errorf("cannot track ProviderConfig usage: %w", err)
 	}
 	spec, _, err := unstructured.NestedMap(pc.Object, "spec")
 	if err != nil {
