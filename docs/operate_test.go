@@ -63,6 +63,30 @@ items:
     ownerReferences: [{apiVersion: apps/v1, controller: true}]
 `
 
+// interruptedToFind are managed resources that are being deleted while their creation is
+// pending, in a namespace and in none; then one that isn't deleted, one of somebody else,
+// one whose creation isn't pending, and one without a status.
+const interruptedToFind = `
+apiVersion: v1
+kind: List
+items:
+- apiVersion: eks.aws.m.upbound.io/v1beta1
+  kind: PodIdentityAssociation
+  metadata: {namespace: team-a, name: one, deletionTimestamp: "2026-01-01T00:00:00Z", annotations: {serviceconnections.io/needed-by: api/awsRole, crossplane.io/external-create-pending: "2026-01-01T00:00:00Z"}}
+  status: {conditions: [{type: Ready, status: "True"}, {type: Synced, status: "False", message: cannot determine creation result - remove it}]}
+- apiVersion: iam.aws.upbound.io/v1beta1
+  kind: Policy
+  metadata: {name: two, deletionTimestamp: "2026-01-01T00:00:00Z", annotations: {serviceconnections.io/needed-by: api/awsRole, crossplane.io/external-create-pending: "2026-01-01T00:00:00Z"}}
+  status: {conditions: [{type: Synced, status: "False", message: cannot get it}]}
+- metadata: {name: there, annotations: {serviceconnections.io/needed-by: api/awsRole, crossplane.io/external-create-pending: "2026-01-01T00:00:00Z"}}
+  status: {conditions: [{type: Synced, status: "False", message: cannot determine creation result}]}
+- metadata: {name: theirs, deletionTimestamp: "2026-01-01T00:00:00Z", annotations: {crossplane.io/external-create-pending: "2026-01-01T00:00:00Z"}}
+  status: {conditions: [{type: Synced, status: "False", message: cannot determine creation result}]}
+- metadata: {name: done, deletionTimestamp: "2026-01-01T00:00:00Z", annotations: {serviceconnections.io/needed-by: api/awsRole}}
+  status: {conditions: [{type: Synced, status: "False", message: cannot determine creation result}]}
+- metadata: {name: new, deletionTimestamp: "2026-01-01T00:00:00Z", annotations: {serviceconnections.io/needed-by: api/awsRole, crossplane.io/external-create-pending: "2026-01-01T00:00:00Z"}}
+`
+
 // TestCommandsFindThem runs the templates of docs/operate.md, by kubectl's own printer,
 // on what they must find and on what they must leave out.
 func TestCommandsFindThem(t *testing.T) {
@@ -80,12 +104,17 @@ func TestCommandsFindThem(t *testing.T) {
 		},
 		"Refused": {
 			reason: "A claim whose requests are refused isn't revoked, so it must be found.",
-			with:   `"Synced"`, list: claimsToFind, want: "team-c refused: cannot read a request of 9000000 bytes\n",
+			with:   ": {{.message}}", list: claimsToFind, want: "team-c refused: cannot read a request of 9000000 bytes\n",
 		},
 		"Composed": {
 			reason: "The last column tells what hides from Crossplane, also where it is empty.",
 			with:   "ownerReferences}}{{if and .controller", list: composedToFind,
 			want: "ServiceAccount team-a/shop-api shop-api.serviceaccount\nServiceAccount team-a/shop-web shop-web.association.df86318b5fa44363\nPersistentVolumeClaim team-a/uploads <no value>\n",
+		},
+		"Interrupted": {
+			reason: "Only what is being deleted and is ours may go on, and what says why it waits is told with it.",
+			with:   "external-create-pending", list: interruptedToFind,
+			want: "eks.aws.m.upbound.io/v1beta1 PodIdentityAssociation one team-a cannot determine creation result - remove it\niam.aws.upbound.io/v1beta1 Policy two default cannot get it\n",
 		},
 	}
 

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -36,6 +37,39 @@ func TestInterruptedCreation(t *testing.T) {
 		team.interrupt()
 		team.connect("- {name: web, connections: [{type: disk, config: {diskName: scratch}}]}")
 		team.awaitContents("nothing")
+	})
+}
+
+// TestInterruptedAndDeleted holds that what docs/operate.md says takes back what such a
+// provider may have made, where the ServiceConnection is deleted meanwhile: Crossplane
+// doesn't ask the function of one that is being deleted.
+func TestInterruptedAndDeleted(t *testing.T) {
+	t.Parallel()
+	disturb(t, func(team *team) {
+		team.grantAll()
+		all := team.managed()
+		team.stopped(func() {
+			team.interrupt()
+			team.deleteNow()
+			team.awaitDeleting(all...)
+		})
+		team.eventually("the providers wait for somebody", func(ctx context.Context) error {
+			for _, o := range all {
+				now, err := team.Get(ctx, o.GetAPIVersion(), o.GetKind(), o.GetNamespace(), o.GetName())
+				if err != nil || now == nil {
+					return errors.Join(err, fmt.Errorf("%s %s is gone", o.GetKind(), o.GetName()))
+				}
+				if err := hasCondition(now, "Synced", "False", "", "cannot determine creation result"); err != nil {
+					return fmt.Errorf("%s %s: %w", o.GetKind(), o.GetName(), err)
+				}
+			}
+			return nil
+		})
+		team.shellIn(team.Root, team.commands("docs/operate.md", "## Let a deletion go on")[0])
+		team.awaitContents("nothing")
+		for _, o := range all {
+			team.awaitGone(o)
+		}
 	})
 }
 

@@ -250,15 +250,15 @@ func TestSwitch(t *testing.T) {
 }
 
 // commands in the blocks of a section of the documentation.
-func (p *platform) commands(file, heading string) []string {
-	p.t.Helper()
-	text, err := os.ReadFile(filepath.Join(p.Root, file))
+func (t *team) commands(file, heading string) []string {
+	t.t.Helper()
+	text, err := os.ReadFile(filepath.Join(t.Root, file))
 	if err != nil {
-		p.t.Fatal(err)
+		t.t.Fatal(err)
 	}
 	_, section, ok := strings.Cut(string(text), "\n"+heading+"\n")
 	if !ok {
-		p.t.Fatalf("%s has no section %q", file, heading)
+		t.t.Fatalf("%s has no section %q", file, heading)
 	}
 	level, _, _ := strings.Cut(heading, " ")
 	section, _, _ = strings.Cut(section, "\n"+level+" ")
@@ -270,7 +270,7 @@ func (p *platform) commands(file, heading string) []string {
 		}
 		block, rest, ok := strings.Cut(rest, "```\n")
 		if !ok {
-			p.t.Fatalf("%s: section %q has a block without an end", file, heading)
+			t.t.Fatalf("%s: section %q has a block without an end", file, heading)
 		}
 		blocks, section = append(blocks, block), rest
 	}
@@ -280,16 +280,23 @@ func (p *platform) commands(file, heading string) []string {
 // rights.
 func (p *platform) shell(commands string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeoutCause(p.t.Context(), p.deadline, fmt.Errorf("not within %s", p.deadline))
+	p.t.Logf("%s%s", commands, p.shellIn(p.release(thisRelease), commands))
+}
+
+// shellIn a folder runs commands as somebody does who has all rights, and returns what
+// they print.
+func (t *team) shellIn(dir, commands string) string {
+	t.t.Helper()
+	ctx, cancel := context.WithTimeoutCause(t.t.Context(), t.deadline, fmt.Errorf("not within %s", t.deadline))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-euc", commands)
-	cmd.Dir = p.release(thisRelease)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+p.Kubeconfig, "PATH="+filepath.Join(p.Root, ".cache", "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+t.Kubeconfig, "PATH="+filepath.Join(t.Root, ".cache", "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		p.t.Fatalf("%s: %v: %s", commands, err, out)
+		t.t.Fatalf("%s: %v: %s", commands, err, out)
 	}
-	p.t.Logf("%s%s", commands, out)
+	return string(out)
 }
 
 // uninstalled leaves nothing of what was installed.
