@@ -98,6 +98,7 @@ func (f *Function) run(ctx context.Context, req *fnv1.RunFunctionRequest) (*fnv1
 		return fatal(rsp, status.Unresolved(err), err), nil
 	}
 	s = s.For(c.Namespace)
+	before := previous(in, xr)
 	p := plan.Make(plan.Input{
 		Types:    f.types,
 		Claim:    c,
@@ -105,23 +106,25 @@ func (f *Function) run(ctx context.Context, req *fnv1.RunFunctionRequest) (*fnv1
 		Observed: observed,
 		Desired:  desired(req),
 		Rendered: f.rendered(req, c),
-		Previous: previous(in, xr),
+		Previous: before,
 	})
 	if s.Inspect() && ctx.Value(lightened{}) != nil {
 		tellLightened(p)
 	}
-	return respond(req, rsp, in, c, p)
+	return respond(req, rsp, in, c, before, p)
 }
 
-// respond with what is composed, injected, required and told.
-func respond(req *fnv1.RunFunctionRequest, rsp *fnv1.RunFunctionResponse, in *input, c *claim.Claim, p *plan.Plan) (*fnv1.RunFunctionResponse, error) {
+// respond with what is composed, injected, required and told, and with what of it the
+// status before doesn't say.
+func respond(req *fnv1.RunFunctionRequest, rsp *fnv1.RunFunctionResponse, in *input, c *claim.Claim, before claim.Status, p *plan.Plan) (*fnv1.RunFunctionResponse, error) {
 	if err := compose(rsp, p.Composed); err != nil {
 		return nil, err
 	}
 	if err := deliver(rsp, p); err != nil {
 		return nil, err
 	}
-	if err := writeStatus(rsp, in, status.Of(p)); err != nil {
+	now := status.Of(p)
+	if err := writeStatus(rsp, in, now); err != nil {
 		return fatal(rsp, status.Unresolved(err), err), nil
 	}
 	require(rsp, p.Requires...)
@@ -129,6 +132,7 @@ func respond(req *fnv1.RunFunctionRequest, rsp *fnv1.RunFunctionResponse, in *in
 	ready := status.Ready(c, p)
 	setReady(rsp, ready, p.Composed)
 	tellGeneration(req, rsp, ready)
+	tellChanges(rsp, status.Changes(before, now))
 	return rsp, nil
 }
 

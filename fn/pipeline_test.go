@@ -348,8 +348,8 @@ func (m *machine) passedThrough(before map[string]map[string]any) {
 	if diff := cmp.Diff(m.context.AsMap(), m.rsp.GetContext().AsMap(), cmpopts.EquateEmpty()); diff != "" {
 		m.rt.Fatalf("the context changed: -in, +out:\n%s", diff)
 	}
-	if len(m.rsp.GetResults()) > 0 {
-		m.rt.Fatalf("results: %v", m.rsp.GetResults())
+	if fatal := fatalOf(m.rsp); fatal != "" {
+		m.rt.Fatalf("fatal: %s", fatal)
 	}
 }
 

@@ -163,6 +163,20 @@ func setConditions(rsp *fnv1.RunFunctionResponse, cs []status.Condition) {
 	}
 }
 
+// tellChanges by results, of which Crossplane makes events of the composite resource and
+// its claim, once it has written the status. A run that fails before that tells again, as
+// it must; so does each run of a pipeline whose later step is fatal, and then Kubernetes
+// counts them as one event. No result makes a composite resource more or less ready.
+func tellChanges(rsp *fnv1.RunFunctionResponse, changes []status.Change) {
+	for _, c := range changes {
+		r := &fnv1.Result{Severity: fnv1.Severity_SEVERITY_NORMAL, Message: c.Message, Reason: &c.Reason, Target: fnv1.Target_TARGET_COMPOSITE_AND_CLAIM.Enum()}
+		if c.Warning {
+			r.Severity = fnv1.Severity_SEVERITY_WARNING
+		}
+		rsp.Results = append(rsp.Results, r)
+	}
+}
+
 // setReady holds the composite resource back until every connection is ready. Then
 // all of ours are, and Crossplane tells: it is ready once the resources of all steps
 // are, also of those that come later and that nothing here knows.

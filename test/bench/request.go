@@ -168,7 +168,9 @@ func (e *example) settle(ctx context.Context, run runner, req *fnv1.RunFunctionR
 			return nil, err
 		}
 		for _, r := range rsp.GetResults() {
-			return nil, fmt.Errorf("cannot settle claim: %s: %s", r.GetSeverity(), r.GetMessage())
+			if r.GetSeverity() == fnv1.Severity_SEVERITY_FATAL {
+				return nil, fmt.Errorf("cannot settle claim: %s", r.GetMessage())
+			}
 		}
 		if last != nil && proto.Equal(last, rsp) {
 			return rsp, nil
