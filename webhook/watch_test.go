@@ -5,18 +5,15 @@ import (
 	"fmt"
 	"os"
 	goruntime "runtime"
-	"strconv"
 	"testing"
 	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/dynamic/fake"
 	"sigs.k8s.io/yaml"
 
@@ -47,66 +44,6 @@ func injects(t *testing.T, x *admit.Index, pod string) bool {
 		t.Fatal(err)
 	}
 	return rsp.Patch != nil
-}
-
-// A pager serves ServiceConnections by the page, as the API server does and the client
-// for tests doesn't.
-type pager struct {
-	dynamic.ResourceInterface
-
-	all     []*unstructured.Unstructured
-	largest int64
-}
-
-func (p *pager) List(_ context.Context, o metav1.ListOptions) (*unstructured.UnstructuredList, error) {
-	p.largest = max(p.largest, o.Limit)
-	begin := 0
-	if o.Continue != "" {
-		var err error
-		if begin, err = strconv.Atoi(o.Continue); err != nil {
-			return nil, err
-		}
-	}
-	end := min(begin+int(o.Limit), len(p.all))
-	page := &unstructured.UnstructuredList{}
-	page.SetResourceVersion("7")
-	for _, u := range p.all[begin:end] {
-		page.Items = append(page.Items, *u)
-	}
-	if end < len(p.all) {
-		page.SetContinue(strconv.Itoa(end))
-	}
-	return page, nil
-}
-
-// TestListByThePage holds that an API server which can't stream what is there is never
-// asked for all of it at once, and that nothing is lost between the pages.
-func TestListByThePage(t *testing.T) {
-	t.Parallel()
-	for _, n := range []int{0, 1, listPage, 3*listPage + 1} {
-		p := &pager{}
-		for i := range n {
-			p.all = append(p.all, publishing(fmt.Sprintf("claim-%d", i), "pod"))
-		}
-		got, err := list(t.Context(), p, workload.Forms{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		names := map[string]bool{}
-		for _, c := range got.Items {
-			names[c.Name] = true
-		}
-		if len(names) != n || len(got.Items) != n || got.ResourceVersion != "7" {
-			t.Errorf("of %d ServiceConnections, %d are kept, at version %q", n, len(names), got.ResourceVersion)
-		}
-		if p.largest == 0 || p.largest > listPage {
-			t.Errorf("%d are asked for at once, want at most %d", p.largest, listPage)
-		}
-		items, err := meta.ExtractList(got)
-		if err != nil || len(items) != n {
-			t.Errorf("the watch finds %d of %d in the list: %v", len(items), n, err)
-		}
-	}
 }
 
 // BenchmarkMemory is what the webhook keeps in memory, by how many ServiceConnections
