@@ -1,6 +1,7 @@
 // Command function-service-connections is a Crossplane composition function. It
 // expands a ServiceConnection into managed resources and workload patches. As
-// function-service-connections webhook it gives pods what the status publishes.
+// function-service-connections webhook it gives pods what the status publishes, and as
+// function-service-connections exporter it tells Prometheus how ServiceConnections stand.
 package main
 
 import (
@@ -65,8 +66,9 @@ type Flags struct {
 
 // A CommandLine chooses what the process is: by default the function.
 type CommandLine struct {
-	Function Flags        `cmd:"" default:"withargs" help:"Serve the composition function. The default."`
-	Webhook  WebhookFlags `cmd:"" help:"Serve the admission webhook that gives pods their injection where the admission policies can't."`
+	Function Flags         `cmd:"" default:"withargs" help:"Serve the composition function. The default."`
+	Webhook  WebhookFlags  `cmd:"" help:"Serve the admission webhook that gives pods their injection where the admission policies can't."`
+	Exporter ExporterFlags `cmd:"" help:"Serve metrics of how the ServiceConnections of the cluster stand."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }

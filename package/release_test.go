@@ -36,6 +36,7 @@ func TestVersionsAgree(t *testing.T) {
 	for file, patterns := range map[string][]string{
 		"install/base/function.yaml":            {`function-service-connections:(\S+)`},
 		"webhook/runtime.yaml":                  {`function-service-connections:(\S+)`},
+		"monitoring/runtime.yaml":               {`function-service-connections:(\S+)`},
 		"install/namespaced/configuration.yaml": {`configuration-service-connections:(\S+)`},
 		"install/claims/configuration.yaml":     {`configuration-service-connections-claims:(\S+)`},
 		"function/crossplane.yaml":              {`app.kubernetes.io/version: (\S+)`},
@@ -64,7 +65,7 @@ func TestVersionsAgree(t *testing.T) {
 func TestFoldersAreInstalledAsAWhole(t *testing.T) {
 	t.Parallel()
 
-	for _, folder := range []string{"cluster", "webhook"} {
+	for _, folder := range []string{"cluster", "webhook", "monitoring", "monitoring/webhook"} {
 		t.Run(folder, func(t *testing.T) {
 			t.Parallel()
 

@@ -19,7 +19,6 @@ import (
 	"github.com/crossplane/function-sdk-go/logging"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/semaphore"
 	admissionv1 "k8s.io/api/admission/v1"
 )
@@ -124,13 +123,7 @@ func ListenReviews(ctx context.Context, o ReviewOptions, log logging.Logger) (*R
 		_ = listener.Close() // Nothing was served yet, so nothing can be lost.
 		return nil, errors.Wrapf(err, "cannot listen for metrics at address %q", o.MetricsAddress)
 	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /readyz", s.ready)
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte("ok\n")) // A probe that hangs up needs no answer.
-	})
-	s.probes = plainServer(mux, log)
+	s.probes = plainServer(plainHandler(registry, s.ready), log)
 	return s, nil
 }
 
@@ -184,16 +177,11 @@ func (s *ReviewServer) Serve(ctx context.Context) error {
 	return nil
 }
 
-func (s *ReviewServer) ready(w http.ResponseWriter, _ *http.Request) {
-	err := s.o.Ready()
+func (s *ReviewServer) ready() error {
 	if s.stopped.Load() {
-		err = errors.New("stopping")
+		return errors.New("stopping")
 	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	_, _ = w.Write([]byte("ok\n")) // A probe that hangs up needs no answer.
+	return s.o.Ready()
 }
 
 // review that a path asks for. Of a path that isn't the configuration's nothing more is

@@ -23,10 +23,15 @@ var installations = map[string]string{
 	"install-claims-without-injection":    "install/claims-without-injection",
 	webhookInstallation:                   "webhook",
 	webhookInstallation + "-cert-manager": "install/webhook-cert-manager",
+	monitoringInstallation:                "monitoring",
 }
 
-// webhookInstallation goes beside one of the others, as does that with cert-manager.
-const webhookInstallation = "install-webhook"
+// What goes beside one of the others: the webhook, also with cert-manager, and what
+// Prometheus needs.
+const (
+	webhookInstallation    = "install-webhook"
+	monitoringInstallation = "install-monitoring"
+)
 
 // settingsExample is printed behind each installation of the packages, as a comment.
 const settingsExample = "install/settings.example.yaml"
@@ -103,7 +108,7 @@ func writeInstallation(ctx context.Context, o options, dir, to string) error {
 	}
 	text := &strings.Builder{}
 	text.Write(out)
-	if !strings.HasPrefix(to, webhookInstallation) {
+	if !strings.HasPrefix(to, webhookInstallation) && to != monitoringInstallation {
 		text.WriteString("---\n")
 		for line := range strings.Lines(string(example)) {
 			if !strings.HasPrefix(line, "#") {

@@ -128,8 +128,8 @@ func TestTwoBuildsAreTheSame(t *testing.T) {
 			t.Errorf("%s differs between two builds", name)
 		}
 	}
-	if len(first) != len(second) || len(first) != 14 {
-		t.Errorf("want 14 files in each release, got %d and %d", len(first), len(second))
+	if len(first) != len(second) || len(first) != 15 {
+		t.Errorf("want 15 files in each release, got %d and %d", len(first), len(second))
 	}
 }
 
@@ -333,6 +333,21 @@ func TestWebhookInstallation(t *testing.T) {
 		if strings.Contains(text, "\nkind: "+part) {
 			t.Errorf("%q belongs to another file, or is an option", part)
 		}
+	}
+}
+
+// The exporter is installed beside any of them, with the image of the same release.
+func TestMonitoringInstallation(t *testing.T) {
+	t.Parallel()
+
+	text := string(files(t, releaseOf(t))["install-monitoring.yaml"])
+	for _, part := range []string{"\nkind: PrometheusRule\n", "\nkind: PodMonitor\n", "/function-service-connections:v", "\n        - exporter\n"} {
+		if !strings.Contains(text, part) {
+			t.Errorf("install-monitoring.yaml lacks %q", part)
+		}
+	}
+	if strings.Contains(text, "cluster-settings") {
+		t.Error("install-monitoring.yaml has the example of settings, which belongs to the function")
 	}
 }
 
@@ -561,8 +576,8 @@ func TestVersion(t *testing.T) {
 		}
 		stamped += bytes.Count(f.content, []byte("v9.9.9-rc.1"))
 	}
-	if stamped != 9 {
-		t.Errorf("want the version in 9 places, got %d", stamped)
+	if stamped != 10 {
+		t.Errorf("want the version in 10 places, got %d", stamped)
 	}
 }
 
