@@ -118,6 +118,13 @@ func closed(s map[string]any) (map[string]any, error) {
 			return nil, err
 		}
 	}
+	typed(out, s)
+	return out, nil
+}
+
+// typed says in the words of JSON schema what a structural schema's own words do about the
+// type of a value.
+func typed(out, s map[string]any) {
 	if _, ok := s["properties"]; ok && s["x-kubernetes-preserve-unknown-fields"] != true {
 		out["additionalProperties"] = false
 	}
@@ -128,7 +135,6 @@ func closed(s map[string]any) (map[string]any, error) {
 	if typ, ok := out["type"].(string); ok && s["nullable"] == true {
 		out["type"] = []any{typ, "null"}
 	}
-	return out, nil
 }
 
 // closedValue is a schema, or else a word about all.

@@ -29,33 +29,43 @@ var families = []family{
 func otherPins(root string) ([]pin, error) {
 	var pins []pin
 	for _, f := range families {
-		found := 0
-		for _, pattern := range f.files {
-			files, err := filepath.Glob(filepath.Join(root, pattern))
+		found, err := f.pins(root)
+		if err != nil {
+			return nil, err
+		}
+		if len(found) == 0 {
+			return nil, fmt.Errorf("%q finds nothing in %q; the files have changed, and what they pin would go unseen", f.pattern, f.files)
+		}
+		pins = append(pins, found...)
+	}
+	return pins, nil
+}
+
+// pins of the family, each once in a file.
+func (f family) pins(root string) ([]pin, error) {
+	var pins []pin
+	for _, pattern := range f.files {
+		files, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			return nil, fmt.Errorf("cannot look for %s: %w", pattern, err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file) //nolint:gosec // A file of the repository.
+			if err != nil {
+				return nil, fmt.Errorf("cannot read pins: %w", err)
+			}
+			rel, err := filepath.Rel(root, file)
 			if err != nil {
 				return nil, fmt.Errorf("cannot look for %s: %w", pattern, err)
 			}
-			for _, file := range files {
-				text, err := os.ReadFile(file) //nolint:gosec // A file of the repository.
-				if err != nil {
-					return nil, fmt.Errorf("cannot read pins: %w", err)
+			of := map[string]bool{}
+			for _, m := range f.pattern.FindAllStringSubmatch(string(text), -1) {
+				if of[m[0]] {
+					continue
 				}
-				rel, err := filepath.Rel(root, file)
-				if err != nil {
-					return nil, fmt.Errorf("cannot look for %s: %w", pattern, err)
-				}
-				seen := map[string]bool{}
-				for _, m := range f.pattern.FindAllStringSubmatch(string(text), -1) {
-					found++
-					if !seen[m[1]+m[2]] {
-						seen[m[1]+m[2]] = true
-						pins = append(pins, pin{what: m[1], version: m[2], in: []string{filepath.ToSlash(rel)}, unknown: f.who})
-					}
-				}
+				of[m[0]] = true
+				pins = append(pins, pin{what: m[1], version: m[2], in: []string{filepath.ToSlash(rel)}, unknown: f.who})
 			}
-		}
-		if found == 0 {
-			return nil, fmt.Errorf("%q finds nothing in %q; the files have changed, and what they pin would go unseen", f.pattern, f.files)
 		}
 	}
 	return pins, nil
