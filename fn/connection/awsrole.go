@@ -170,9 +170,10 @@ func expandAWSRole(c Context) Expansion {
 		// The provider may be down: what was observed once stays.
 		role.roleARN, role.known = c.lastObserved(role.roleARN)
 	}
-	e.Target = c.roleTarget(role.arn)
+	untagged := c.untagged()
+	e.Target = awsTarget(role.arn, c.Connection.TargetRoleARN, untagged)
 	e.Decision, e.Judged = c.judged(role.arn)
-	finding, warnings := c.trusts(role)
+	finding, warnings := c.trusts(role, untagged)
 	role.verdict = First(role.verdict, finding)
 	e.Verdict, e.Warnings = role.verdict, warnings
 	switch {
@@ -237,12 +238,12 @@ func (c Context) roleState(g Grant, asked roleState) roleState {
 // finding names the cause of what the cloud would say later, or only the pods
 // would. It takes nothing away: the policy may have changed since, and is
 // evaluated here, not by AWS.
-func (c Context) trusts(role roleState) (finding Verdict, warnings []Verdict) {
+func (c Context) trusts(role roleState, untagged bool) (finding Verdict, warnings []Verdict) {
 	if role.policy == "" || role.verdict.Reason == RoleNotFound {
 		return Verdict{}, nil
 	}
 	who := c.trustSubject()
-	who.NoSessionTags = c.untagged(c.Connection.DisableSessionTags)
+	who.NoSessionTags = untagged
 	f := trust.Check(trust.Role{ARN: role.arn, Policy: role.policy}, who)
 	v := Verdict{Reason: Reason(f.Reason), Message: f.Message}
 	if v.Reason != "" && !v.Blocks() {
@@ -487,12 +488,6 @@ func tokenInjection(volume, mountPath, audience, path string) claim.Injection {
 		}}}}},
 		VolumeMounts: []claim.VolumeMount{{Name: volume, MountPath: mountPath, ReadOnly: true}},
 	}
-}
-
-// roleTarget is awsTarget of the connection with a role.
-func (c Context) roleTarget(arn string) string {
-	untagged := c.Settings.AWS.Mode == settings.ModePodIdentity && c.untagged(c.Connection.DisableSessionTags)
-	return awsTarget(arn, c.Connection.TargetRoleARN, untagged)
 }
 
 // awsTarget is what a ServiceAccount may have one of: a role and the role that

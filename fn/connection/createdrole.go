@@ -185,7 +185,7 @@ func (c Context) createRole() Expansion {
 		return blocked(e, Verdictf(NotAllowed, "the cluster settings have no aws.createRoles that allows the role %q for namespace %q; ask the platform team to add it", c.Connection.Role, ns))
 	}
 	e.Identity = o.arn()
-	e.Target = c.roleTarget(o.arn())
+	e.Target = awsTarget(o.arn(), c.Connection.TargetRoleARN, c.untagged())
 	if c.Connection.TargetRoleARN != "" {
 		e.Decision, e.Judged = c.judged(o.arn())
 	}

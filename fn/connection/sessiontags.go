@@ -6,6 +6,7 @@ import (
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/decoded"
+	"github.com/serviceconnections/function-service-connections/fn/settings"
 )
 
 // sessionTags says where an association has the field that leaves out the tags of its
@@ -23,22 +24,25 @@ var taggedWhereCreated = claim.Rule{
 	Message: "must not be true where the role is created, whose trust policy knows the ServiceAccount by the session tags; leave it out, or leave create out to use a role that exists",
 }
 
-// untagged says whether the sessions of an association have no tags, as is asked for
-// or, where nothing is, as somebody else has set it on the object. A field of our own
+// untagged says whether the sessions of the connection have no tags, as is asked for or,
+// where nothing is, as somebody else has set it on the association. A field of our own
 // goes where it isn't asked for any more, and the provider then sends the tags again
 // (terraform-provider-aws, internal/service/eks/pod_identity_association.go, default).
-func (c Context) untagged(asked *bool) bool {
-	if asked != nil {
+func (c Context) untagged() bool {
+	switch asked := c.Connection.DisableSessionTags; {
+	case c.Settings.AWS.Mode != settings.ModePodIdentity:
+		return false
+	case asked != nil:
 		return *asked
 	}
-	set, ours := c.observedUntagged()
+	set, ours := c.observedUntagged(c.associationKey())
 	return set && !ours
 }
 
-// observedUntagged says whether the observed association has the field, and whether
+// observedUntagged says whether an observed association has the field, and whether
 // Crossplane has applied it.
-func (c Context) observedUntagged() (set, ours bool) {
-	o := c.Observed.Composed[c.associationKey()]
+func (c Context) observedUntagged(key string) (set, ours bool) {
+	o := c.Observed.Composed[key]
 	set, there := decoded.At(o.Object, sessionTags...).(bool)
 	if !there || o.ManagedFields == nil {
 		return set, false
@@ -55,7 +59,7 @@ func (c Context) observedUntagged() (set, ours bool) {
 // formerTags are asked for as they are now: a role that doesn't work without them, or
 // with them, keeps what works.
 func (c Context) formerTags() *bool {
-	set, ours := c.observedUntagged()
+	set, ours := c.observedUntagged(c.associationKey())
 	if !ours {
 		return nil
 	}
@@ -64,13 +68,14 @@ func (c Context) formerTags() *bool {
 
 // tagsChange says that EKS still sends session tags, or none, and is told otherwise.
 func (c Context) tagsChange(association Grant) Verdict {
-	var asked *bool
-	if b, ok := decoded.At(association.Object, sessionTags...).(bool); ok {
-		asked = &b
+	asked, composed := decoded.At(association.Object, sessionTags...).(bool)
+	if !composed {
+		set, ours := c.observedUntagged(association.Key)
+		asked = set && !ours
 	}
 	without, known := decoded.At(c.Observed.Object(association.Key), "status", "atProvider", "disableSessionTags").(bool)
 	switch {
-	case !known || without == c.untagged(asked):
+	case !known || without == asked:
 		return Verdict{}
 	case without:
 		return Verdictf(Creating, "PodIdentityAssociation %q still leaves out session tags, and is being changed to send them", decoded.Text(association.Object, "metadata", "name"))
