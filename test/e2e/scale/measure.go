@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -305,7 +305,7 @@ func (w *watcher) failed() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.ended {
-		return fmt.Errorf("the API server has ended the watch for claims")
+		return errors.New("the API server has ended the watch for claims")
 	}
 	return nil
 }
@@ -361,7 +361,7 @@ func (m *measurement) leave(ctx context.Context, i *implementation) (*cost, int,
 		return nil, 0, err
 	}
 	changed := 0
-	for key := range maps.Keys(now) {
+	for key := range now {
 		if versions[key] != now[key] {
 			changed++
 		}

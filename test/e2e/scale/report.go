@@ -133,7 +133,7 @@ func (o *Flags) services(all []turn) []row {
 	return rows
 }
 
-// rest rows: what claims cost that are ready.
+// resting rows: what claims cost that are ready.
 func (o *Flags) resting(all []turn, b string) []row {
 	rows := []row{{"Claims at rest", "this", "peer"}}
 	add := func(what, format string, of func(t turn) float64) {
