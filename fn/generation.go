@@ -133,7 +133,7 @@ func sameConditions(claim, xr *structpb.Struct, told []*fnv1.Condition, ready bo
 
 // settled says whether an object's conditions are those that are told now, and its
 // condition Ready no better than that. Ready is also about what other steps compose, so
-// where it is True it has to be about the object's generation, if it says which.
+// it has to be about the object's generation, if it says which.
 func settled(o *structpb.Struct, told []*fnv1.Condition, ready bool) bool {
 	for _, c := range told {
 		truth, _ := strings.CutPrefix(c.GetStatus().String(), "STATUS_CONDITION_")
@@ -145,14 +145,7 @@ func settled(o *structpb.Struct, told []*fnv1.Condition, ready bool) bool {
 	}
 	stands := condition(o, "Ready")
 	about, says := stands["observedGeneration"]
-	switch {
-	case stands == nil:
-		return false
-	case !isReady(o):
-		return true
-	default:
-		return ready && (!says || about.GetNumberValue() == generation(o))
-	}
+	return stands != nil && (ready || !isReady(o)) && (!says || about.GetNumberValue() == generation(o))
 }
 
 // inProgress says whether an object's conditions tell of its generation that it is neither
