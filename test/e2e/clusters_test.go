@@ -15,18 +15,8 @@ import (
 // deletes what the other has.
 func TestTwoClusters(t *testing.T) {
 	t.Parallel()
-	for name, mode := range modes {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			twoClusters(t, mode)
-		})
-	}
-}
-
-func twoClusters(t *testing.T, mode controlplane.Mode) {
-	t.Helper()
-	c := disturbedCluster(t, mode)
-	one := withSettings(t, mode)
+	c := disturbedCluster(t, controlplane.Namespaced)
+	one := withSettings(t, controlplane.Namespaced)
 	c.shareCloud(t, one.cloud)
 	two := lonely(t, c, one.namespace)
 	two.deadline = disturbedDeadline

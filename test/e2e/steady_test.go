@@ -27,17 +27,24 @@ func TestSteady(t *testing.T) {
 		tm.restartIfAsked("api")
 		m.awaitRest()
 
-		was, calls, reconciles := m.versions(), m.calls(), m.reconciles()
-		before := m.describe()
+		was, before := m.versions(), m.describe()
+		// Others write as well to what the function reads, such as the controller of a
+		// Deployment whose pods come up, and Crossplane looks at that. It ends; what a
+		// reconcile causes comes with each. So the least counts.
 		const times = 5
-		for range times {
-			tm.awaitReconcile()
+		calls, reconciles := math.MaxInt, math.MaxInt
+		for range 3 {
+			called, reconciled := m.calls(), m.reconciles()
+			for range times {
+				tm.awaitReconcile()
+			}
+			calls, reconciles = min(calls, m.calls()-called), min(reconciles, m.reconciles()-reconciled)
 		}
-		if got := m.calls() - calls; got != times {
-			t.Errorf("%d reconciles without a change called the function %d times", times, got)
+		if calls > times {
+			t.Errorf("%d reconciles without a change called the function %d times", times, calls)
 		}
-		if got := m.reconciles() - reconciles; got != times {
-			t.Errorf("%d reconciles were caused, Crossplane made %d: one caused another", times, got)
+		if reconciles > times {
+			t.Errorf("%d reconciles were caused, Crossplane made %d: one caused another", times, reconciles)
 		}
 		if now := m.versions(); !maps.Equal(was, now) {
 			t.Errorf("reconciles without a change wrote: resource versions were\n%v\nand are\n%v\nand the claim's status was\n%s", was, now, before)
