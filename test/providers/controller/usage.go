@@ -18,7 +18,7 @@ func track(ctx context.Context, c client.Client, mg xpresource.Managed, family s
 	switch mg := mg.(type) {
 	case xpresource.LegacyManaged: //nolint:staticcheck // What claims compose is of the old kind.
 		u := &legacyUsage{newUsage(family)}
-		return xpresource.NewLegacyProviderConfigUsageTracker(c, u).Track(ctx, mg) //nolint:staticcheck,wrapcheck // As above; the caller says what it is.
+		return xpresource.NewLegacyProviderConfigUsageTracker(c, u).Track(ctx, mg) //nolint:wrapcheck // The caller says what it is.
 	case xpresource.ModernManaged:
 		u := &modernUsage{newUsage(namespacedFamily(family))}
 		return xpresource.NewProviderConfigUsageTracker(c, u).Track(ctx, mg) //nolint:wrapcheck // The caller says what it is.
