@@ -51,7 +51,7 @@ func Run(ctx context.Context, o Options, log logging.Logger) error {
 	registry.MustRegister(all, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s, err := server.ListenMetrics(ctx, o.Address, registry, all.ready, log)
 	if err != nil {
-		return err //nolint:wrapcheck // It says what it can't do.
+		return err
 	}
 	// What ends first ends the others.
 	group, running := errgroup.WithContext(ctx)

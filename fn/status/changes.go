@@ -42,19 +42,20 @@ func Changes(before, after claim.Status) []Change {
 	type key struct {
 		service string
 		typ     claim.ConnectionType
+		nth     int
 	}
 	was := make(map[key]string)
 	for i := range before.Services {
 		s := &before.Services[i]
 		for j := range s.Connections {
-			was[key{s.Name, s.Connections[j].Type}] = s.Connections[j].Reason
+			was[key{s.Name, s.Connections[j].Type, nth(s.Connections, j)}] = s.Connections[j].Reason
 		}
 	}
 	var changes []Change
 	for i := range after.Services {
 		s := &after.Services[i]
 		for j := range s.Connections {
-			if c := &s.Connections[j]; was[key{s.Name, c.Type}] != c.Reason {
+			if c := &s.Connections[j]; was[key{s.Name, c.Type, nth(s.Connections, j)}] != c.Reason {
 				changes = append(changes, changeOf(s.Name, c))
 			}
 		}
@@ -78,6 +79,18 @@ func Changes(before, after claim.Status) []Change {
 		Reason: reasonMoreChanges, Warning: warning,
 		Message: fmt.Sprintf("%d more connections have other reasons than before; the status has all of them", len(rest)),
 	})
+}
+
+// nth of its type that a connection is in a list: what is read may have several, and
+// each has a reason of its own.
+func nth(cs []claim.ConnectionStatus, i int) int {
+	n := 0
+	for j := range cs[:i] {
+		if cs[j].Type == cs[i].Type {
+			n++
+		}
+	}
+	return n
 }
 
 func changeOf(service string, c *claim.ConnectionStatus) Change {

@@ -29,6 +29,11 @@ func TestChanges(t *testing.T) {
 	long := standing("api", "ProviderError")
 	long.Services[0].Connections[0].Message = strings.Repeat("ä", 2000)
 
+	two := standing("api", "RoleNotFound", "Connected")
+	two.Services[0].Connections[1].Type = claim.TypeAWSRole
+	mended := standing("api", "Connected", "Connected")
+	mended.Services[0].Connections[1].Type = claim.TypeAWSRole
+
 	cases := map[string]struct {
 		reason        string
 		before, after claim.Status
@@ -64,6 +69,15 @@ func TestChanges(t *testing.T) {
 			reason: "a service is known by its name, and what has left the claim needs no event",
 			before: standing("api", "Connected"), after: standing("worker", "Connected"),
 			want: []Change{{Reason: "Connected", Message: "worker/awsRole: Connected"}},
+		},
+		"TwoOfAType": {
+			reason: "one must not count as the other's change at each reconcile",
+			before: two, after: two,
+		},
+		"OneOfTwoOfAType": {
+			reason: "nor hide it",
+			before: two, after: mended,
+			want: []Change{{Reason: "Connected", Message: "api/awsRole: Connected"}},
 		},
 		"Long": {
 			reason: "an event that is too long is refused as a whole",

@@ -15,8 +15,18 @@ import (
 // deletes what the other has.
 func TestTwoClusters(t *testing.T) {
 	t.Parallel()
-	c := disturbedCluster(t, controlplane.Namespaced)
-	one := withSettings(t, controlplane.Namespaced)
+	for name, mode := range modes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			twoClusters(t, mode)
+		})
+	}
+}
+
+func twoClusters(t *testing.T, mode controlplane.Mode) {
+	t.Helper()
+	c := disturbedCluster(t, mode)
+	one := withSettings(t, mode)
 	c.shareCloud(t, one.cloud)
 	two := lonely(t, c, one.namespace)
 	two.deadline = disturbedDeadline

@@ -33,30 +33,39 @@ func TestFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := load(t, mode)
-			for _, fault := range []struct {
-				name, reason string
-				disturb      func(context.Context, *faulty) error
-			}{
-				{"None", "edits alone", func(context.Context, *faulty) error { return nil }},
-				{"FunctionKilled", "it has no state", killFunction},
-				{"ReplicaSlow", "calls that one replica doesn't answer are made again", slowReplica},
-				{"CrossplaneRestarted", "what it has applied without writing it down is found again by name", restartCrossplane},
-				{"APIServerRestarted", "requests are lost midway", restartAPIServer},
-				{"EtcdStalled", "writes take longer than anybody waits", stallEtcd},
-				{"ProvidersFail", "a cloud that doesn't answer changes nothing", failProviders},
-				{"SettingsEdited", "an edit that says the same changes nothing; what is refused for a while is revoked, and comes back", nil},
+			for _, fault := range []fault{
+				{"None", "edits alone", false, func(context.Context, *faulty) error { return nil }},
+				{"FunctionKilled", "it has no state", false, killFunction},
+				{"ReplicaSlow", "calls that one replica doesn't answer are made again", false, slowReplica},
+				{"CrossplaneRestarted", "what it has applied without writing it down is found again by name", false, restartCrossplane},
+				{"APIServerRestarted", "requests are lost midway", false, restartAPIServer},
+				{"EtcdStalled", "writes take longer than anybody waits", false, stallEtcd},
+				{"ProvidersFail", "a cloud that doesn't answer changes nothing", false, failProviders},
+				{"SettingsEdited", "an edit that says the same changes nothing; what is refused for a while is revoked, and comes back", true, func(context.Context, *faulty) error { return nil }},
+				{"ProvidersDown", "what is edited, deleted and revoked while they are down, and whatever they have forgotten, is so in the cloud afterwards", true, stopProviders},
+				{"ProvidersKilled", "one that dies between the cloud's answer and its write finds what it made", true, killProviders},
+				{"Restored", "a backup has no statuses, which the providers and the function write anew", false, restore},
 			} {
 				// Where Kubernetes' garbage collector has lost its watch, it takes a
 				// claim for the one that had its name before, and leaves what that had.
 				f.newNames = fault.name == "APIServerRestarted"
-				if !t.Run(fault.name, func(t *testing.T) {
-					f.during(t, fault.reason, fault.disturb)
-				}) {
+				if !t.Run(fault.name, func(t *testing.T) { f.during(t, fault) }) {
 					return // The next would only find what this one left.
 				}
 			}
 		})
 	}
+}
+
+// A fault of a cluster.
+type fault struct {
+	name, reason string
+
+	// settings are edited meanwhile, which revokes.
+	settings bool
+
+	// disturb the cluster until the context is done, and leave it running.
+	disturb func(context.Context, *faulty) error
 }
 
 // faulty is a fleet whose cluster has faults.
@@ -129,25 +138,18 @@ func (f *faulty) edit(ctx context.Context) error {
 	}
 }
 
-// during a fault, edit. Without one it is the settings that are edited. Afterwards
-// all must be as it must be.
-func (f *faulty) during(t *testing.T, reason string, disturb func(context.Context, *faulty) error) {
+// during a fault, edit. Afterwards all must be as it must be.
+func (f *faulty) during(t *testing.T, fault fault) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), *faultTime)
 	defer cancel()
-	failed := make(chan error, 1)
-	go func() {
-		if disturb == nil {
-			failed <- nil
-			return
-		}
-		failed <- disturb(ctx, f)
-	}()
+	reason, failed := fault.reason, make(chan error, 1)
+	go func() { failed <- fault.disturb(ctx, f) }()
 	begin, edits := time.Now(), 0
 	for ctx.Err() == nil {
 		// Not ctx: what is begun is done, also when the fault is over.
 		err := f.edit(t.Context())
-		if disturb == nil {
+		if fault.settings {
 			err = errors.Join(err, f.editSettings(t.Context(), edits))
 		}
 		if err != nil {
@@ -234,6 +236,38 @@ func failProviders(ctx context.Context, f *faulty) error {
 	<-ctx.Done()
 	f.Cloud.FailAll(nil)
 	return nil
+}
+
+// stopProviders until the fault is over. What they had begun, they have forgotten then.
+func stopProviders(ctx context.Context, f *faulty) error {
+	if err := f.StopProviders(controlplane.AllProviders()...); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return f.cluster.runProviders(controlplane.AllProviders()...)
+}
+
+// killProviders in the middle of whatever they do.
+func killProviders(ctx context.Context, f *faulty) error {
+	f.Killed = true
+	return every(ctx, 2*time.Second, func() error {
+		for _, name := range []string{controlplane.ProviderAWS, controlplane.ProviderAzure, controlplane.ProviderGCP} {
+			f.KillProvider(name)
+		}
+		return f.cluster.runProviders(controlplane.AllProviders()...)
+	})
+}
+
+// restore the composed resources as from a backup, in which no object has a status, with
+// all providers and Crossplane stopped.
+func restore(ctx context.Context, f *faulty) error {
+	<-ctx.Done()
+	ctx = context.WithoutCancel(ctx)
+	if err := f.StopProviders(controlplane.AllProviders()...); err != nil {
+		return err
+	}
+	f.StopCrossplane()
+	return errors.Join(f.ForgetStatuses(ctx), f.StartCrossplane(ctx), f.cluster.runProviders(controlplane.AllProviders()...))
 }
 
 // editSettings so that they say the same, and now and then so that they refuse a

@@ -303,3 +303,63 @@ func (t *team) annotate(kind, name, key, value string) {
 		t.t.Fatal(err)
 	}
 }
+
+// TestSkippedContainers holds that the clouds' webhooks, which come after the policy and
+// give credentials to every container by the ServiceAccount alone, leave alone those that
+// the service doesn't name, and the Cloud SQL Auth Proxy.
+func TestSkippedContainers(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason     string
+		connection string
+		webhook    webhook.Webhook
+		variable   string
+		volume     string
+	}{
+		"EKS": {
+			reason:     "its containers are separated by commas",
+			connection: "{type: awsRole, role: my-app-s3-access}",
+			webhook:    webhook.EKS("eu-west-1"), variable: "AWS_CONTAINER_CREDENTIALS_FULL_URI", volume: "eks-pod-identity-token",
+		},
+		"AKS": {
+			reason:     "its containers are separated by semicolons",
+			connection: "{type: azureManagedIdentity, identityName: shop, resourceGroup: rg-shop}",
+			webhook:    webhook.Azure(tenantID), variable: "AZURE_FEDERATED_TOKEN_FILE", volume: "azure-identity-token",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eachMode(t, func(team *team) {
+				team.connect("- name: api\n  containers: [main]\n  connections:\n  - " + tc.connection + `
+  - {type: cloudSql, config: {cloudSqlConnectionName: "my-project-123456:europe-west1:orders", cloudSqlDatabasePort: 5432, cloudSqlServiceAccount: sql-client}}`)
+				team.awaitReady()
+				team.awaitInjecting("shop", "api")
+				called := team.withWebhook(tc.webhook)
+				var pod *corev1.Pod
+				team.eventually("the webhook is called", func(ctx context.Context) error {
+					pod = clientOf("api", "aws")
+					pod.Namespace = team.namespace
+					pod.Spec.Containers = append(pod.Spec.Containers, corev1.Container{Name: "mesh", Image: "mesh"}, corev1.Container{Name: "logs", Image: "logs"})
+					err := team.Client.Create(ctx, pod, client.DryRunAll)
+					if err == nil && called.Load() == 0 {
+						err = fmt.Errorf("it isn't yet")
+					}
+					return err
+				})
+				given, seen := map[string]bool{}, map[string]bool{}
+				for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+					given[c.Name] = slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == tc.variable }) &&
+						slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == tc.volume })
+					seen[c.Name] = slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == tc.variable })
+				}
+				want := map[string]bool{"main": true, "mesh": false, "logs": false, "sc-cloud-sql-proxy": false}
+				if diff := cmp.Diff(want, given); diff != "" {
+					team.t.Errorf("%s: -want +which containers have credentials:\n%s\n%v", tc.reason, diff, pod.Annotations)
+				}
+				if diff := cmp.Diff(want, seen); diff != "" {
+					team.t.Errorf("%s: -want +which containers have the variables:\n%s", tc.reason, diff)
+				}
+			})
+		})
+	}
+}

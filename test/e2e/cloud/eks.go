@@ -37,6 +37,15 @@ func (c *Cloud) RemoveAssociations(namespace string) {
 	})
 }
 
+// RemoveAssociation of a ServiceAccount of a cluster, as somebody does by hand.
+func (c *Cloud) RemoveAssociation(cluster, namespace, serviceAccount string) {
+	c.do(func() {
+		maps.DeleteFunc(c.associations, func(_ string, a *cloudapi.Association) bool {
+			return a.ClusterName == cluster && a.Namespace == namespace && a.ServiceAccount == serviceAccount
+		})
+	})
+}
+
 // associationID looks like one of EKS, with 17 letters and digits.
 func (c *Cloud) associationID() string { return fmt.Sprintf("a-%017s", c.id()) }
 

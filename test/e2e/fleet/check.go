@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
+	"os/exec"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -251,6 +254,9 @@ func (f *Fleet) checkClaim(ctx context.Context, c Claim, u *unstructured.Unstruc
 		return nil, fmt.Errorf("cannot read claim %s/%s: %w", c.Namespace, c.Name, err)
 	}
 	for _, s := range o.Status.Services {
+		if err := f.handOver(ctx, s); err != nil {
+			return nil, err
+		}
 		for _, n := range s.Notes {
 			if n.Reason == "Superseded" && !f.refuses(c, s.Name) && !f.disks.keeps(c, s.Name) {
 				differences = append(differences, "service "+s.Name+": "+n.Message)
@@ -271,6 +277,24 @@ func (f *Fleet) checkClaim(ctx context.Context, c Claim, u *unstructured.Unstruc
 		differences[i] = fmt.Sprintf("claim %s/%s: %s", c.Namespace, c.Name, differences[i])
 	}
 	return differences, nil
+}
+
+// handOver the association that a provider had made for a service and didn't write down,
+// by the command that the status has for it.
+func (f *Fleet) handOver(ctx context.Context, s claim.ServiceStatus) error {
+	for _, c := range s.Connections {
+		_, command, ok := strings.Cut(c.Message, "to hand it over: kubectl ")
+		if !ok || !f.Killed {
+			continue
+		}
+		cmd := exec.CommandContext(ctx, filepath.Join(f.Root, ".cache", "bin", "kubectl"), strings.Fields(command)...)
+		cmd.Env = append(os.Environ(), "KUBECONFIG="+f.Kubeconfig)
+		// The status is a moment old: the object may be gone, or handed over already.
+		if out, err := cmd.CombinedOutput(); err != nil && !strings.Contains(string(out), "not found") && !strings.Contains(string(out), "already has a value") {
+			return fmt.Errorf("cannot hand over: %w: %s", err, out)
+		}
+	}
+	return nil
 }
 
 // checkReasons of a claim's connections, and its conditions, which follow from
@@ -357,6 +381,10 @@ func (f *Fleet) checkCloud(context.Context) (differences []string, err error) {
 		account, arn, _ := strings.Cut(strings.TrimPrefix(line, "association one "), " -> ")
 		if !left[line] && !f.keeps(account, arn) {
 			differences = append(differences, "cloud: must not have "+line)
+			if f.Killed && arn != "" && !slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, "association one "+account+" ") }) {
+				namespace, name, _ := strings.Cut(account, "/")
+				f.Cloud.RemoveAssociation("one", namespace, name)
+			}
 		}
 		delete(left, line)
 	}

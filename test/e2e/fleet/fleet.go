@@ -68,6 +68,11 @@ type Fleet struct {
 	// injection, as the README advises after an API server has started.
 	RestartPlain bool
 
+	// Killed says that providers may have died before they wrote down what they had made.
+	// What EKS has given a name nobody finds then: the platform team hands it over, or
+	// deletes what is left, as the status and docs/operate.md say.
+	Killed bool
+
 	// Inspect says that Crossplane reads the workloads.
 	Inspect bool
 
@@ -201,6 +206,27 @@ func (f *Fleet) Clear(ctx context.Context) error {
 	}
 	clear(f.namespaces)
 	clear(f.data)
+	return nil
+}
+
+// ForgetStatuses of all that is composed for the fleet and has a provider, as a restore
+// from a backup does. Nobody may write them meanwhile.
+func (f *Fleet) ForgetStatuses(ctx context.Context) error {
+	for _, gvk := range composed(f.Mode) {
+		if gvk.Group == "" {
+			continue // Kubernetes' own.
+		}
+		all, err := f.list(ctx, gvk)
+		if err != nil {
+			return err
+		}
+		for i := range all {
+			all[i].Object["status"] = map[string]any{}
+			if err := f.Client.Status().Update(ctx, &all[i]); err != nil {
+				return fmt.Errorf("cannot write status of %s %q: %w", gvk.Kind, all[i].GetName(), err)
+			}
+		}
+	}
 	return nil
 }
 
