@@ -34,6 +34,24 @@ func AllProviders() []string {
 // Crossplane rights on them, as its package manager and RBAC manager do, and their
 // ProviderConfigs. Nothing reconciles their resources until StartProviders.
 func (c *ControlPlane) InstallProviders(ctx context.Context, names ...string) error {
+	return c.installProviders(ctx, crdObject, c.installDefinition, names)
+}
+
+// InstallInactiveProviders as Crossplane does where they start safely: of each managed
+// resource it makes a ManagedResourceDefinition, and no CustomResourceDefinition until a
+// ManagedResourceActivationPolicy names it (crossplane, internal/converter,
+// custom_to_managed.go). ProviderConfigs are there at once.
+func (c *ControlPlane) InstallInactiveProviders(ctx context.Context, names ...string) error {
+	return c.installProviders(ctx, mrdObject, c.installManagedDefinition, names)
+}
+
+// What a provider's package defines its kinds by.
+var (
+	crdObject = object("apiextensions.k8s.io/v1", "CustomResourceDefinition", "")
+	mrdObject = object("apiextensions.crossplane.io/v1alpha1", "ManagedResourceDefinition", "")
+)
+
+func (c *ControlPlane) installProviders(ctx context.Context, as *unstructured.Unstructured, install func(context.Context, *apiextensionsv1.CustomResourceDefinition) error, names []string) error {
 	var resources []string
 	for _, name := range names {
 		crds, err := definitions(ctx, name)
@@ -41,7 +59,7 @@ func (c *ControlPlane) InstallProviders(ctx context.Context, names ...string) er
 			return err
 		}
 		for _, crd := range crds {
-			if err := c.installDefinition(ctx, crd); err != nil {
+			if err := install(ctx, crd); err != nil {
 				return err
 			}
 			resources = append(resources, crd.Name)
@@ -55,7 +73,7 @@ func (c *ControlPlane) InstallProviders(ctx context.Context, names ...string) er
 				return err
 			}
 		}
-		if err := errors.Join(c.registerProvider(ctx, name, slices.Concat(crds, configs)), c.configureProvider(ctx, name)); err != nil {
+		if err := errors.Join(c.registerProvider(ctx, name, slices.Concat(references(as, crds), references(crdObject, configs))), c.configureProvider(ctx, name)); err != nil {
 			return err
 		}
 	}
@@ -154,26 +172,53 @@ func configDefinitions(ctx context.Context, name string) ([]*apiextensionsv1.Cus
 }
 
 func (c *ControlPlane) installDefinition(ctx context.Context, crd *apiextensionsv1.CustomResourceDefinition) error {
+	if err := c.applyDefinition(ctx, crdObject, crd); err != nil {
+		return err
+	}
+	return c.AwaitCondition(ctx, crdObject.GetAPIVersion(), crdObject.GetKind(), "", crd.Name, "Established")
+}
+
+// installManagedDefinition, which Crossplane then says is inactive.
+func (c *ControlPlane) installManagedDefinition(ctx context.Context, crd *apiextensionsv1.CustomResourceDefinition) error {
+	if err := c.applyDefinition(ctx, mrdObject, crd); err != nil {
+		return err
+	}
+	return inTime(ctx, func(ctx context.Context) error {
+		return Poll(ctx, func(ctx context.Context) error {
+			u, err := c.Get(ctx, mrdObject.GetAPIVersion(), mrdObject.GetKind(), "", crd.Name)
+			if err != nil || u == nil {
+				return errors.Join(err, fmt.Errorf("there is no ManagedResourceDefinition %s", crd.Name))
+			}
+			conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+			for _, v := range conditions {
+				if m, _ := v.(map[string]any); m["type"] == "Established" && m["status"] == "False" {
+					return nil
+				}
+			}
+			return fmt.Errorf("ManagedResourceDefinition %s isn't seen by Crossplane yet: %v", crd.Name, conditions)
+		})
+	})
+}
+
+// applyDefinition of a kind as an object of a kind that defines kinds.
+func (c *ControlPlane) applyDefinition(ctx context.Context, as *unstructured.Unstructured, crd *apiextensionsv1.CustomResourceDefinition) error {
 	m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(crd)
 	if err != nil {
 		return fmt.Errorf("cannot encode CustomResourceDefinition %s: %w", crd.Name, err)
 	}
 	u := &unstructured.Unstructured{Object: m}
-	u.SetAPIVersion("apiextensions.k8s.io/v1")
-	u.SetKind("CustomResourceDefinition")
+	u.SetAPIVersion(as.GetAPIVersion())
+	u.SetKind(as.GetKind())
 	// No webhook runs here that could convert between versions, of which the
 	// function uses one.
 	unstructured.RemoveNestedField(u.Object, "spec", "conversion")
 	unstructured.RemoveNestedField(u.Object, "status")
 	unstructured.RemoveNestedField(u.Object, "metadata", "creationTimestamp")
-	if err := c.Apply(ctx, u); err != nil {
-		return err
-	}
-	return c.AwaitCondition(ctx, u.GetAPIVersion(), u.GetKind(), "", crd.Name, "Established")
+	return c.Apply(ctx, u)
 }
 
-// registerProvider as the package manager does once it has installed the CRDs.
-func (c *ControlPlane) registerProvider(ctx context.Context, name string, crds []*apiextensionsv1.CustomResourceDefinition) error {
+// registerProvider as the package manager does once it has installed its definitions.
+func (c *ControlPlane) registerProvider(ctx context.Context, name string, refs []string) error {
 	if err := c.ApplyYAML(ctx, fmt.Sprintf(`
 apiVersion: pkg.crossplane.io/v1
 kind: ProviderRevision
@@ -211,16 +256,21 @@ spec:
 `, name, Namespace, revision.GetUID())); err != nil {
 		return err
 	}
-	refs := make([]string, len(crds))
-	for i, crd := range crds {
-		refs[i] = fmt.Sprintf("{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, name: %s}", crd.Name)
-	}
 	return ApplyStatus(ctx, c.Client, fmt.Sprintf(`
 apiVersion: pkg.crossplane.io/v1
 kind: ProviderRevision
 metadata: {name: %s-1}
 status: {capabilities: [safe-start], objectRefs: [%s]}
 `, name, strings.Join(refs, ", ")))
+}
+
+// references to definitions, as a package's revision has them.
+func references(as *unstructured.Unstructured, crds []*apiextensionsv1.CustomResourceDefinition) []string {
+	refs := make([]string, len(crds))
+	for i, crd := range crds {
+		refs[i] = fmt.Sprintf("{apiVersion: %s, kind: %s, name: %s}", as.GetAPIVersion(), as.GetKind(), crd.Name)
+	}
+	return refs
 }
 
 // A Mode is one of the two packages that offer ServiceConnection.
