@@ -79,3 +79,52 @@ func TestInterruptedCreation(t *testing.T) {
 		})
 	}
 }
+
+// TestInterruptedUntilSeen holds that what lets a provider go on stays until it has: one
+// whose watch was away, as while the API server restarts, sees what an object is
+// afterwards, and not what it was in between.
+func TestInterruptedUntilSeen(t *testing.T) {
+	t.Parallel()
+
+	const (
+		pending = "crossplane.io/external-create-pending"
+		resumed = "serviceconnections.io/resumed"
+		begun   = "2026-11-28T15:56:54Z"
+		again   = "2026-11-28T15:57:54Z"
+	)
+	c := newCluster(t, service("api", azureConnection), allSettings)
+	c.settle()
+	key := c.keys("FederatedIdentityCredential")[0]
+	annotation := func(name string) string { return str(c.composed[key], "metadata", "annotations", name) }
+	interrupt := func(at string) {
+		o := c.composed[key]
+		annotations := maps.Clone(o["metadata"].(map[string]any)["annotations"].(map[string]any))
+		annotations[pending] = at
+		o["metadata"].(map[string]any)["annotations"] = annotations
+		o["status"] = map[string]any{"conditions": []any{
+			map[string]any{"type": "Ready", "status": "False", "reason": "Creating"},
+			map[string]any{"type": "Synced", "status": "False", "reason": "ReconcileError", "message": "cannot determine creation result - remove the " + pending + " annotation if it is safe to proceed"},
+		}}
+	}
+
+	interrupt(begun)
+	for range 3 {
+		c.reconcile()
+		want(t, "", annotation(pending), "what the provider waits for")
+		want(t, begun, annotation(resumed), "what it sees")
+		want(t, "Creating", c.reason("api", "azureManagedIdentity"), "reason")
+	}
+
+	interrupt(again)
+	c.reconcile()
+	want(t, "", annotation(pending), "what the provider waits for the second time")
+	want(t, again, annotation(resumed), "what it sees the second time")
+
+	c.composed[key]["status"] = map[string]any{"conditions": []any{
+		map[string]any{"type": "Ready", "status": "True"},
+		map[string]any{"type": "Synced", "status": "True"},
+	}}
+	c.reconcile()
+	want(t, "", annotation(resumed), "what is left once it has gone on")
+	want(t, "Connected", c.reason("api", "azureManagedIdentity"), "reason once it has gone on")
+}

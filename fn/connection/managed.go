@@ -233,22 +233,28 @@ func BeingCreated(object map[string]any) bool {
 	return meta.ExternalCreateIncomplete(&unstructured.Unstructured{Object: object})
 }
 
+// resumed is the annotation that has a provider look at an object again.
+const resumed = "serviceconnections.io/resumed"
+
 // Interrupted says that a provider has stopped for good at an observed object, of whose
-// creation it doesn't know how it ended. Resume lets it go on.
+// creation it doesn't know how it ended, or that it has been told to go on and hasn't yet.
+// Resume lets it go on.
 //
 // That is safe for all that a connection needs: what was made is found again, since its
 // name is chosen here, or can't be made twice, as the association of a ServiceAccount.
 func Interrupted(object map[string]any) bool {
-	return strings.Contains(condition(object, "Synced").message, errCreateIncomplete) && BeingCreated(object)
+	return strings.Contains(condition(object, "Synced").message, errCreateIncomplete) &&
+		(BeingCreated(object) || Annotation(object, resumed) != "")
 }
 
 // Resume is what the annotations of an interrupted object must be, so that its provider
 // goes on. Without a time, CreatePending says nothing. The other one is there because a
 // provider doesn't look at an object of which only CreatePending has changed
-// (crossplane-runtime, pkg/resource/predicates.go, DesiredStateChanged). The next run
-// takes both away.
+// (crossplane-runtime, pkg/resource/predicates.go, DesiredStateChanged). Both stay until
+// the provider has gone on: one whose watch begins anew, after the API server was away,
+// doesn't see what was there in between.
 func Resume(object map[string]any) map[string]string {
-	return map[string]string{CreatePending: "", "serviceconnections.io/resumed": Annotation(object, CreatePending)}
+	return map[string]string{CreatePending: "", resumed: cmp.Or(Annotation(object, CreatePending), Annotation(object, resumed))}
 }
 
 // Ready says whether an observed object is: a managed resource by its
