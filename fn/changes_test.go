@@ -12,7 +12,7 @@ import (
 // severity and reason.
 func (c *cluster) events() []string {
 	c.t.Helper()
-	var told []string
+	told := make([]string, 0, len(c.rsp.GetResults()))
 	for _, r := range c.rsp.GetResults() {
 		if r.GetTarget() != fnv1.Target_TARGET_COMPOSITE_AND_CLAIM {
 			c.t.Errorf("%q isn't told to the claim", r.GetMessage())

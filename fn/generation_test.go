@@ -167,7 +167,8 @@ func (f *follower) reconcileFromCache() map[string]any {
 	if f.claim != nil {
 		f.objects[objectKey(f.claim)] = f.claim
 	}
-	if delete(xr, "status"); written {
+	delete(xr, "status")
+	if written {
 		xr["status"] = was
 	}
 	return status

@@ -65,8 +65,9 @@ func TestAlertsFire(t *testing.T) {
 		Labels      map[string]string `json:"labels"`
 		Annotations map[string]string `json:"annotations"`
 	}
-	var rules []rule
-	for name, a := range alerts(t) {
+	all := alerts(t)
+	rules := make([]rule, 0, len(all))
+	for name, a := range all {
 		rules = append(rules, rule{name, a.Expr, a.For, a.Labels, map[string]string{"description": a.Annotations["description"]}})
 	}
 	slices.SortFunc(rules, func(a, b rule) int {

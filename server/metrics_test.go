@@ -25,8 +25,9 @@ func documented(t *testing.T, section string) []string {
 		t.Fatalf("docs/monitoring.md has no section %s", section)
 	}
 	page, _, _ = strings.Cut(page, "\n## ")
-	var rows []string
-	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (\\w+) \\| (.*?) ?\\|").FindAllStringSubmatch(page, -1) {
+	described := regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (\\w+) \\| (.*?) ?\\|").FindAllStringSubmatch(page, -1)
+	rows := make([]string, 0, len(described))
+	for _, m := range described {
 		labels := strings.Split(strings.NewReplacer("`", "", " ", "").Replace(m[3]), ",")
 		slices.Sort(labels)
 		rows = append(rows, m[1]+" "+m[2]+" "+strings.Join(labels, ","))

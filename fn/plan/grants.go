@@ -49,17 +49,13 @@ func grantWishes(ws *wishes) *grants {
 	gs := &grants{wishes: ws, connections: make([]granted, len(ws.all)), composed: map[string]grant{}}
 	for i, w := range ws.all {
 		c := granted{wish: w}
-		for _, r := range w.Requires {
-			if _, known := gs.requires.require(ws.Observed, r); !known {
-				c.blocked = unanswered
-			}
+		if !gs.ask(w) {
+			c.blocked = unanswered
 		}
 		var composable []connection.Grant
 		if w.granted {
 			c, composable = gs.composable(c)
-			for _, g := range w.Awaits {
-				_, _ = gs.mayCompose(g)
-			}
+			gs.foresee(w)
 		}
 		for _, g := range c.Grants {
 			if v := connection.PausedOf(ws.Observed.Object(g.Key)); v.Reason != "" {
@@ -77,6 +73,25 @@ func grantWishes(ws *wishes) *grants {
 		gs.connections[i] = c
 	}
 	return gs
+}
+
+// ask for all that a wish has to see, and say whether all of it is answered.
+func (gs *grants) ask(w wish) (answered bool) {
+	answered = true
+	for _, r := range w.Requires {
+		if _, known := gs.requires.require(gs.Observed, r); !known {
+			answered = false
+		}
+	}
+	return answered
+}
+
+// foresee what a wish awaits: whether it may be composed is asked ahead, and what comes
+// of that counts once it is there.
+func (gs *grants) foresee(w wish) {
+	for _, g := range w.Awaits {
+		_, _ = gs.mayCompose(g)
+	}
 }
 
 // composable grants of a connection. One whose object somebody else has refuses

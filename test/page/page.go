@@ -20,7 +20,7 @@ func Write(file, part, text string) error {
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", file, err)
 	}
-	if err := os.WriteFile(file, []byte(page), 0o644); err != nil { //nolint:gosec // Documentation is for all to read.
+	if err := os.WriteFile(file, []byte(page), 0o644); err != nil {
 		return fmt.Errorf("cannot write page: %w", err)
 	}
 	return nil
