@@ -97,7 +97,7 @@ func install(ctx context.Context, cp *controlplane.ControlPlane, o *Flags, progr
 	c := fleet.NewCloud()
 	f := fleet.New(cp, c, controlplane.Namespaced)
 	f.Replicas = 0
-	served, err := c.Serve()
+	served, err := c.Serve() //nolint:contextcheck // It serves until it is closed, whoever asked first.
 	if err != nil {
 		return nil, err
 	}

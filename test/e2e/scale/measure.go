@@ -117,15 +117,26 @@ func (m *measurement) all(ctx context.Context) ([]turn, error) {
 				if err := m.use(ctx, i, bursts[0].claim("team", 0)); err != nil {
 					return nil, fmt.Errorf("cannot switch to %s: %w", i.name, err)
 				}
-				for _, b := range bursts {
-					t, err := m.turn(ctx, round, i, b)
-					if err != nil {
-						return nil, fmt.Errorf("cannot measure %s with %s claims: %w", i.name, b.name, err)
-					}
-					turns = append(turns, t)
+				took, err := m.session(ctx, round, i, bursts)
+				if err != nil {
+					return nil, err
 				}
+				turns = append(turns, took...)
 			}
 		}
+	}
+	return turns, nil
+}
+
+// session of an implementation: a turn with each of the bursts.
+func (m *measurement) session(ctx context.Context, round int, i *implementation, bursts []burst) ([]turn, error) {
+	turns := make([]turn, 0, len(bursts))
+	for _, b := range bursts {
+		t, err := m.turn(ctx, round, i, b)
+		if err != nil {
+			return nil, fmt.Errorf("cannot measure %s with %s claims: %w", i.name, b.name, err)
+		}
+		turns = append(turns, t)
 	}
 	return turns, nil
 }
@@ -151,7 +162,7 @@ func (m *measurement) turn(ctx context.Context, round int, i *implementation, b 
 	}
 	t.cost = after.since(before)
 	t.peak, t.functionsPeak = float64(after.crossplaneUsage.Peak), after.functionsPeak
-	m.progress("round %d, %s, %s claims: ready after %.1f s, %s", round+1, i.name, b.name, t.seconds, t.cost.perClaim(b.claims))
+	m.progress("round %d, %s, %s claims: ready after %.1f s, %s", round+1, i.name, b.name, t.seconds, t.perClaim(b.claims))
 	// What they say is looked at once it no longer costs anything.
 	await := m.AwaitGranted
 	if i.tells {
@@ -349,7 +360,7 @@ func (m *measurement) leave(ctx context.Context, i *implementation) (*cost, int,
 	if err != nil {
 		return nil, 0, err
 	}
-	if err := wait(ctx, m.Flags.Rest); err != nil {
+	if err := wait(ctx, m.Rest); err != nil {
 		return nil, 0, err
 	}
 	after, err := m.counts(ctx, i)

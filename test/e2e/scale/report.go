@@ -96,8 +96,10 @@ func (o *Flags) growth(all []turn) (rows []row, c chart) {
 	rows = append(rows, row{"Claims", "ready after: this", "peer", "CPU a claim: this", "peer", "writes a claim: this", "peer"})
 	c = chart{title: "CPU of Crossplane and functions a claim", x: "claims at once", y: "ms", values: make([][]float64, len(implementations))}
 	for _, b := range o.mixed() {
-		r := row{b.name}
-		for _, f := range []figure{seconds, cpu, figures[3]} {
+		compared := []figure{seconds, cpu, figures[3]}
+		r := make(row, 0, 1+len(compared)*len(implementations))
+		r = append(r, b.name)
+		for _, f := range compared {
 			for _, i := range implementations {
 				r = append(r, fmt.Sprintf(f.write, f.median(turnsOf(all, i, b.name))))
 			}

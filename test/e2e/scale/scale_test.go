@@ -68,12 +68,12 @@ func TestReport(t *testing.T) {
 	t.Parallel()
 
 	o := &Flags{Claims: []int{1, 10}, Services: 100, Rounds: 2, Rest: time.Minute}
-	var turns []turn
+	bursts := o.mixed()
+	for _, b := range o.alike() {
+		bursts = append(bursts, b...)
+	}
+	turns := make([]turn, 0, o.Rounds*len(bursts)*len(implementations))
 	for round := range o.Rounds {
-		bursts := o.mixed()
-		for _, b := range o.alike() {
-			bursts = append(bursts, b...)
-		}
 		for n, i := range implementations {
 			for _, b := range bursts {
 				c := cost{
