@@ -38,7 +38,9 @@ var injections = []injected{
 	{"azure", "{}", "{type: azureManagedIdentity, identityName: my-app, resourceGroup: rg, subscriptionId: 00000000-1111-2222-3333-444444444444}"},
 	{"cloudSql", "{}", "{type: cloudSql, config: {cloudSqlConnectionName: \"example.com:my-project-123456:us-east1:my-instance\", cloudSqlDatabasePort: 5432, cloudSqlServiceAccount: my-account, ipType: PSC, autoIamAuthn: true}}"},
 	{"cloudSqlPrivate", "{}", "{type: cloudSql, config: {cloudSqlConnectionName: \"my-project-123456:us-east1:my-instance\", cloudSqlDatabasePort: 5432, cloudSqlServiceAccount: my-account, ipType: Private}}"},
+	{"cloudSqlNamed", "{}", "{type: cloudSql, name: read-only, config: {cloudSqlConnectionName: \"my-project-123456:us-east1:replica\", cloudSqlDatabasePort: 5433, cloudSqlServiceAccount: my-account, ipType: Private, autoIamAuthn: true}}"},
 	{"disk", "{}", "{type: disk, config: {diskName: cache-storage}}"},
+	{"diskNamed", "{}", "{type: disk, name: uploads-2, config: {diskName: uploads, fsGroup: 2000}}"},
 	{"diskReadOnly", "{}", "{type: disk, config: {diskName: cache-storage, mountPath: /srv/cache, subPath: a/b, readOnly: true, fsGroup: 2000}}"},
 }
 

@@ -189,6 +189,17 @@ func forms(f workload.Forms) string {
     expression: |
 `, f.Labels)
 
+	named := make([]string, len(f.Named))
+	for i, v := range f.Named {
+		named[i] = text(v)
+	}
+
+	lines += strings.TrimPrefix(`
+  # Those variables that a connection with a name has after its name, as ORDERS_DB_HOST.
+  - name: namedEnv
+    expression: |
+      [`, "\n") + strings.Join(named, ", ") + "]\n"
+
 	tokens := make([]string, 0, len(f.Tokens))
 
 	for _, name := range slices.Sorted(maps.Keys(f.Tokens)) {

@@ -49,7 +49,8 @@ func declare(root *apiextensionsv1.JSONSchemaProps, types []claim.Type) error {
 	}
 
 	change(root, func(s *apiextensionsv1.JSONSchemaProps) {
-		s.MaxItems = new(int64(len(types)))
+		s.MaxItems = new(int64(claim.MaxConnections))
+		s.XValidations = together(types)
 		s.Items.Schema.XValidations = union(types)
 	}, append([]string{"spec"}, connections...)...)
 
@@ -192,8 +193,34 @@ func union(types []claim.Type) apiextensionsv1.ValidationRules {
 	}
 
 	for _, t := range types {
+		if t.Once != "" {
+			add("name", isNoneOf([]string{string(t.Name)})+" || !has(self.name) || self.name == ''", t.Once, apiextensionsv1.FieldValueForbidden)
+		}
+	}
+
+	for _, t := range types {
 		for _, r := range t.Rules {
 			add(r.Field, r.Rule, r.Message, apiextensionsv1.FieldValueInvalid)
+		}
+	}
+
+	return rules
+}
+
+// together are the rules that hold the connections of a service against each other. That
+// a type can be there once only, the list's keys say already, but not why.
+func together(types []claim.Type) apiextensionsv1.ValidationRules {
+	var rules apiextensionsv1.ValidationRules
+
+	for _, t := range types {
+		if t.Once != "" {
+			rules = append(rules, apiextensionsv1.ValidationRule{Rule: fmt.Sprintf("self.filter(c, c.type == '%s').size() <= 1", t.Name), Message: t.Once})
+		}
+	}
+
+	for _, t := range types {
+		for _, r := range t.Together {
+			rules = append(rules, apiextensionsv1.ValidationRule{Rule: r.Rule, Message: r.Message})
 		}
 	}
 

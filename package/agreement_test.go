@@ -145,6 +145,9 @@ func TestAgreesWithSchema(t *testing.T) {
 		"cloudSqlDatabasePort":   {build: of(claim.TypeCloudSQL, "config.cloudSqlDatabasePort"), values: number},
 		"cloudSqlServiceAccount": {build: of(claim.TypeCloudSQL, "config.cloudSqlServiceAccount"), values: text(account)},
 		"ipType":                 {build: of(claim.TypeCloudSQL, "config.ipType"), values: text(rapid.SampledFrom([]string{"Public", "Private", "PSC", "psc", ""}))},
+		"connection name":        {build: of(claim.TypeDisk, "name"), values: text(near("uploads", "a-b", "x2"))},
+		"connection name of one": {build: of(claim.TypeAWSRole, "name"), values: text(near("a"))},
+		"two disks":              {build: twoDisks, values: text(rapid.SampledFrom([]string{"/data/d", "/data/e", "/e"}))},
 		"diskName":               {build: of(claim.TypeDisk, "config.diskName"), values: text(near("cache"))},
 		"mountPath":              {build: of(claim.TypeDisk, "config.mountPath"), values: text(near(paths...))},
 		"subPath":                {build: of(claim.TypeDisk, "config.subPath"), values: text(near("dir", "./", "...", "\x7f", "\x00", strings.Repeat("dir/", 100)))},
@@ -310,4 +313,14 @@ func workloads() *rapid.Generator[any] {
 
 		return w
 	})
+}
+
+// twoDisks of a service, of which one is mounted at a path.
+func twoDisks(path any) []any {
+	s := with(claim.TypeDisk, "name", "a")
+	service, _ := s[0].(map[string]any)
+	second := map[string]any{"type": "disk", "name": "b", "config": map[string]any{"diskName": "e", "mountPath": path}}
+	service["connections"] = append(service["connections"].([]any), second)
+
+	return s
 }

@@ -168,6 +168,20 @@ services:
 			spec: connections(`{type: awsRole, role: r}`, `{type: azureManagedIdentity, identityName: abc, resourceGroup: r}`,
 				cloudSQL, `{type: disk, config: {diskName: d}}`, `{type: gcpServiceAccount, serviceAccountEmail: abcdef@p.iam.gserviceaccount.com}`),
 		},
+		"SeveralDisks": {
+			reason: "Names tell them apart, and one needs none. Two may be folders of one disk.",
+			spec: connections(`{type: disk, config: {diskName: d, fsGroup: 1}}`, `{type: disk, name: uploads, config: {diskName: e, fsGroup: 1}}`,
+				`{type: disk, name: e-2, config: {diskName: e, mountPath: /srv/e, subPath: a}}`),
+		},
+		"SeveralDatabases": {
+			reason: "Names and ports tell them apart, and one needs no name.",
+			spec: connections(`{type: cloudSql, config: {cloudSqlConnectionName: "my-project:r:db", cloudSqlDatabasePort: 5432, cloudSqlServiceAccount: my-account}}`,
+				`{type: cloudSql, name: orders, config: {cloudSqlConnectionName: "my-project:r:db", cloudSqlDatabasePort: 5433, cloudSqlServiceAccount: my-account, ipType: PSC}}`),
+		},
+		"TenConnections": {
+			reason: "As many as a service may have.",
+			spec:   connections(disks(10)...),
+		},
 		"PorterExample": {
 			reason: "A Cloud SQL connection that was written for porter.yaml works as it stands.",
 			spec:   sql("cloudSqlServiceAccount", `"my-service-account"`),
@@ -380,7 +394,68 @@ services:
 			reason: "One service has one identity in each cloud.",
 			spec:   connections(`{type: awsRole, role: r}`, `{type: awsRole, role: s}`),
 			field:  first + ".connections[1]",
-			want:   `Duplicate value: {"type":"awsRole"}`,
+			want:   `Duplicate value: {"name":"","type":"awsRole"}`,
+		},
+		"SecondOfOneTypeWhy": {
+			reason: "Why there can't be two is told, too.",
+			spec:   connections(`{type: awsRole, role: r}`, `{type: awsRole, role: s}`),
+			field:  first + ".connections",
+			want:   "a service has one awsRole, because its pods run as one ServiceAccount",
+		},
+		"SecondWithAName": {
+			reason: "A name doesn't make it two identities.",
+			spec:   connections(`{type: gcpServiceAccount, serviceAccountEmail: abcdef@p.iam.gserviceaccount.com}`, `{type: gcpServiceAccount, name: b, serviceAccountEmail: abcdef@p.iam.gserviceaccount.com}`),
+			field:  first + ".connections[1].name",
+			want:   "a service has one gcpServiceAccount, because its pods run as one ServiceAccount",
+		},
+		"SecondDiskWithoutName": {
+			reason: "Two disks are told apart by their names.",
+			spec:   connections(`{type: disk, config: {diskName: d}}`, `{type: disk, config: {diskName: e}}`),
+			field:  first + ".connections[1]",
+			want:   `Duplicate value: {"name":"","type":"disk"}`,
+		},
+		"TwoOfOneName": {
+			reason: "A name is one disk's.",
+			spec:   connections(`{type: disk, name: a, config: {diskName: d}}`, `{type: disk, name: a, config: {diskName: e}}`),
+			field:  first + ".connections[1]",
+			want:   `Duplicate value: {"name":"a","type":"disk"}`,
+		},
+		"NameNoLabel": {
+			reason: "It becomes part of a volume's name.",
+			spec:   connections(`{type: disk, name: My_Disk, config: {diskName: d}}`),
+			field:  conn + ".name",
+			want:   "should match",
+		},
+		"NameTooLong": {
+			reason: "It becomes part of a volume's name.",
+			spec:   connections(`{type: disk, name: a23456789012345678901, config: {diskName: d}}`),
+			field:  conn + ".name",
+			want:   "may not be more than 20",
+		},
+		"TwoDisksAtOnePath": {
+			reason: "One would hide the other, also where one is there by default.",
+			spec:   connections(`{type: disk, name: a, config: {diskName: d}}`, `{type: disk, name: b, config: {diskName: e, mountPath: /data/d}}`),
+			field:  first + ".connections",
+			want:   "two disks of a service are mounted at one path",
+		},
+		"TwoGroups": {
+			reason: "A pod has one group for all of its volumes.",
+			spec:   connections(`{type: disk, name: a, config: {diskName: d, fsGroup: 1}}`, `{type: disk, config: {diskName: f}}`, `{type: disk, name: b, config: {diskName: e, fsGroup: 2}}`),
+			field:  first + ".connections",
+			want:   "a pod has one fsGroup",
+		},
+		"TwoDatabasesOnOnePort": {
+			reason: "All containers of a pod share its ports.",
+			spec: connections(`{type: cloudSql, config: {cloudSqlConnectionName: "my-project:r:db", cloudSqlDatabasePort: 5432, cloudSqlServiceAccount: my-account}}`,
+				`{type: cloudSql, name: orders, config: {cloudSqlConnectionName: "my-project:r:orders", cloudSqlDatabasePort: 5432, cloudSqlServiceAccount: my-account}}`),
+			field: first + ".connections",
+			want:  "two databases of a service have one port",
+		},
+		"ElevenConnections": {
+			reason: "What pods get is bounded.",
+			spec:   connections(disks(11)...),
+			field:  first + ".connections",
+			want:   "must have at most 10 items",
 		},
 		"UnknownField": {
 			reason: "A misspelt field must not be lost.",
@@ -1021,4 +1096,14 @@ status:
 	if errs := v.Validate(obj); len(errs) > 0 {
 		t.Errorf("A claim may pre-date the schema. Its status must be able to say what is wrong.\nwant no error, got:\n%v", errs.ToAggregate())
 	}
+}
+
+// disks are connections to as many disks.
+func disks(n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf("{type: disk, name: d%d, config: {diskName: d%d}}", i, i)
+	}
+
+	return all
 }

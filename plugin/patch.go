@@ -165,7 +165,7 @@ func missing(s *claim.ServiceStatus) string {
 	var reasons []string
 	for _, c := range s.Connections {
 		if !c.Ready {
-			reasons = append(reasons, fmt.Sprintf("%s: %s: %s", c.Type, c.Reason, c.Message))
+			reasons = append(reasons, fmt.Sprintf("%s: %s: %s", c.ID(), c.Reason, c.Message))
 		}
 	}
 	if len(reasons) == 0 {

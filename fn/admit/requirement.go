@@ -46,7 +46,7 @@ func require(c *Connection, service map[string]any, status []map[string]any) *Re
 	r.complete = decoded.At(stands, "injection", "complete") == true
 	for _, c := range decoded.Objects(stands, "connections") {
 		if c["ready"] == false {
-			r.why = cut(decoded.Text(c, "type") + ": " + decoded.Text(c, "reason") + ": " + decoded.Text(c, "message"))
+			r.why = cut(idOf(c).String() + ": " + decoded.Text(c, "reason") + ": " + decoded.Text(c, "message"))
 			break
 		}
 	}
@@ -54,6 +54,11 @@ func require(c *Connection, service map[string]any, status []map[string]any) *Re
 		r.why = "the injection is not complete"
 	}
 	return r
+}
+
+// idOf a connection in a status.
+func idOf(connection map[string]any) claim.ConnectionID {
+	return claim.ConnectionID{Type: claim.ConnectionType(decoded.Text(connection, "type")), Name: decoded.Text(connection, "name")}
 }
 
 // denial of a pod that has this injection, or with an empty hash none; empty where it

@@ -54,7 +54,7 @@ type ServiceEntry struct {
 	// Path of the service in the composite resource.
 	Path *field.Path
 
-	// Entries are the service's connections, one for each type.
+	// Entries are the service's connections, one for each type and name.
 	Entries []ConnectionEntry
 
 	// Misread says that the service has fields or connections that aren't known,

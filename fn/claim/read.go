@@ -75,8 +75,13 @@ func (c *Claim) connections(schema *Schema, s *ServiceEntry, r reader) {
 	if r.bad["connections"] {
 		c.Incomplete, s.Misread = true, true
 	}
-	list = c.atMost(list, schema.maxConnections(), path)
-	types := make(map[ConnectionType]bool, len(list))
+	list = c.atMost(list, MaxConnections, path)
+	if more := c.entries() + len(list) - maxInAll; more > 0 {
+		c.Incomplete = true
+		c.Errors = append(c.Errors, field.Forbidden(path, fmt.Sprintf("the services have more than %d connections together; split the ServiceConnection", maxInAll)))
+		list = list[:len(list)-more]
+	}
+	ids := make(map[ConnectionID]bool, len(list))
 	s.Entries = slices.Grow(s.Entries, len(list))
 	for i, v := range list {
 		cr := reader{path: path.Index(i)}
@@ -84,12 +89,18 @@ func (c *Claim) connections(schema *Schema, s *ServiceEntry, r reader) {
 		switch {
 		case !known:
 			c.Incomplete, s.Misread = true, true
-		case types[conn.Type]:
-			// The list map's key is the object with its type, as the API
+		case ids[conn.ID()]:
+			// The list map's key is the object with its type and name, as the API
 			// server says it.
-			c.Errors = append(c.Errors, field.Duplicate(cr.path, map[string]any{"type": conn.Type}))
+			twice := field.Duplicate(cr.path, map[string]any{"name": conn.Name, "type": conn.Type})
+			if twice.Detail = schema.typeOf(conn.Type).Once; twice.Detail == "" {
+				// It may be another one of the service, whose name is a mistake.
+				twice.Detail = "give each of them a name of its own"
+				c.Incomplete, s.Misread = true, true
+			}
+			c.Errors = append(c.Errors, twice)
 		default:
-			types[conn.Type] = true
+			ids[conn.ID()] = true
 			s.Entries = append(s.Entries, ConnectionEntry{Connection: conn, Errors: append(slices.Clip(r.errs), cr.errs...)})
 		}
 		c.Errors = append(c.Errors, cr.errs...)
@@ -98,6 +109,39 @@ func (c *Claim) connections(schema *Schema, s *ServiceEntry, r reader) {
 	for _, e := range s.Entries {
 		s.Connections = append(s.Connections, e.Connection)
 	}
+	c.Errors = append(c.Errors, schema.together(s.Connections, path)...)
+}
+
+// entries that have been read, of all services.
+func (c *Claim) entries() int {
+	n := 0
+	for i := range c.Services {
+		n += len(c.Services[i].Entries)
+	}
+	return n
+}
+
+// together holds the connections of a service against each other, type by type. What
+// pods get of them then can't be one, and the plan refuses that.
+func (s *Schema) together(connections []Connection, path *field.Path) field.ErrorList {
+	if len(connections) < 2 {
+		return nil
+	}
+	var errs field.ErrorList
+	for _, t := range s.types {
+		var of []*Connection
+		for i := range connections {
+			if len(t.Together) > 0 && connections[i].Type == t.Name {
+				of = append(of, &connections[i])
+			}
+		}
+		for i := range t.Together {
+			if len(of) > 1 && !t.Together[i].Holds(of) {
+				errs = append(errs, field.Invalid(path, len(of), t.Together[i].Message))
+			}
+		}
+	}
+	return errs
 }
 
 // A reader reads the fields of one object and gathers the mistakes.
@@ -163,6 +207,9 @@ func (r *reader) connection(schema *Schema, m map[string]any) (c Connection, kno
 		r.errs = append(r.errs, schema.unknownType(c.Type, r)...)
 		return c, false
 	}
+	if known = r.name(&c, t); !known {
+		return c, false
+	}
 	cfg := reader{path: r.path.Child(config)}
 	v, there := m[config]
 	if cfg.fields, _ = v.(map[string]any); there && len(t.configNames) > 0 {
@@ -186,6 +233,29 @@ func (r *reader) connection(schema *Schema, m map[string]any) (c Connection, kno
 	r.errs = append(r.errs, cfg.errs...)
 	r.hold(&c, t.Rules, &cfg)
 	return c, true
+}
+
+// name of a connection, which may be empty, and whether it can be told. One that is
+// none may be any.
+func (r *reader) name(c *Connection, t *connectionType) bool {
+	v, there := r.fields[nameField]
+	if !there || v == "" {
+		return true
+	}
+	if t.Once != "" {
+		// It is the one of its type, whatever its name.
+		r.invalid(nameField, field.Forbidden(r.path.Child(nameField), t.Once))
+		return true
+	}
+	c.Name = str[string](r, nameField)
+	switch {
+	case r.bad[nameField]:
+	case utf8.RuneCountInString(c.Name) > maxNameLength:
+		r.invalid(nameField, field.TooLong(r.path.Child(nameField), c.Name, maxNameLength))
+	case !nameForm.MatchString(c.Name):
+		r.invalid(nameField, field.Invalid(r.path.Child(nameField), c.Name, "must be lowercase letters, digits and -, begin with a letter, and not end in -"))
+	}
+	return !r.bad[nameField]
 }
 
 // value of a field, where it belongs.

@@ -186,6 +186,24 @@ func TestReadMistakes(t *testing.T) {
 			services: `[{name: api, connections: [` + good + `, {type: awsRole}]}]`,
 			want:     []string{"FieldValueDuplicate " + first + ".connections[1]", "FieldValueRequired " + first + ".connections[1].role"}, usable: []string{"api/awsRole"},
 		},
+		"DuplicateName": {
+			reason:   "It may be another one of the service, whose name is a mistake, so none has left.",
+			services: `[{name: api, connections: [{type: disk, name: a, config: {diskName: d}}, {type: disk, name: a, config: {diskName: e}}, ` + good + `]}]`,
+			want:     []string{"FieldValueDuplicate " + first + ".connections[1]"}, incomplete: true, usable: []string{"api/disk/a", "api/awsRole"},
+		},
+		"DuplicateWithoutName": {
+			reason:   "Of disks, only those that have a name may be several.",
+			services: `[{name: api, connections: [{type: disk, config: {diskName: d}}, {type: disk, name: "", config: {diskName: e}}]}]`,
+			want:     []string{"FieldValueDuplicate " + first + ".connections[1]"}, incomplete: true, usable: []string{"api/disk"},
+		},
+		"Names":             {reason: "Names tell connections of one type apart, and one may have none.", services: `[{name: api, connections: [{type: disk, name: a, config: {diskName: d}}, {type: disk, name: b-2, config: {diskName: e}}, {type: disk, config: {diskName: f}}]}]`, usable: []string{"api/disk/a", "api/disk/b-2", "api/disk"}},
+		"NameOfNone":        {reason: "The API server writes an empty name where there is none.", services: `[{name: api, connections: [{type: awsRole, name: "", role: r}, {type: disk, name: "", config: {diskName: d}}]}]`, usable: []string{"api/awsRole", "api/disk"}},
+		"NameOfAnIdentity":  {reason: "There is one of its type, so it is plain which it is.", services: `[{name: api, connections: [{type: awsRole, name: a, role: r}]}]`, want: []string{"FieldValueForbidden " + conn + ".name"}},
+		"NameThatIsNone":    {reason: "Which connection it was can't be told.", services: `[{name: api, connections: [{type: disk, name: A_b, config: {diskName: d}}]}]`, want: []string{"FieldValueInvalid " + conn + ".name"}, incomplete: true},
+		"NameThatIsNumber":  {reason: "Which connection it was can't be told.", services: `[{name: api, connections: [{type: disk, name: 5, config: {diskName: d}}]}]`, want: []string{"FieldValueTypeInvalid " + conn + ".name"}, incomplete: true},
+		"NameThatIsTooLong": {reason: "It is part of other names.", services: `[{name: api, connections: [{type: disk, name: a23456789012345678901, config: {diskName: d}}]}]`, want: []string{"FieldValueTooLong " + conn + ".name"}, incomplete: true},
+		"DisksAtOnePath":    {reason: "One would hide the other. Neither has left.", services: `[{name: api, connections: [{type: disk, name: a, config: {diskName: d}}, {type: disk, name: b, config: {diskName: e, mountPath: /data/d}}]}]`, want: []string{"FieldValueInvalid " + first + ".connections"}, usable: []string{"api/disk/a", "api/disk/b"}},
+		"DisksOfTwoGroups":  {reason: "A pod has one group.", services: `[{name: api, connections: [{type: disk, name: a, config: {diskName: d, fsGroup: 1}}, {type: disk, name: b, config: {diskName: e}}, {type: disk, name: c, config: {diskName: f, fsGroup: 2}}]}]`, want: []string{"FieldValueInvalid " + first + ".connections"}, usable: []string{"api/disk/a", "api/disk/b", "api/disk/c"}},
 		"DuplicateContainer": {
 			reason:   "A set names each once.",
 			services: `[{name: api, containers: [a, b, a], connections: [` + good + `]}]`,
@@ -276,7 +294,7 @@ func TestReadMistakes(t *testing.T) {
 			for _, s := range c.Services {
 				for _, e := range s.Entries {
 					if len(e.Errors) == 0 {
-						usable = append(usable, s.Name+"/"+string(e.Type))
+						usable = append(usable, s.Name+"/"+e.ID().String())
 					}
 				}
 			}
@@ -371,7 +389,7 @@ func TestTooMuch(t *testing.T) {
 		"Connections": {
 			reason:  "The same holds for the connections of a service.",
 			claim:   "[{name: api, connections: " + repeat(1000, "{type: disk, config: {diskName: d}}") + "}]",
-			mistake: "FieldValueTooMany spec.services[0].connections", mistakes: 5, incomplete: true,
+			mistake: "FieldValueTooMany spec.services[0].connections", mistakes: 10, incomplete: true,
 		},
 		"Containers": {
 			reason:  "Containers beyond the bound are no reason to keep what has left.",

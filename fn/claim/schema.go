@@ -16,11 +16,30 @@ type Type struct {
 	// Name of the type, as a claim writes it.
 	Name ConnectionType
 
+	// Once says why a service has one connection of the type at most, and so none with
+	// a name. Empty where it may have several.
+	Once string
+
 	// Fields of the type, in the order of the documentation.
 	Fields []Field
 
 	// Rules over several fields.
 	Rules []Rule
+
+	// Together are rules over all connections of the type that a service has.
+	Together []Together
+}
+
+// Together is a rule that holds the connections of one type and service against each
+// other.
+type Together struct {
+	// Rule in CEL, of which self is the list of all connections of a service, and Holds
+	// the same in Go, of those of the type.
+	Rule  string
+	Holds func([]*Connection) bool
+
+	// Message says what is wrong with them, and how to mend it.
+	Message string
 }
 
 // A Field of a connection. Several types may have one of the same name, and then
@@ -126,10 +145,14 @@ type connectionType struct {
 
 // NewSchema of the types.
 func NewSchema(types ...Type) *Schema {
-	s := &Schema{fields: map[string]bool{}}
+	// A name that is empty, as it is by default, is no field of any type's own.
+	s := &Schema{fields: map[string]bool{nameField: true}}
 	var all []string
 	for _, t := range types {
 		ct := &connectionType{Type: t, names: []string{"type"}}
+		if t.Once == "" {
+			ct.names = append(ct.names, nameField)
+		}
 		for _, f := range t.Fields {
 			if name, ok := strings.CutPrefix(f.Name, configPrefix); ok {
 				ct.configNames = append(ct.configNames, name)
@@ -150,7 +173,7 @@ func NewSchema(types ...Type) *Schema {
 	}
 	for _, t := range s.types {
 		own := t.all()
-		t.foreign = slices.DeleteFunc(slices.Clone(all), func(name string) bool { return slices.Contains(own, name) })
+		t.foreign = slices.DeleteFunc(slices.Clone(all), func(name string) bool { return name == nameField || slices.Contains(own, name) })
 	}
 	return s
 }
@@ -192,8 +215,13 @@ func (s *Schema) typeOf(name ConnectionType) *connectionType {
 	return nil
 }
 
-// maxConnections of a service: one of each type.
-func (s *Schema) maxConnections() int { return len(s.types) }
+// MaxConnections of a service, of all types together. It bounds what pods get, and what
+// the API server's rules and the admission policy cost.
+const MaxConnections = 10
+
+// maxInAll are the connections that all services of a claim may have together: what they
+// compose and look at must fit in one request.
+const maxInAll = 500
 
 // unknownType says why a connection's type is none.
 func (s *Schema) unknownType(t ConnectionType, r *reader) field.ErrorList {

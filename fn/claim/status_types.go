@@ -62,6 +62,7 @@ type ServiceStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=type
+	// +listMapKey=name
 	Connections []ConnectionStatus `json:"connections,omitempty"`
 
 	// Notes on the service as a whole.
@@ -97,6 +98,12 @@ type ConnectionStatus struct {
 	// Type of the connection.
 	Type ConnectionType `json:"type"`
 
+	// Name of the connection, empty where it has none.
+	//
+	// +optional
+	// +kubebuilder:default=""
+	Name string `json:"name,omitempty"`
+
 	// Ready means that pods with the injection can use the connection.
 	Ready bool `json:"ready"`
 
@@ -127,6 +134,9 @@ type ConnectionStatus struct {
 	// +listType=atomic
 	Warnings []Note `json:"warnings,omitempty"`
 }
+
+// ID of the connection in its service.
+func (c *ConnectionStatus) ID() ConnectionID { return ConnectionID{Type: c.Type, Name: c.Name} }
 
 // A Note is a reason with its message.
 type Note struct {

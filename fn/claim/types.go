@@ -12,6 +12,8 @@
 package claim
 
 import (
+	"strings"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -41,6 +43,7 @@ type Spec struct {
 	// +kubebuilder:validation:MaxItems=100
 	// +kubebuilder:validation:XValidation:rule="self.map(s, s.connections.map(c, has(c.create) ? (has(c.create.policyArns) ? c.create.policyArns.size() : 0) + (has(c.create.policy) ? 10 : 0) : 0).sum()).sum() <= 1000",message="have more than 1000 policyArns together, of which a policy counts as 10; split the ServiceConnection"
 	// +kubebuilder:validation:XValidation:rule="self.map(s, s.connections.map(c, has(c.create) && has(c.create.policyArns) ? c.create.policyArns.map(a, a.size()).sum() : 0).sum()).sum() <= 100000",message="have policyArns of more than 100000 characters together; split the ServiceConnection"
+	// +kubebuilder:validation:XValidation:rule="self.map(s, s.connections.size()).sum() <= 500",message="have more than 500 connections together; split the ServiceConnection"
 	Services []Service `json:"services"`
 }
 
@@ -89,10 +92,11 @@ type Service struct {
 	// +optional
 	RequireInjection *bool `json:"requireInjection,omitempty"`
 
-	// Connections of this service, at most one of each type.
+	// Connections of this service, at most one of each type and name.
 	//
 	// +listType=map
 	// +listMapKey=type
+	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
 	Connections []Connection `json:"connections"`
 }
@@ -142,6 +146,16 @@ const (
 type Connection struct {
 	// Type of the connection.
 	Type ConnectionType `json:"type"`
+
+	// Name tells connections of one type apart where a service has several: a DNS
+	// label that begins with a letter. What pods get by the connection has it in its
+	// name. (cloudSql, disk)
+	//
+	// +optional
+	// +kubebuilder:default=""
+	// +kubebuilder:validation:MaxLength=20
+	// +kubebuilder:validation:Pattern=`^([a-z]([-a-z0-9]*[a-z0-9])?)?$`
+	Name string `json:"name,omitempty"`
 
 	// Role is the AWS IAM role that the service's pods assume: its name, for a
 	// role of the cluster's account, or its ARN. (awsRole)
@@ -197,6 +211,31 @@ type Connection struct {
 	//
 	// +optional
 	Config *Config `json:"config,omitempty"`
+}
+
+// ID of the connection in its service.
+func (c *Connection) ID() ConnectionID { return ConnectionID{Type: c.Type, Name: c.Name} }
+
+// A ConnectionID tells the connections of a service apart: by their type, and where it
+// may have several of that, by their name. Most have none.
+type ConnectionID struct {
+	Type ConnectionType
+	Name string
+}
+
+// String is the type, and the name after a slash where there is one. It is how composed
+// resources say who needs them, so it stays as it is.
+func (id ConnectionID) String() string {
+	if id.Name == "" {
+		return string(id.Type)
+	}
+	return string(id.Type) + "/" + id.Name
+}
+
+// ParseConnectionID is the ID of a text that String wrote.
+func ParseConnectionID(s string) ConnectionID {
+	typ, name, _ := strings.Cut(s, "/")
+	return ConnectionID{Type: ConnectionType(typ), Name: name}
 }
 
 // A RoleCreation says what a role that is created may do.

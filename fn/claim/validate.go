@@ -1,6 +1,7 @@
 package claim
 
 import (
+	"regexp"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -20,6 +21,15 @@ const (
 	// maxUnknown fields of an object are told by name.
 	maxUnknown = 10
 )
+
+// The form of a connection's name, as its Go type has it for the schema. It begins with a
+// letter, since variables that are named after it must.
+const (
+	nameField     = "name"
+	maxNameLength = 20
+)
+
+var nameForm = regexp.MustCompile(`^[a-z]([-a-z0-9]*[a-z0-9])?$`)
 
 // apiVersions of the workload kinds.
 var apiVersions = map[string]string{

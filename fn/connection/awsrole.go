@@ -18,6 +18,7 @@ import (
 var awsRole = Type{
 	Type: claim.Type{
 		Name: claim.TypeAWSRole,
+		Once: "a service has one awsRole, because its pods run as one ServiceAccount, to which AWS gives one role; put the other connection into a service with a workload of its own, or grant both to one role",
 		Fields: []claim.Field{
 			{
 				Name: "role", Required: true, In: func(c *claim.Connection) any { return &c.Role }, MaxLength: maxRoleARN,
@@ -88,7 +89,7 @@ var (
 const (
 	roleForm    = `[\w+=,.@-]{1,64}`
 	roleARNForm = `arn:aws[a-z-]*:iam::[0-9]{12}:role/([!-~]{1,512}/)?` + roleForm
-	maxRoleARN  = 2048
+	maxRoleARN  = 1024
 )
 
 // What a pod needs for EKS Pod Identity, by the names that EKS's own webhook

@@ -21,6 +21,7 @@ import (
 var azureManagedIdentity = Type{
 	Type: claim.Type{
 		Name: claim.TypeAzureManagedIdentity,
+		Once: "a service has one azureManagedIdentity, because its pods run as one ServiceAccount, to which Azure gives one identity; put the other connection into a service with a workload of its own, or grant both to one identity",
 		// Azure documentation, "Naming rules and restrictions for Azure resources",
 		// Microsoft.ManagedIdentity and Microsoft.Resources.
 		Fields: []claim.Field{

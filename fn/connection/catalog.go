@@ -74,9 +74,10 @@ func (c *Catalog) Forms() workload.Forms {
 	f := workload.Forms{Env: map[string]string{}, Labels: map[string]string{}, Tokens: map[string]workload.Token{}}
 	for _, t := range c.types {
 		maps.Copy(f.Env, t.Injects.Env)
+		f.Named = append(f.Named, t.Injects.Named...)
 		maps.Copy(f.Labels, t.Injects.Labels)
 		maps.Copy(f.Tokens, t.Injects.Tokens)
-		f.Disk = cmp.Or(f.Disk, t.Injects.Disk)
+		f.Disk, f.Most = cmp.Or(f.Disk, t.Injects.Disk), cmp.Or(f.Most, t.Injects.Most)
 		if t.Injects.Sidecar.Name != "" {
 			f.Sidecar = t.Injects.Sidecar
 		}
@@ -182,19 +183,28 @@ func (c *Catalog) Expand(ctx Context) Expansion {
 	return e
 }
 
-// Published part of an injection that is of a connection's type, in the forms that
-// such connections inject, what an allow-list says of it, and whether it is of them.
-// It is Absent where the part doesn't tell what it gives.
-func (c *Catalog) Published(s *settings.Settings, namespace string, name claim.ConnectionType, whole claim.Injection) (part claim.Injection, d settings.Decision, ok bool) {
-	t := c.typeOf(name)
+// Published part of an injection that is a connection's, in the forms that such
+// connections inject, what an allow-list says of it, and whether it is of them. It is
+// Absent where the part doesn't tell what it gives.
+func (c *Catalog) Published(s *settings.Settings, namespace string, of claim.ConnectionID, whole claim.Injection) (part claim.Injection, d settings.Decision, ok bool) {
+	t := c.typeOf(of.Type)
 	if t == nil {
 		return claim.Injection{}, settings.Absent, false
 	}
-	part, ok = t.Injects.Part(whole)
+	part, ok = t.Injects.Part(whole, of.Name)
 	if ok && t.Published != nil {
 		d = t.Published(s, namespace, whole.ServiceAccountName, part)
 	}
 	return part, d, ok
+}
+
+// Renamed is a part of an injection that was published for a connection, as the one has
+// it that goes on with it under another name.
+func (c *Catalog) Renamed(part claim.Injection, from, to claim.ConnectionID) claim.Injection {
+	if t := c.typeOf(to.Type); t != nil && from.Name != to.Name {
+		return t.Injects.Renamed(part, from.Name, to.Name)
+	}
+	return part
 }
 
 // Annotates says whether all that connections of a type give pods is the annotation of

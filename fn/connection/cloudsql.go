@@ -29,6 +29,21 @@ var cloudSQL = Type{
 			{Name: "config.ipType", In: func(c *claim.Connection) any { return &c.Config.IPType }, Enum: []string{"Public", "Private", "PSC"}},
 			{Name: "config.autoIamAuthn", In: func(c *claim.Connection) any { return &c.Config.AutoIAMAuthn }},
 		},
+		Together: []claim.Together{{
+			Rule: `[self.filter(c, c.type == 'cloudSql' && has(c.config) && has(c.config.cloudSqlDatabasePort)).map(c, c.config.cloudSqlDatabasePort)]` +
+				`.all(ports, ports.all(p, ports.exists_one(o, o == p)))`,
+			Holds: func(databases []*claim.Connection) bool {
+				ports := map[int32]bool{}
+				for _, d := range databases {
+					if ports[d.Config.CloudSQLDatabasePort] && d.Config.CloudSQLDatabasePort != 0 {
+						return false
+					}
+					ports[d.Config.CloudSQLDatabasePort] = true
+				}
+				return true
+			},
+			Message: "two databases of a service have one port, and all containers of a pod share its ports; give one of them another config.cloudSqlDatabasePort",
+		}},
 	},
 	Family: &googleFamily,
 	Grants: []*GrantKind{&memberGrant},
@@ -38,7 +53,9 @@ var cloudSQL = Type{
 			"DB_PORT":                     `^[0-9]{1,5}$`,
 			"DB_INSTANCE_CONNECTION_NAME": `^` + instanceForm + `$`,
 		},
+		Named:   []string{"DB_HOST", "DB_PORT", "DB_INSTANCE_CONNECTION_NAME"},
 		Sidecar: proxyForm,
+		Most:    claim.MaxConnections,
 	},
 	Expand: expandCloudSQL,
 	Route: func(d Drawn) Route {
@@ -68,13 +85,14 @@ const proxyUser = 65532
 // mirror it.
 var proxyForm = workload.SidecarForm{
 	Name:     ProxyContainer,
-	Instance: `^` + instanceForm + `[?]port=[1-9][0-9]{0,4}$`,
+	Instance: `^` + instanceForm + `[?]port=[1-9][0-9]{0,4}(&(private-ip|psc|auto-iam-authn)=true)*$`,
 	Flags: []string{
 		"--structured-logs", "--exit-zero-on-sigterm", "--health-check", "--http-address=0.0.0.0",
 		"--http-port=" + strconv.Itoa(proxyHTTPPort), "--private-ip", "--psc", "--auto-iam-authn",
 	},
-	Port:   claim.ContainerPort{Name: "sc-proxy", ContainerPort: proxyHTTPPort, Protocol: "TCP"},
-	Probes: []string{"/startup", "/liveness"},
+	PortVariable: "DB_PORT",
+	Port:         claim.ContainerPort{Name: "sc-proxy", ContainerPort: proxyHTTPPort, Protocol: "TCP"},
+	Probes:       []string{"/startup", "/liveness"},
 	SecurityContext: claim.SecurityContext{
 		RunAsNonRoot:           true,
 		RunAsUser:              proxyUser,
@@ -94,9 +112,9 @@ func expandCloudSQL(c Context) Expansion {
 	}
 	e.Injection = claim.Injection{
 		Env: []claim.EnvVar{
-			{Name: "DB_HOST", Value: "127.0.0.1"},
-			{Name: "DB_PORT", Value: strconv.Itoa(int(cfg.CloudSQLDatabasePort))},
-			{Name: "DB_INSTANCE_CONNECTION_NAME", Value: cfg.CloudSQLConnectionName},
+			{Name: workload.Variable(c.Connection.Name, "DB_HOST"), Value: "127.0.0.1"},
+			{Name: workload.Variable(c.Connection.Name, "DB_PORT"), Value: strconv.Itoa(int(cfg.CloudSQLDatabasePort))},
+			{Name: workload.Variable(c.Connection.Name, "DB_INSTANCE_CONNECTION_NAME"), Value: cfg.CloudSQLConnectionName},
 		},
 		InitContainers: []claim.Sidecar{c.proxy()},
 	}

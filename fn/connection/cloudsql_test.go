@@ -57,6 +57,14 @@ injection: {initContainers: [{args: ["my-project:europe-west1:db?port=5432", --s
 injection: {initContainers: [{args: ["my-project:europe-west1:db?port=5432", --structured-logs, --exit-zero-on-sigterm, --health-check, --http-address=0.0.0.0, --http-port=9801, --psc, --auto-iam-authn]}]}
 `,
 		},
+		"Named": {
+			reason:     "its variables have its name, and alone it needs no other arguments than one without",
+			connection: `{type: cloudSql, name: read-only, config: {ipType: Private, ` + config + `}}`,
+			want: `
+env: {READ_ONLY_DB_HOST: 127.0.0.1, READ_ONLY_DB_PORT: "5432", READ_ONLY_DB_INSTANCE_CONNECTION_NAME: "my-project:europe-west1:db"}
+injection: {initContainers: [{args: ["my-project:europe-west1:db?port=5432", --structured-logs, --exit-zero-on-sigterm, --health-check, --http-address=0.0.0.0, --http-port=9801, --private-ip]}]}
+`,
+		},
 		"Proxy": {
 			reason:     "image and resources are the platform's",
 			settings:   `{gcp: {proxy: {image: "mirror.example.com/proxy:1", resources: {requests: {cpu: 1m}}}}}`,

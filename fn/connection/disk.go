@@ -35,9 +35,39 @@ var disk = Type{
 			},
 			{Name: "config.fsGroup", In: func(c *claim.Connection) any { return &c.Config.FSGroup }, Range: &claim.Range{Min: 0, Max: 1<<31 - 1}},
 		},
+		Together: []claim.Together{
+			{
+				// The API server can tell what this costs, and not what a list of all paths would.
+				Rule: `self.all(c, c.type != 'disk' || !has(c.config) || !has(c.config.diskName) || self.exists_one(o, o.type == 'disk' && has(o.config) && has(o.config.diskName) && ` +
+					`(has(o.config.mountPath) ? o.config.mountPath : '/data/' + o.config.diskName) == (has(c.config.mountPath) ? c.config.mountPath : '/data/' + c.config.diskName)))`,
+				Holds: func(disks []*claim.Connection) bool {
+					paths := make([]string, len(disks))
+					for i, d := range disks {
+						paths[i] = mountPath(d.Config)
+					}
+					slices.Sort(paths)
+					return len(slices.Compact(paths)) == len(disks)
+				},
+				Message: "two disks of a service are mounted at one path; give one of them another config.mountPath",
+			},
+			{
+				Rule: `[self.filter(c, c.type == 'disk' && has(c.config) && has(c.config.fsGroup)).map(c, c.config.fsGroup)].all(groups, groups.all(g, g == groups[0]))`,
+				Holds: func(disks []*claim.Connection) bool {
+					var group *int64
+					for _, d := range disks {
+						if g := d.Config.FSGroup; g != nil && group != nil && *g != *group {
+							return false
+						}
+						group = cmp.Or(group, d.Config.FSGroup)
+					}
+					return true
+				},
+				Message: "a pod has one fsGroup for all of its disks; give all disks of a service the same config.fsGroup, or only one of them any",
+			},
+		},
 	},
 	Grants:  []*GrantKind{&diskGrant},
-	Injects: workload.Forms{Disk: diskVolume},
+	Injects: workload.Forms{Disk: diskVolume, Most: claim.MaxConnections},
 	Data:    func(c claim.Connection) string { return diskKey(c.Config.DiskName) },
 	Expand:  expandDisk,
 	Published: func(s *settings.Settings, namespace, _ string, part claim.Injection) settings.Decision {
@@ -74,6 +104,8 @@ var (
 	volumeClaimKind = Kind{APIVersion: "v1", Kind: "PersistentVolumeClaim"}
 )
 
+// diskVolume is the name of the volume in a pod, which that of the connection follows
+// after a dash, where it has one.
 const diskVolume = "sc-disk"
 
 // diskKey of the composed resource that holds a disk's data. It holds no hash,
@@ -121,16 +153,17 @@ func (c Context) mounted(diskName string) bool {
 func (c Context) diskInjection(name string) claim.Injection {
 	cfg := c.Connection.Config
 	readOnly := cfg.ReadOnly != nil && *cfg.ReadOnly
-	path := cfg.MountPath
-	if path == "" {
-		path = "/data/" + name
-	}
+	volume := workload.Named(diskVolume, c.Connection.Name)
 	return claim.Injection{
-		Volumes:      []claim.Volume{{Name: diskVolume, PersistentVolumeClaim: &claim.PersistentVolumeClaimVolume{ClaimName: name, ReadOnly: readOnly}}},
-		VolumeMounts: []claim.VolumeMount{{Name: diskVolume, MountPath: path, SubPath: cfg.SubPath, ReadOnly: readOnly}},
+		Volumes:      []claim.Volume{{Name: volume, PersistentVolumeClaim: &claim.PersistentVolumeClaimVolume{ClaimName: name, ReadOnly: readOnly}}},
+		VolumeMounts: []claim.VolumeMount{{Name: volume, MountPath: mountPath(cfg), SubPath: cfg.SubPath, ReadOnly: readOnly}},
 		FSGroup:      cfg.FSGroup,
 	}
 }
+
+// mountPath of a disk, by default after the disk and not its connection: so to give the
+// connection a name moves nothing.
+func mountPath(cfg *claim.Config) string { return cmp.Or(cfg.MountPath, "/data/"+cfg.DiskName) }
 
 func (c Context) volumeClaimRequirement() Requirement {
 	return Requirement{APIVersion: "v1", Kind: volumeClaimKind.Kind, Namespace: c.Claim.Namespace, Name: c.Connection.Config.DiskName}

@@ -122,6 +122,18 @@ injection:
   fsGroup: null
 `,
 		},
+		"Named": {
+			reason:     "the volume has the connection's name, and its place in the pod that of the disk",
+			connection: `{type: disk, name: cache-2, config: {diskName: shared}}`,
+			context:    found(t, bound),
+			want: `
+keys: []
+identity: shared
+injection:
+  volumes: [{name: sc-disk-cache-2, persistentVolumeClaim: {claimName: shared}}]
+  volumeMounts: [{name: sc-disk-cache-2, mountPath: /data/shared}]
+`,
+		},
 		"Mount": {
 			reason:     "the claim says where and how; the group 0 is a group",
 			connection: `{type: disk, config: {diskName: shared, mountPath: /srv, subPath: a/b, readOnly: true, fsGroup: 0}}`,

@@ -47,10 +47,10 @@ type Family struct {
 
 // A Rival is a connection that wants a ServiceAccount to have an identity.
 type Rival struct {
-	Service  string
-	Type     claim.ConnectionType
-	Identity string
-	Target   string
+	Service    string
+	Connection claim.ConnectionID
+	Identity   string
+	Target     string
 }
 
 // annotates says whether an annotation gives an identity of the family.

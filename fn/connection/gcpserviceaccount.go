@@ -12,6 +12,7 @@ import (
 var gcpServiceAccount = Type{
 	Type: claim.Type{
 		Name: claim.TypeGCPServiceAccount,
+		Once: "a service has one gcpServiceAccount, because its pods run as one ServiceAccount, which acts as one Google service account; put the other connection into a service with a workload of its own, or grant both to one account",
 		Fields: []claim.Field{{
 			Name: "serviceAccountEmail", Required: true, In: func(c *claim.Connection) any { return &c.ServiceAccountEmail }, MaxLength: maxEmail,
 			Forms: []claim.Form{claim.Matching(`^`+emailForm+`$`, "must be a service account e-mail such as name@project.iam.gserviceaccount.com")},
@@ -47,7 +48,7 @@ var googleFamily = Family{
 		return account, s.AllowsGoogleServiceAccount(namespace, account), true
 	},
 	Conflict: func(serviceAccount string, winner, loser Rival) Verdict {
-		return Verdictf(TwoGoogleAccounts, "ServiceAccount %q acts as %q for %s of service %q, and can't act as %q too; grant the roles to one Google service account and use it for both", serviceAccount, winner.Target, winner.Type, winner.Service, loser.Target)
+		return Verdictf(TwoGoogleAccounts, "ServiceAccount %q acts as %q for %s of service %q, and can't act as %q too; grant the roles to one Google service account and use it for both", serviceAccount, winner.Target, winner.Connection, winner.Service, loser.Target)
 	},
 	Unregistered: func(namespace, what string) Verdict {
 		return Verdictf(ServiceAccountNotRegistered, "Google service account %q is not registered in the cluster settings; ask the platform team to register it for namespace %q", what, namespace)

@@ -161,7 +161,8 @@ func (c *Catalog) grantNamed(key string) (g *catalogued, serviceAccount string) 
 }
 
 // NeededBy is the annotation of a composed resource that says who needs it, as
-// service/type, comma separated; a ServiceAccount's has services only.
+// service/type, or service/type/name where a connection has one, comma separated; a
+// ServiceAccount's has services only.
 const NeededBy = "serviceconnections.io/needed-by"
 
 // A Need is one connection that needs a composed resource. An empty type is the
@@ -169,15 +170,30 @@ const NeededBy = "serviceconnections.io/needed-by"
 type Need struct {
 	Service string
 	Type    claim.ConnectionType
+	Name    string
+}
+
+// Connection that needs it, which has no type where the service itself does.
+func (n Need) Connection() claim.ConnectionID {
+	return claim.ConnectionID{Type: n.Type, Name: n.Name}
+}
+
+// String is how NeededBy says it.
+func (n Need) String() string {
+	if n.Type == "" {
+		return n.Service
+	}
+	return n.Service + "/" + n.Connection().String()
 }
 
 // Needs of an observed composed resource. None: it doesn't say.
 func Needs(object map[string]any) []Need {
 	var needs []Need
 	for s := range strings.SplitSeq(Annotation(object, NeededBy), ",") {
-		service, typ, _ := strings.Cut(s, "/")
+		service, id, _ := strings.Cut(s, "/")
 		if service != "" {
-			needs = append(needs, Need{Service: service, Type: claim.ConnectionType(typ)})
+			by := claim.ParseConnectionID(id)
+			needs = append(needs, Need{Service: service, Type: by.Type, Name: by.Name})
 		}
 	}
 	return needs
@@ -188,10 +204,7 @@ func Needs(object map[string]any) []Need {
 func NeededByAll(needs []Need) string {
 	words := make([]string, len(needs))
 	for i, n := range needs {
-		words[i] = n.Service
-		if n.Type != "" {
-			words[i] += "/" + string(n.Type)
-		}
+		words[i] = n.String()
 	}
 	slices.Sort(words)
 	return strings.Join(slices.Compact(words), ",")

@@ -91,7 +91,7 @@ func holds(hs *held, a account, f *connection.Family) bool {
 	for _, w := range hs.all {
 		was := hs.former[w.service.index]
 		switch {
-		case hs.Types.FamilyOf(w.typ) != f:
+		case hs.Types.FamilyOf(w.id.Type) != f:
 		case w.service.account.name == a.name:
 			wanted, excluded = true, excluded || w.Decision.Revokes()
 		case was.stays && was.account == a.name:

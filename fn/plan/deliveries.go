@@ -136,7 +136,7 @@ func wouldLose(vs *verdicts, s *service, running map[string]any) bool {
 // only what an edit newly asks for.
 func withdrawn(vs *verdicts, w wish) bool {
 	s := w.service
-	family := vs.Types.FamilyOf(w.typ)
+	family := vs.Types.FamilyOf(w.id.Type)
 	if family == nil {
 		return w.Decision.Revokes() && w.Mounted
 	}

@@ -219,9 +219,7 @@ func frozen(ps *claim.ServiceStatus) bool {
 
 // misses says whether a service lacks a connection that it had.
 func misses(s *claim.ServiceEntry, was *claim.ServiceStatus) bool {
-	return slices.ContainsFunc(was.Connections, func(c claim.ConnectionStatus) bool {
-		return !slices.ContainsFunc(s.Entries, func(e claim.ConnectionEntry) bool { return e.Type == c.Type })
-	})
+	return slices.ContainsFunc(was.Connections, func(c claim.ConnectionStatus) bool { return !has(s, c.ID()) })
 }
 
 // untouched services of the last status: those that are misread, and where an entry

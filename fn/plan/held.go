@@ -103,23 +103,24 @@ func fits(s *service, published claim.Injection) bool {
 // publishedPart of a connection in its service's published injection, and whether
 // it was there and may still be.
 func publishedPart(gs *grants, c granted, ps *claim.ServiceStatus) (*claim.Injection, bool) {
-	i := slices.IndexFunc(ps.Connections, func(cs claim.ConnectionStatus) bool { return cs.Type == c.typ })
+	i := formerly(gs, c.wish, ps)
 	if i < 0 {
 		return nil, false
 	}
-	whole := *ps.Injection
-	part, decision, ok := gs.Types.Published(gs.Settings, gs.Claim.Namespace, c.typ, whole)
+	was, whole := ps.Connections[i].ID(), *ps.Injection
+	part, decision, ok := gs.Types.Published(gs.Settings, gs.Claim.Namespace, was, whole)
 	if !ok || decision.Revokes() {
 		return nil, false
 	}
-	f := gs.Types.FamilyOf(c.typ)
+	part = gs.Types.Renamed(part, was, c.id)
+	f := gs.Types.FamilyOf(c.id.Type)
 	if f != nil && !backed(gs.facts, claimant{whole.ServiceAccountName, f}) {
 		return nil, false
 	}
 	if injectsNothing(part) {
 		// All that pods have of it is the ServiceAccount's annotation, or they never
 		// had any. Beside what is new, what is held is neither complete nor ready.
-		granted := gs.Types.Annotates(c.typ) && granting(gs.facts, claimant{whole.ServiceAccountName, f})
+		granted := gs.Types.Annotates(c.id.Type) && granting(gs.facts, claimant{whole.ServiceAccountName, f})
 		if !whole.Complete && !ps.Connections[i].Ready && !granted {
 			return nil, false
 		}
@@ -128,6 +129,55 @@ func publishedPart(gs *grants, c granted, ps *claim.ServiceStatus) (*claim.Injec
 		}
 	}
 	return &part, true
+}
+
+// formerly says where the last status of a service has a connection of the claim, or the
+// one that it goes on with under another name; below zero where it is new.
+func formerly(gs *grants, w wish, ps *claim.ServiceStatus) int {
+	i := slices.IndexFunc(ps.Connections, func(cs claim.ConnectionStatus) bool { return cs.ID() == w.id })
+	if i >= 0 {
+		return i
+	}
+	return slices.Index(renamed(gs, w.service, w.id.Type, ps), w.id)
+}
+
+// renamed says of each connection in the last status of a service which one of the claim
+// goes on with it under another name. That can be one of its type only which is new, while
+// it is gone: the one of the same identity, or else the first that is left over.
+func renamed(gs *grants, s *service, typ claim.ConnectionType, ps *claim.ServiceStatus) []claim.ConnectionID {
+	goesOn := make([]claim.ConnectionID, len(ps.Connections))
+	gone := func(i int) bool {
+		cs := &ps.Connections[i]
+		return cs.Type == typ && goesOn[i] == claim.ConnectionID{} && !has(s.ServiceEntry, cs.ID())
+	}
+	var unmatched []claim.ConnectionID
+	for _, c := range gs.of(s) {
+		if c.id.Type != typ || reports(ps, c.id) {
+			continue
+		}
+		i := slices.IndexFunc(ps.Connections, func(cs claim.ConnectionStatus) bool { return c.Identity != "" && cs.Identity == c.Identity })
+		if i >= 0 && gone(i) {
+			goesOn[i] = c.id
+		} else {
+			unmatched = append(unmatched, c.id)
+		}
+	}
+	for i := range goesOn {
+		if len(unmatched) > 0 && gone(i) {
+			goesOn[i], unmatched = unmatched[0], unmatched[1:]
+		}
+	}
+	return goesOn
+}
+
+// has says whether a service of the claim has a connection.
+func has(s *claim.ServiceEntry, id claim.ConnectionID) bool {
+	return slices.ContainsFunc(s.Entries, func(e claim.ConnectionEntry) bool { return e.ID() == id })
+}
+
+// reports says whether the status of a service has a connection.
+func reports(ps *claim.ServiceStatus, id claim.ConnectionID) bool {
+	return slices.ContainsFunc(ps.Connections, func(cs claim.ConnectionStatus) bool { return cs.ID() == id })
 }
 
 // injectsNothing says whether a connection has no part of its own.

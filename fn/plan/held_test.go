@@ -29,16 +29,34 @@ func TestHoldParts(t *testing.T) {
 	account := map[string]string{"shop-api.serviceaccount": serviceAccount}
 	unnamed := map[string]string{"shop-api.serviceaccount": serviceAccount, "shop-api.member.0123456789": member("api/gcpServiceAccount", sqlEmail)}
 	granted := map[string]string{"shop-api.serviceaccount": strings.Replace(serviceAccount, "namespace: team-a", `namespace: team-a, annotations: {iam.gke.io/gcp-service-account: "`+sqlEmail+`"}`, 1), "shop-api.member.0123456789": member("api/gcpServiceAccount", sqlEmail)}
-	asTheOldDisk := &claim.Injection{
-		Volumes:      []claim.Volume{{Name: "sc-disk", PersistentVolumeClaim: &claim.PersistentVolumeClaimVolume{ClaimName: "old"}}},
-		VolumeMounts: []claim.VolumeMount{{Name: "sc-disk", MountPath: "/data"}},
+	asTheOldDiskOf := func(volume string) *claim.Injection {
+		return &claim.Injection{
+			Volumes:      []claim.Volume{{Name: volume, PersistentVolumeClaim: &claim.PersistentVolumeClaimVolume{ClaimName: "old"}}},
+			VolumeMounts: []claim.VolumeMount{{Name: volume, MountPath: "/data"}},
+		}
 	}
+	asTheOldDisk := asTheOldDiskOf("sc-disk")
 	cases := map[string]struct {
 		reason  string
 		world   world
 		want    []*claim.Injection
 		account string
 	}{
+		"AnotherNameOfTheConnection": {
+			reason: "naming a connection takes nothing from the pods, also where there is a mistake in the same edit",
+			world:  world{services: service("name: api", `{type: disk, name: cache, config: {diskName: "Not Valid"}}`), composed: account, previous: asShopAPI},
+			want:   []*claim.Injection{asTheOldDiskOf("sc-disk-cache")}, account: "shop-api",
+		},
+		"AnotherConnectionOfItsType": {
+			reason: "what is published for one that is in the claim still is no other's",
+			world:  world{services: service("name: api", disk, `{type: disk, name: cache, config: {diskName: "Not Valid"}}`), composed: account, objects: []string{bound}, previous: asShopAPI},
+			want:   []*claim.Injection{nil, nil}, account: "shop-api",
+		},
+		"TwoNamesAtOnce": {
+			reason: "the one with the same disk is it",
+			world:  world{services: service("name: api", `{type: disk, name: new, config: {diskName: gone}}`, `{type: disk, name: cache, config: {diskName: old}}`), composed: account, previous: strings.Replace(asShopAPI, "type: disk, ready: true", "type: disk, identity: old, ready: true", 1)},
+			want:   []*claim.Injection{nil, asTheOldDiskOf("sc-disk-cache")}, account: "shop-api",
+		},
 		"NothingPublished": {
 			reason: "what comes first doesn't wait",
 			world:  world{services: service("name: api", broken), composed: account},

@@ -175,11 +175,13 @@ func merged(as *accounts, s *service, held []*claim.Injection, was former, inclu
 // which connections are included.
 func partsOf(as *accounts, s *service, held []*claim.Injection, was former, published *claim.Injection, rests *basis, included []bool) []claim.Injection {
 	parts := make([]claim.Injection, 0, len(included))
+	var kept []int
 	for i, c := range as.of(s) {
 		switch {
 		case held[i] != nil:
+			kept = append(kept, len(parts))
 			parts = append(parts, *held[i])
-			rests.keep(as.Types.FamilyOf(c.typ))
+			rests.keep(as.Types.FamilyOf(c.id.Type))
 		case was.stays || !c.granted || !c.Published:
 			continue
 		case holdsInjection(as, published, c) || notAnnotated(as, c).Reason != connection.ServiceAccountNotAnnotated:
@@ -189,6 +191,9 @@ func partsOf(as *accounts, s *service, held []*claim.Injection, was former, publ
 			continue
 		}
 		included[i] = true
+	}
+	for _, i := range kept {
+		parts[i] = workload.Beside(parts[i], parts, kept)
 	}
 	return parts
 }
@@ -240,9 +245,7 @@ func holdsInjection(as *accounts, published *claim.Injection, c granted) bool {
 
 // listed says whether the last status has a connection.
 func listed(f *facts, n connection.Need) bool {
-	return slices.ContainsFunc(f.previous[n.Service], func(ps *claim.ServiceStatus) bool {
-		return slices.ContainsFunc(ps.Connections, func(cs claim.ConnectionStatus) bool { return cs.Type == n.Type })
-	})
+	return slices.ContainsFunc(f.previous[n.Service], func(ps *claim.ServiceStatus) bool { return reports(ps, n.Connection()) })
 }
 
 // annotation of a service's ServiceAccount as this run leaves it. Somebody else's

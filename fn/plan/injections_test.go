@@ -60,6 +60,17 @@ func TestInject(t *testing.T) {
 			volumes:  []string{"eks-pod-identity-token", "sc-disk"},
 			complete: true,
 		},
+		"SeveralDisks": {
+			reason:   "each has a volume of its own",
+			world:    world{services: `[{name: api, connections: [` + disk + `, {type: disk, name: cache, config: {diskName: cache}}, {type: disk, name: uploads, config: {diskName: uploads}}]}]`, composed: account},
+			volumes:  []string{"sc-disk", "sc-disk-cache", "sc-disk-uploads"},
+			complete: true,
+		},
+		"DisksAtOnePath": {
+			reason:  "of a claim that pre-dates the schema: one would hide the other, and nobody knows which",
+			world:   world{services: `[{name: api, connections: [` + disk + `, {type: disk, name: cache, config: {diskName: cache, mountPath: /data/scratch}}]}]`, composed: account},
+			refused: connection.NameConflict,
+		},
 		"TemplateHasTheNameAlready": {
 			reason: "a pod with half an injection is worse than one without",
 			world: world{

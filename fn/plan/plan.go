@@ -102,7 +102,7 @@ type Service struct {
 
 // A Connection and what was decided for it.
 type Connection struct {
-	Type claim.ConnectionType
+	ID claim.ConnectionID
 
 	// Verdict is the last word on the connection.
 	Verdict connection.Verdict

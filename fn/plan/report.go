@@ -46,7 +46,7 @@ func (r *retained) service(s *service) Service {
 	}
 	for i, c := range r.of(s) {
 		out.Connections = append(out.Connections, Connection{
-			Type: c.typ, Identity: c.Identity, Zone: c.Zone,
+			ID: c.id, Identity: c.Identity, Zone: c.Zone,
 			Verdict:  r.on[r.first[s.index]+i],
 			Warnings: slices.Concat(c.Warnings, c.warnings),
 		})
@@ -56,7 +56,7 @@ func (r *retained) service(s *service) Service {
 	}
 	for i, c := range r.of(s) {
 		if r.parts[r.first[s.index]+i] != nil {
-			out.Notes = append(out.Notes, connection.Verdictf(connection.Superseded, "pods of service %q keep what was published for %s, until what the claim and the settings ask for works", s.Name, c.typ))
+			out.Notes = append(out.Notes, connection.Verdictf(connection.Superseded, "pods of service %q keep what was published for %s, until what the claim and the settings ask for works", s.Name, c.id))
 		}
 	}
 	if r.withholds(s) {

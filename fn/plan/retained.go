@@ -108,7 +108,7 @@ func (rs *rollouts) holders(g connection.Granted) []connection.Need {
 	}
 	var needs []connection.Need
 	for i, c := range rs.of(s) {
-		if slices.Contains(g.Types, c.typ) && rs.parts[rs.first[s.index]+i] != nil {
+		if slices.Contains(g.Types, c.id.Type) && rs.parts[rs.first[s.index]+i] != nil {
 			needs = append(needs, c.need())
 		}
 	}
@@ -116,14 +116,39 @@ func (rs *rollouts) holders(g connection.Granted) []connection.Need {
 }
 
 // inherited needs are those of services that go on with a workload under another name:
-// its pods run with what the name before needed, however well the new one works.
+// its pods run with what the name before needed, however well the new one works. And of
+// connections that go on under another name: which those are can't be told from others
+// that are new, so all of the type may.
 func (ws *wishes) inherited(said []connection.Need) []connection.Need {
 	var needs []connection.Need
 	for _, n := range said {
 		for _, heir := range ws.heirs[n.Service] {
-			if n := (connection.Need{Service: heir, Type: n.Type}); ws.has(n) {
-				needs = append(needs, n)
+			as := n
+			if as.Service = heir; ws.has(as) {
+				needs = append(needs, as)
+			} else {
+				needs = append(needs, ws.renamed(n, heir)...)
 			}
+		}
+		if !ws.has(n) {
+			needs = append(needs, ws.renamed(n, n.Service)...)
+		}
+	}
+	return needs
+}
+
+// renamed are the connections of a service that may be one which isn't in the claim any
+// more: those of its type that weren't beside it.
+func (ws *wishes) renamed(left connection.Need, service string) []connection.Need {
+	i, ok := ws.indices[service]
+	if !ok || left.Type == "" {
+		return nil
+	}
+	var needs []connection.Need
+	for _, w := range ws.of(&ws.services[i]) {
+		as := left
+		if as.Name = w.id.Name; w.id.Type == left.Type && !listed(ws.facts, as) {
+			needs = append(needs, w.need())
 		}
 	}
 	return needs
@@ -232,7 +257,7 @@ func couldNeed(ws *wishes) func(connection.Granted) []connection.Need {
 				a.needs = append(a.needs, connection.Need{Service: s.Name})
 			}
 			for _, w := range ws.of(s) {
-				if slices.Contains(g.Types, w.typ) {
+				if slices.Contains(g.Types, w.id.Type) {
 					a.needs = append(a.needs, w.need())
 				}
 			}
@@ -334,10 +359,12 @@ func noteKept(rs *rollouts, kept []keptFor, g connection.Granted, object map[str
 // which nobody knows yet that they don't use it.
 func superseded(rs *rollouts, g connection.Granted, kind, name string, s *service, needs []connection.Need) (v connection.Verdict, forPods bool) {
 	refused, waiting := -1, false
+	var needing claim.ConnectionID
 	for i, c := range rs.of(s) {
 		if !slices.Contains(needs, c.need()) {
 			continue
 		}
+		needing = c.id
 		if !c.granted && refused < 0 {
 			refused = i
 		}
@@ -346,13 +373,13 @@ func superseded(rs *rollouts, g connection.Granted, kind, name string, s *servic
 	p := rs.progress[s.index]
 	switch {
 	case g.Data && refused >= 0:
-		return connection.Verdictf(connection.Superseded, "%s %q holds data, and stays until %s of service %q is right again, or leaves the claim", kind, name, rs.of(s)[refused].typ, s.Name), false
+		return connection.Verdictf(connection.Superseded, "%s %q holds data, and stays until %s of service %q is right again, or leaves the claim", kind, name, rs.of(s)[refused].id, s.Name), false
 	case g.Data:
-		return connection.Verdictf(connection.Superseded, "%s %q holds data, and stays until the disk connection of service %q leaves the claim", kind, name, s.Name), false
+		return connection.Verdictf(connection.Superseded, "%s %q holds data, and stays until the %s connection of service %q leaves the claim", kind, name, needing, s.Name), false
 	case len(g.Types) == 0:
 		return connection.Verdictf(connection.Superseded, "ServiceAccount %q stays while service %q is in the claim, because running pods may use it", name, s.Name), false
 	case refused >= 0:
-		return connection.Verdictf(connection.Superseded, "%s %q stays as it is until %s of service %q is right again, or leaves the claim", kind, name, rs.of(s)[refused].typ, s.Name), false
+		return connection.Verdictf(connection.Superseded, "%s %q stays as it is until %s of service %q is right again, or leaves the claim", kind, name, rs.of(s)[refused].id, s.Name), false
 	case waiting:
 		return connection.Verdictf(connection.Superseded, "%s %q stays until its successor is ready and the pods of service %q have restarted", kind, name, s.Name), false
 	case !s.workload.readable:

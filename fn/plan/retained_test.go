@@ -21,7 +21,7 @@ func progressed(f *facts, on connection.Verdict, granted, current bool) *rollout
 		s := &f.services[i]
 		ws.needing[connection.Need{Service: s.Name}] = -1
 		for _, e := range s.Entries {
-			w := wish{service: s, typ: e.Type, Expansion: &nothing, granted: granted}
+			w := wish{service: s, id: e.ID(), Expansion: &nothing, granted: granted}
 			ws.needing[w.need()] = len(ws.all)
 			ws.all = append(ws.all, w)
 		}
@@ -139,6 +139,28 @@ func TestRetain(t *testing.T) {
 			on:     connected,
 			want:   []string{"disk.scratch"},
 			notes:  []string{`PersistentVolumeClaim "scratch" holds data, and stays until the disk connection of service "api" leaves the claim`},
+		},
+		"DiskOfAnotherName": {
+			reason: "a name that was given to its connection, or another one, is no reason to lose data, whatever disk that asks for",
+			world:  world{services: `[{name: api, connections: [{type: disk, name: cache, config: {diskName: other}}]}]`, composed: disk, objects: []string{deployment}},
+			on:     connected,
+			want:   []string{"disk.scratch"},
+			notes:  []string{`PersistentVolumeClaim "scratch" holds data, and stays until the disk/cache connection of service "api" leaves the claim`},
+		},
+		"OneDiskOfSeveralLeft": {
+			reason: "the other one was there before, and so isn't it under another name",
+			world:  world{services: `[{name: api, connections: [{type: disk, name: cache, config: {diskName: other}}]}]`, composed: disk, objects: []string{deployment}, previous: `services: [{name: api, workload: {apiVersion: apps/v1, kind: Deployment, name: api}, connections: [{type: disk}, {type: disk, name: cache}]}]`},
+			on:     connected,
+		},
+		"OneDiskOfSeveralIsAnother": {
+			reason: "its own connection is in the claim still, whatever the others are",
+			world: world{
+				services: `[{name: api, connections: [{type: disk, name: cache, config: {diskName: cache}}, {type: disk, config: {diskName: other}}]}]`, composed: disk, objects: []string{deployment},
+				previous: `services: [{name: api, workload: {apiVersion: apps/v1, kind: Deployment, name: api}, connections: [{type: disk}, {type: disk, name: cache}]}]`,
+			},
+			on:    connected,
+			want:  []string{"disk.scratch"},
+			notes: []string{`PersistentVolumeClaim "scratch" holds data, and stays until the disk connection of service "api" leaves the claim`},
 		},
 		"DiskLeft": {
 			reason: "its connection left the claim",

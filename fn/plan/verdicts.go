@@ -62,5 +62,5 @@ func unpublished(w wish) connection.Verdict {
 	if w.Published {
 		return connection.Verdict{}
 	}
-	return connection.Verdictf(connection.Creating, "the identity of %s is not known yet", w.typ)
+	return connection.Verdictf(connection.Creating, "the identity of %s is not known yet", w.id)
 }

@@ -34,7 +34,7 @@ type wish struct {
 	*connection.Expansion
 
 	service *service
-	typ     claim.ConnectionType
+	id      claim.ConnectionID
 
 	// data is the key of what holds the connection's data, empty where it has none.
 	data string
@@ -58,7 +58,9 @@ func (w wish) refused(v connection.Verdict) wish {
 	return w
 }
 
-func (w wish) need() connection.Need { return connection.Need{Service: w.service.Name, Type: w.typ} }
+func (w wish) need() connection.Need {
+	return connection.Need{Service: w.service.Name, Type: w.id.Type, Name: w.id.Name}
+}
 
 // claimant that the connection's target is for.
 func (w wish) claimant() claimant { return claimant{w.service.account.name, w.Family} }
@@ -112,7 +114,7 @@ var nothing connection.Expansion
 
 // expanded connection, where it is valid.
 func expanded(f *facts, s *service, e claim.ConnectionEntry) wish {
-	w := wish{service: s, typ: e.Type, data: f.Types.Data(e.Connection), Expansion: &nothing}
+	w := wish{service: s, id: e.ID(), data: f.Types.Data(e.Connection), Expansion: &nothing}
 	if len(e.Errors) > 0 {
 		return w.refused(connection.Verdict{Reason: connection.InvalidField, Message: e.Errors.ToAggregate().Error()})
 	}
@@ -216,7 +218,7 @@ func settled(f *facts, all []wish) []wish {
 
 // rival of others that want the same ServiceAccount.
 func (w wish) rival() connection.Rival {
-	return connection.Rival{Service: w.service.Name, Type: w.typ, Identity: w.Identity, Target: w.Target}
+	return connection.Rival{Service: w.service.Name, Connection: w.id, Identity: w.Identity, Target: w.Target}
 }
 
 // A standing in a conflict; the highest wins.

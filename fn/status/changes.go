@@ -41,21 +41,20 @@ type Change struct {
 func Changes(before, after claim.Status) []Change {
 	type key struct {
 		service string
-		typ     claim.ConnectionType
-		nth     int
+		id      claim.ConnectionID
 	}
 	was := make(map[key]string)
 	for i := range before.Services {
 		s := &before.Services[i]
 		for j := range s.Connections {
-			was[key{s.Name, s.Connections[j].Type, nth(s.Connections, j)}] = s.Connections[j].Reason
+			was[key{s.Name, s.Connections[j].ID()}] = s.Connections[j].Reason
 		}
 	}
 	var changes []Change
 	for i := range after.Services {
 		s := &after.Services[i]
 		for j := range s.Connections {
-			if c := &s.Connections[j]; was[key{s.Name, c.Type, nth(s.Connections, j)}] != c.Reason {
+			if c := &s.Connections[j]; was[key{s.Name, c.ID()}] != c.Reason {
 				changes = append(changes, changeOf(s.Name, c))
 			}
 		}
@@ -81,23 +80,11 @@ func Changes(before, after claim.Status) []Change {
 	})
 }
 
-// nth of its type that a connection is in a list: what is read may have several, and
-// each has a reason of its own.
-func nth(cs []claim.ConnectionStatus, i int) int {
-	n := 0
-	for j := range cs[:i] {
-		if cs[j].Type == cs[i].Type {
-			n++
-		}
-	}
-	return n
-}
-
 func changeOf(service string, c *claim.ConnectionStatus) Change {
 	r := connection.Reason(c.Reason)
 	return Change{
 		Reason:  c.Reason,
-		Message: excerpt.Of(fmt.Sprintf("%s/%s: %s", service, c.Type, cmp.Or(c.Message, c.Reason)), maxChange),
+		Message: excerpt.Of(fmt.Sprintf("%s/%s: %s", service, c.ID(), cmp.Or(c.Message, c.Reason)), maxChange),
 		Warning: !c.Ready && r.Severity() == connection.Blocks && !r.Passes(),
 	}
 }

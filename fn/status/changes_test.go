@@ -20,6 +20,14 @@ func standing(service string, reasons ...string) claim.Status {
 	return claim.Status{Services: []claim.ServiceStatus{s}}
 }
 
+// twoDisks of a service, the second one with a name.
+func twoDisks(first, second string) claim.Status {
+	return claim.Status{Services: []claim.ServiceStatus{{Name: "api", Connections: []claim.ConnectionStatus{
+		{Type: claim.TypeDisk, Reason: first, Ready: first == "Connected"},
+		{Type: claim.TypeDisk, Name: "uploads", Reason: second, Ready: second == "Connected"},
+	}}}}
+}
+
 // TestChanges holds that a change is told, and nothing but a change.
 func TestChanges(t *testing.T) {
 	t.Parallel()
@@ -28,11 +36,6 @@ func TestChanges(t *testing.T) {
 	otherMessage.Services[0].Connections[0].Message = "there is still no such role"
 	long := standing("api", "ProviderError")
 	long.Services[0].Connections[0].Message = strings.Repeat("ä", 2000)
-
-	two := standing("api", "RoleNotFound", "Connected")
-	two.Services[0].Connections[1].Type = claim.TypeAWSRole
-	mended := standing("api", "Connected", "Connected")
-	mended.Services[0].Connections[1].Type = claim.TypeAWSRole
 
 	cases := map[string]struct {
 		reason        string
@@ -47,6 +50,15 @@ func TestChanges(t *testing.T) {
 		"Same": {
 			reason: "an event at each reconcile would hide the others",
 			before: standing("api", "Creating", "Connected"), after: standing("api", "Creating", "Connected"),
+		},
+		"SameOfSeveral": {
+			reason: "one of a type must not count as the other's change at each reconcile",
+			before: twoDisks("Connected", "Creating"), after: twoDisks("Connected", "Creating"),
+		},
+		"OneOfSeveral": {
+			reason: "nor hide it, and its name says which one it is",
+			before: twoDisks("Connected", "Creating"), after: twoDisks("Connected", "VolumeClaimLost"),
+			want: []Change{{Reason: "VolumeClaimLost", Message: "api/disk/uploads: VolumeClaimLost", Warning: true}},
 		},
 		"OtherMessage": {
 			reason: "providers' messages hold ids of requests and times, which differ at each try",
@@ -69,15 +81,6 @@ func TestChanges(t *testing.T) {
 			reason: "a service is known by its name, and what has left the claim needs no event",
 			before: standing("api", "Connected"), after: standing("worker", "Connected"),
 			want: []Change{{Reason: "Connected", Message: "worker/awsRole: Connected"}},
-		},
-		"TwoOfAType": {
-			reason: "one must not count as the other's change at each reconcile",
-			before: two, after: two,
-		},
-		"OneOfTwoOfAType": {
-			reason: "nor hide it",
-			before: two, after: mended,
-			want: []Change{{Reason: "Connected", Message: "api/awsRole: Connected"}},
 		},
 		"Long": {
 			reason: "an event that is too long is refused as a whole",

@@ -97,7 +97,8 @@ func service(svc plan.Service) claim.ServiceStatus {
 	}
 	for _, c := range svc.Connections {
 		s.Connections = append(s.Connections, claim.ConnectionStatus{
-			Type:     c.Type,
+			Type:     c.ID.Type,
+			Name:     c.ID.Name,
 			Ready:    c.Ready(),
 			Reason:   string(c.Verdict.Reason),
 			Message:  c.Verdict.Message,
@@ -186,7 +187,7 @@ func blocking(c *claim.Claim, p *plan.Plan, counts func(connection.Reason) bool)
 	for _, svc := range p.Services {
 		for _, conn := range svc.Connections {
 			if v := conn.Verdict; !conn.Ready() && counts(v.Reason) {
-				return connection.Verdictf(v.Reason, "%s/%s: %s: %s", svc.Name, conn.Type, v.Reason, v.Message)
+				return connection.Verdictf(v.Reason, "%s/%s: %s: %s", svc.Name, conn.ID, v.Reason, v.Message)
 			}
 		}
 	}

@@ -54,7 +54,7 @@ func TestStalled(t *testing.T) {
 			t.Parallel()
 			svc := plan.Service{ServiceEntry: &claim.ServiceEntry{Service: claim.Service{Name: "api"}}}
 			for _, v := range tc.verdicts {
-				svc.Connections = append(svc.Connections, plan.Connection{Type: claim.TypeAWSRole, Verdict: v})
+				svc.Connections = append(svc.Connections, plan.Connection{ID: claim.ConnectionID{Type: claim.TypeAWSRole}, Verdict: v})
 			}
 			got := map[string]Condition{}
 			for _, c := range Conditions(&claim.Claim{Errors: tc.errors}, &plan.Plan{Services: []plan.Service{svc}}) {

@@ -21,14 +21,22 @@ type Forms struct {
 	// value can't refer to another variable as $(NAME).
 	Env map[string]string
 
+	// Named are those variables of Env that a connection with a name has by its name
+	// (Variable), with the same values.
+	Named []string
+
 	// Labels of pods, each with its only value.
 	Labels map[string]string
 
 	// Tokens are the volumes of service account tokens, by name.
 	Tokens map[string]Token
 
-	// Disk is the name of the only other volume.
+	// Disk is the name of the only other volumes: that of a connection without a name,
+	// after which those that have one are Named.
 	Disk string
+
+	// Most of one type that a service has: so many disks, and instances of the sidecar.
+	Most int
 
 	// Sidecar is the only container.
 	Sidecar SidecarForm
@@ -47,10 +55,13 @@ type SidecarForm struct {
 	// Name of the container.
 	Name string
 
-	// Instance is the regular expression of the one argument that isn't among
-	// Flags: what to connect to, and after ?port= the port to listen on.
+	// Instance is the regular expression of the arguments that aren't among Flags:
+	// what to connect to, after ?port= the port to listen on, and then options.
 	Instance string
 	Flags    []string
+
+	// PortVariable says on which port the sidecar listens for a connection.
+	PortVariable string
 
 	// Port that it may declare, and that its probes ask.
 	Port claim.ContainerPort
@@ -67,6 +78,8 @@ var (
 	hashForm      = regexp.MustCompile(`^[0-9a-f]{8,64}$`)
 	subdomainForm = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 	claimForm     = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
+	diskForm      = regexp.MustCompile(`^(-[a-z]([-a-z0-9]{0,18}[a-z0-9])?)?$`)
+	prefixForm    = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,19}$`)
 	imageForm     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/:@-]*$`)
 
 	// A disk is mounted anywhere but over the system's directories, and a folder
@@ -106,22 +119,80 @@ func (f Forms) Fit(in claim.Injection) (claim.Injection, bool) {
 	return in, true
 }
 
-// Part of an injection that is of these forms, and nothing where it holds what the
-// function doesn't emit by a name of theirs. What it is of as a whole, such as its
-// ServiceAccount, is left out.
-func (f Forms) Part(whole claim.Injection) (claim.Injection, bool) {
+// Named is what a connection of a name gives pods, where one without gives them what the
+// first says.
+func Named(what, name string) string {
+	if name == "" {
+		return what
+	}
+	return what + "-" + name
+}
+
+// Variable that a connection of a name gives pods, where one without gives them what the
+// second says: for orders, ORDERS_DB_HOST.
+func Variable(name, variable string) string {
+	if name == "" {
+		return variable
+	}
+	return strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + "_" + variable
+}
+
+// envForm is the form of a variable's value, empty for one that no connection gives.
+func (f Forms) envForm(name string) string {
+	if form, ok := f.Env[name]; ok {
+		return form
+	}
+	for _, v := range f.Named {
+		if prefix, ok := strings.CutSuffix(name, "_"+v); ok && prefixForm.MatchString(prefix) {
+			return f.Env[v]
+		}
+	}
+	return ""
+}
+
+// Renamed is a part of an injection as the connection gives it that goes on with it under
+// another name.
+func (f Forms) Renamed(part claim.Injection, from, to string) claim.Injection {
+	was, is := Named(f.Disk, from), Named(f.Disk, to)
+	part.Volumes, part.VolumeMounts, part.Env = slices.Clone(part.Volumes), slices.Clone(part.VolumeMounts), slices.Clone(part.Env)
+	for i := range part.Env {
+		for _, v := range f.Named {
+			if e := &part.Env[i]; e.Name == Variable(from, v) {
+				e.Name = Variable(to, v)
+			}
+		}
+	}
+	for i := range part.Volumes {
+		if v := &part.Volumes[i]; v.Name == was {
+			v.Name = is
+		}
+	}
+	for i := range part.VolumeMounts {
+		if m := &part.VolumeMounts[i]; m.Name == was {
+			m.Name = is
+		}
+	}
+	return part
+}
+
+// Part of an injection that a connection of a name has in it by these forms, and nothing
+// where it holds what the function doesn't emit by a name of theirs. What it is of as a
+// whole, such as its ServiceAccount, is left out.
+func (f Forms) Part(whole claim.Injection, name string) (claim.Injection, bool) {
+	disk := Named(f.Disk, name)
 	named := func(volume string) bool {
 		_, token := f.Tokens[volume]
-		return token || f.Disk != "" && volume == f.Disk
+		return token || f.Disk != "" && volume == disk
 	}
 	part := claim.Injection{
 		Hash:               whole.Hash,
 		ServiceAccountName: whole.ServiceAccountName,
-		Env:                only(whole.Env, func(e claim.EnvVar) bool { _, ok := f.Env[e.Name]; return ok }),
+		Env:                only(whole.Env, func(e claim.EnvVar) bool { return f.gives(name, e.Name) }),
 		Volumes:            only(whole.Volumes, func(v claim.Volume) bool { return named(v.Name) }),
 		VolumeMounts:       only(whole.VolumeMounts, func(m claim.VolumeMount) bool { return named(m.Name) }),
 		InitContainers:     only(whole.InitContainers, func(s claim.Sidecar) bool { return f.Sidecar.Name != "" && s.Name == f.Sidecar.Name }),
 	}
+	part.InitContainers = f.instancesOf(part, name)
 	for k, v := range whole.Labels {
 		if _, ok := f.Labels[k]; !ok {
 			continue
@@ -137,6 +208,32 @@ func (f Forms) Part(whole claim.Injection) (claim.Injection, bool) {
 	part, ok := f.Fit(part)
 	part.Hash, part.ServiceAccountName = "", ""
 	return part, ok
+}
+
+// gives says whether a connection of a name gives pods a variable.
+func (f Forms) gives(name, variable string) bool {
+	if name == "" {
+		_, ok := f.Env[variable]
+		return ok
+	}
+	return slices.ContainsFunc(f.Named, func(v string) bool { return variable == Variable(name, v) })
+}
+
+// instancesOf the sidecars of a part that are the connection's own: of the port that its
+// variable says.
+func (f Forms) instancesOf(part claim.Injection, name string) []claim.Sidecar {
+	var own []claim.Sidecar
+	for _, s := range part.InitContainers {
+		for _, e := range part.Env {
+			if e.Name != Variable(name, f.Sidecar.PortVariable) {
+				continue
+			}
+			if s, ok := instanceOf(s, e.Value); ok {
+				own = append(own, s)
+			}
+		}
+	}
+	return own
 }
 
 // only those of a list that hold, nil where none does.
@@ -157,8 +254,8 @@ func (f Forms) identityFits(in claim.Injection) bool {
 		}
 	}
 	for _, e := range in.Env {
-		form, ok := f.Env[e.Name]
-		if !ok || !matches(form, e.Value) {
+		form := f.envForm(e.Name)
+		if form == "" || !matches(form, e.Value) {
 			return false
 		}
 	}
@@ -169,6 +266,9 @@ func (f Forms) identityFits(in claim.Injection) bool {
 }
 
 func (f Forms) volumesFit(volumes []claim.Volume) bool {
+	if len(volumes) > len(f.Tokens)+max(1, f.Most) {
+		return false
+	}
 	names := map[string]bool{}
 	for _, v := range volumes {
 		if names[v.Name] || !f.volumeFits(v) {
@@ -179,10 +279,16 @@ func (f Forms) volumesFit(volumes []claim.Volume) bool {
 	return true
 }
 
+// isDisk says whether a volume has the name of a disk's.
+func (f Forms) isDisk(volume string) bool {
+	name, ok := strings.CutPrefix(volume, f.Disk)
+	return ok && f.Disk != "" && diskForm.MatchString(name)
+}
+
 func (f Forms) volumeFits(v claim.Volume) bool {
 	want, isToken := f.Tokens[v.Name]
 	if !isToken {
-		return v.Name == f.Disk && v.Projected == nil && v.PersistentVolumeClaim != nil && claimForm.MatchString(v.PersistentVolumeClaim.ClaimName)
+		return f.isDisk(v.Name) && v.Projected == nil && v.PersistentVolumeClaim != nil && claimForm.MatchString(v.PersistentVolumeClaim.ClaimName)
 	}
 	if v.PersistentVolumeClaim != nil || v.Projected == nil || len(v.Projected.Sources) != 1 {
 		return false
@@ -220,21 +326,21 @@ func (f Forms) sidecarsFit(sidecars []claim.Sidecar) bool {
 }
 
 func (f Forms) argsFit(args []string) bool {
-	instances := 0
+	ports := map[string]bool{}
 	for _, a := range args {
-		_, port, isInstance := strings.Cut(a, "?port=")
-		if !isInstance {
+		if !strings.Contains(a, portOption) {
 			if !slices.Contains(f.Sidecar.Flags, a) {
 				return false
 			}
 			continue
 		}
-		instances++
-		if n, err := strconv.Atoi(port); err != nil || n > maxPort || !matches(f.Sidecar.Instance, a) {
+		port := portOf(a)
+		if n, err := strconv.Atoi(port); err != nil || n > maxPort || ports[port] || !matches(f.Sidecar.Instance, a) {
 			return false
 		}
+		ports[port] = true
 	}
-	return instances == 1
+	return len(ports) > 0 && len(ports) <= max(1, f.Most)
 }
 
 func (f Forms) portsFit(s claim.Sidecar) bool {

@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -17,7 +18,7 @@ func TestFit(t *testing.T) {
 		Env:    map[string]string{"HOST": `^127[.]0[.]0[.]1$`},
 		Labels: map[string]string{"example.org/use": "true"},
 		Tokens: map[string]Token{"token": {Audience: "sts", Path: "token", MountPath: "/var/run/secrets/sts"}},
-		Disk:   "disk",
+		Disk:   "disk", Most: 2,
 		Sidecar: SidecarForm{
 			Name: "proxy", Instance: `^[a-z]+[?]port=[1-9][0-9]{0,4}$`, Flags: []string{"--private"},
 			Port: claim.ContainerPort{Name: "http", ContainerPort: 9801, Protocol: "TCP"}, Probes: []string{"/up"}, SecurityContext: own,
@@ -46,14 +47,23 @@ func TestFit(t *testing.T) {
 		change func(in *claim.Injection)
 		want   bool
 	}{
-		"Unchanged":       {"What the function emits.", func(*claim.Injection) {}, true},
-		"RunsAsRoot":      {"The sidecar's rights are the form's, whatever the status says.", func(in *claim.Injection) { in.InitContainers[0].SecurityContext = claim.SecurityContext{} }, true},
-		"Variable":        {"No other variable.", func(in *claim.Injection) { in.Env[0].Name = "LD_PRELOAD" }, false},
-		"Value":           {"No other value.", func(in *claim.Injection) { in.Env[0].Value = "$(PASSWORD)" }, false},
-		"Label":           {"No other label.", func(in *claim.Injection) { in.Labels["app"] = "db" }, false},
-		"Annotation":      {"No annotation.", func(in *claim.Injection) { in.Annotations = map[string]string{"a": "b"} }, false},
-		"Group":           {"The API server takes no such group.", func(in *claim.Injection) { *in.FSGroup = -1 }, false},
-		"Volume":          {"No other volume.", func(in *claim.Injection) { in.Volumes[1].Name = "host" }, false},
+		"Unchanged":  {"What the function emits.", func(*claim.Injection) {}, true},
+		"RunsAsRoot": {"The sidecar's rights are the form's, whatever the status says.", func(in *claim.Injection) { in.InitContainers[0].SecurityContext = claim.SecurityContext{} }, true},
+		"Variable":   {"No other variable.", func(in *claim.Injection) { in.Env[0].Name = "LD_PRELOAD" }, false},
+		"Value":      {"No other value.", func(in *claim.Injection) { in.Env[0].Value = "$(PASSWORD)" }, false},
+		"Label":      {"No other label.", func(in *claim.Injection) { in.Labels["app"] = "db" }, false},
+		"Annotation": {"No annotation.", func(in *claim.Injection) { in.Annotations = map[string]string{"a": "b"} }, false},
+		"Group":      {"The API server takes no such group.", func(in *claim.Injection) { *in.FSGroup = -1 }, false},
+		"Volume":     {"No other volume.", func(in *claim.Injection) { in.Volumes[1].Name = "host" }, false},
+		"VolumeNoName": {"A disk's volume has the name that a connection may have.", func(in *claim.Injection) {
+			in.Volumes[1].Name = "disk-Uploads"
+			in.VolumeMounts[1].Name = "disk-Uploads"
+		}, false},
+		"VolumeLongName": {"A disk's volume has the name that a connection may have.", func(in *claim.Injection) {
+			in.Volumes[1].Name = "disk-" + strings.Repeat("x", 21)
+			in.VolumeMounts = nil
+		}, false},
+		"ManyVolumes":     {"A pod has as many disks as a service may have connections.", func(in *claim.Injection) { in.Volumes = append(in.Volumes, disks("disk-a", "disk-b")...) }, false},
 		"VolumeTwice":     {"The API server refuses two of one name.", func(in *claim.Injection) { in.Volumes = append(in.Volumes, in.Volumes[1]) }, false},
 		"Audience":        {"No token for somebody else.", func(in *claim.Injection) { in.Volumes[0].Projected.Sources[0].ServiceAccountToken.Audience = "api" }, false},
 		"TokenAndDisk":    {"A volume is one thing.", func(in *claim.Injection) { in.Volumes[0].PersistentVolumeClaim = in.Volumes[1].PersistentVolumeClaim }, false},
@@ -87,5 +97,43 @@ func TestFit(t *testing.T) {
 				t.Errorf("%s\nfits: %t, want %t, -want +got:\n%s", tc.reason, ok, tc.want, diff)
 			}
 		})
+	}
+}
+
+// disks are volumes of these names.
+func disks(names ...string) []claim.Volume {
+	vs := make([]claim.Volume, len(names))
+	for i, name := range names {
+		vs[i] = claim.Volume{Name: name, PersistentVolumeClaim: &claim.PersistentVolumeClaimVolume{ClaimName: strings.TrimPrefix(name, "disk-")}}
+	}
+	return vs
+}
+
+// TestPart holds what of an injection is which connection's, and that this is the same
+// under another name.
+func TestPart(t *testing.T) {
+	t.Parallel()
+	forms := Forms{Disk: "disk", Most: 3}
+	whole := claim.Injection{Hash: "0123456789abcdef", ServiceAccountName: "shop-api", Volumes: disks("disk", "disk-a", "disk-a-b")}
+	for _, v := range whole.Volumes {
+		whole.VolumeMounts = append(whole.VolumeMounts, claim.VolumeMount{Name: v.Name, MountPath: "/data/" + v.Name})
+	}
+	for name, volume := range map[string]string{"": "disk", "a": "disk-a", "a-b": "disk-a-b"} {
+		want := claim.Injection{Volumes: []claim.Volume{{Name: volume, PersistentVolumeClaim: &claim.PersistentVolumeClaimVolume{ClaimName: strings.TrimPrefix(volume, "disk-")}}}, VolumeMounts: []claim.VolumeMount{{Name: volume, MountPath: "/data/" + volume}}}
+		got, ok := forms.Part(whole, name)
+		if diff := cmp.Diff(want, got); diff != "" || !ok {
+			t.Errorf("Part(whole, %q): fits: %t, -want, +got:\n%s", name, ok, diff)
+		}
+		got = forms.Renamed(got, name, "z")
+		want.Volumes[0].Name, want.VolumeMounts[0].Name = "disk-z", "disk-z"
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("Renamed(part, %q, z): -want, +got:\n%s", name, diff)
+		}
+	}
+	if part, ok := forms.Part(whole, "b"); !ok || len(part.Volumes) > 0 {
+		t.Errorf("Part(whole, b): a connection that isn't in it has %v", part.Volumes)
+	}
+	if whole.Volumes[1].Name != "disk-a" {
+		t.Error("Renamed(part, a, z) changed what is published")
 	}
 }

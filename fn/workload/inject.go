@@ -3,6 +3,7 @@ package workload
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/decoded"
@@ -28,6 +29,14 @@ const (
 var variablesOfConfiguration = []string{
 	"AWS_DEFAULT_REGION", "AWS_REGION",
 	"DB_HOST", "DB_INSTANCE_CONNECTION_NAME", "DB_PORT",
+}
+
+// ofConfiguration says whether a variable is one of them, or that of a connection with a
+// name.
+func ofConfiguration(variable string) bool {
+	return slices.ContainsFunc(variablesOfConfiguration, func(v string) bool {
+		return variable == v || strings.HasPrefix(v, "DB_") && strings.HasSuffix(variable, "_"+v)
+	})
 }
 
 // A pod is a template's content, seen from an injection.
@@ -160,7 +169,7 @@ func addEnv(container map[string]any, env []claim.EnvVar) []string {
 	from := len(decoded.Objects(container, "envFrom")) > 0
 	var added []string
 	for _, e := range env {
-		if decoded.Find(own, "name", e.Name) != nil || from && slices.Contains(variablesOfConfiguration, e.Name) {
+		if decoded.Find(own, "name", e.Name) != nil || from && ofConfiguration(e.Name) {
 			continue
 		}
 		decoded.Append(container, "env", map[string]any{"name": e.Name, "value": e.Value})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
@@ -197,11 +198,8 @@ func sidecarPorts(s claim.Sidecar) []int64 {
 		ports = append(ports, int64(p.ContainerPort))
 	}
 	for _, a := range s.Args {
-		var port int64
-		if _, query, ok := strings.Cut(a, "?port="); ok {
-			if _, err := fmt.Sscanf(query, "%d", &port); err == nil {
-				ports = append(ports, port)
-			}
+		if port, err := strconv.ParseInt(portOf(a), 10, 32); err == nil {
+			ports = append(ports, port)
 		}
 	}
 	return ports

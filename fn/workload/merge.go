@@ -33,7 +33,7 @@ func Merge(injections ...claim.Injection) (claim.Injection, error) {
 		merged.Env = join(&j, "variable", merged.Env, in.Env, func(e claim.EnvVar) string { return e.Name })
 		merged.Volumes = join(&j, "volume", merged.Volumes, in.Volumes, func(v claim.Volume) string { return v.Name })
 		merged.VolumeMounts = join(&j, "mount", merged.VolumeMounts, in.VolumeMounts, func(m claim.VolumeMount) string { return m.MountPath })
-		merged.InitContainers = join(&j, "container", merged.InitContainers, in.InitContainers, func(s claim.Sidecar) string { return s.Name })
+		merged.InitContainers = j.sidecars(merged.InitContainers, in.InitContainers)
 		switch {
 		case in.FSGroup == nil:
 		case merged.FSGroup == nil:
@@ -91,6 +91,32 @@ func join[T any](j *joiner, what string, merged, more []T, key func(T) string) [
 		}
 	}
 	return merged
+}
+
+// Beside others of a service, a part of an injection that stays as it was published goes by
+// them in what is of the pod as a whole, and not of one connection: they work, and the
+// part doesn't. All of the parts are given, and which of them stay.
+func Beside(part claim.Injection, all []claim.Injection, stay []int) claim.Injection {
+	part.InitContainers = slices.Clone(part.InitContainers)
+	for i := range all {
+		other := &all[i]
+		if slices.Contains(stay, i) {
+			continue
+		}
+		if other.FSGroup != nil {
+			part.FSGroup = other.FSGroup
+		}
+		for n, s := range part.InitContainers {
+			as := slices.IndexFunc(other.InitContainers, func(o claim.Sidecar) bool { return o.Name == s.Name })
+			if as < 0 {
+				continue
+			}
+			instances, _ := argsOf(s)
+			_, flags := argsOf(other.InitContainers[as])
+			part.InitContainers[n] = withArgs(other.InitContainers[as], instances, flags)
+		}
+	}
+	return part
 }
 
 // Holds says whether an injection has, by name, everything of another one.

@@ -123,9 +123,9 @@ func (b *builder) connection(svc int, s *live.Service, c *live.Connection, said 
 	account := b.node("account "+s.ServiceAccount, accountOf(s))
 	b.connect(svc, account)
 
-	said.Stage, said.Kind, said.Name = stageCredential, route.Credential, string(c.Type)
+	said.Stage, said.Kind, said.Name = stageCredential, route.Credential, c.ID().String()
 	from := b.node(strings.Join([]string{"credential", s.ServiceAccount, route.Credential, route.Steps[0].Name}, " "), said)
-	b.join(from, clean(string(c.Type)))
+	b.join(from, clean(c.ID().String()))
 	b.connect(account, from)
 	b.worsenBy(from, find(c.Objects, route.Credential))
 	for i, step := range route.Steps {
@@ -196,5 +196,5 @@ func (b *builder) routeOf(c *live.Connection, s *live.Service) connection.Route 
 		return r
 	}
 	// A claim that pre-dates the schema may hold anything.
-	return connection.Route{Credential: "unknown", Steps: []connection.Step{{Kind: "unknown", Name: string(c.Type)}}}
+	return connection.Route{Credential: "unknown", Steps: []connection.Step{{Kind: "unknown", Name: c.ID().String()}}}
 }

@@ -378,7 +378,7 @@ func (s *ServiceConnection) add(need connection.Need, o Object) bool {
 			return true
 		}
 		for j := range svc.Connections {
-			if svc.Connections[j].Type == need.Type {
+			if svc.Connections[j].ID() == need.Connection() {
 				svc.Connections[j].Objects = append(svc.Connections[j].Objects, o)
 				return true
 			}

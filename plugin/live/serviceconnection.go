@@ -147,17 +147,17 @@ func Of(types *connection.Catalog, u *unstructured.Unstructured) (*ServiceConnec
 	for _, entry := range c.Services {
 		account, _ := c.ServiceAccount(entry.Service)
 		svc := Service{Name: entry.Name, ServiceAccount: account, Workload: *entry.Workload}
-		states := map[claim.ConnectionType]*claim.ConnectionStatus{}
+		states := map[claim.ConnectionID]*claim.ConnectionStatus{}
 		if r := reported[entry.Name]; r != nil {
 			svc.Notes, svc.Restart, svc.Injection = r.Notes, r.Restart, r.Injection
 			svc.Replacing = r.Restart == "" && r.Rollout != nil && r.Rollout.Template != "" && !r.Rollout.Current
 			for i := range r.Connections {
-				states[r.Connections[i].Type] = &r.Connections[i]
+				states[r.Connections[i].ID()] = &r.Connections[i]
 			}
 		}
 		for _, conn := range entry.Connections {
-			svc.Connections = append(svc.Connections, Connection{Connection: conn, Status: states[conn.Type]})
-			s.Answered = s.Answered && states[conn.Type] != nil
+			svc.Connections = append(svc.Connections, Connection{Connection: conn, Status: states[conn.ID()]})
+			s.Answered = s.Answered && states[conn.ID()] != nil
 		}
 		s.Services = append(s.Services, svc)
 	}

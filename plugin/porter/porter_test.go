@@ -142,7 +142,7 @@ func TestImport(t *testing.T) {
 			content: service("  - diskName: cache\n    mountPath: /cache\n    type: disk\n"),
 			options: defaults,
 			problems: []string{
-				`8:5: services[0].connections[0].mountPath: Forbidden: unknown field; the fields here are type, config`,
+				`8:5: services[0].connections[0].mountPath: Forbidden: unknown field; the fields here are type, name, config`,
 			},
 		},
 		"Nested": {
@@ -180,7 +180,7 @@ func TestImport(t *testing.T) {
 				`11:7: services[0].connections[1].config.cloudSqlServiceAccount: Required value: config.cloudSqlServiceAccount is required for cloudSql`,
 				`12:29: services[0].connections[1].config.cloudSqlDatabasePort: Invalid value: "5432": must be an integer`,
 				`14:5: services[0].connections[3]: Invalid value: "none": must be an object`,
-				`15:5: services[0].connections[4]: Duplicate value: {"type":"gcpServiceAccount"}`,
+				`15:5: services[0].connections[4]: Duplicate value: {"name":"","type":"gcpServiceAccount"}: a service has one gcpServiceAccount, because its pods run as one ServiceAccount, which acts as one Google service account; put the other connection into a service with a workload of its own, or grant both to one account`,
 			},
 		},
 		"UnknownType": {

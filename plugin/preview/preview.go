@@ -91,11 +91,17 @@ type Service struct {
 // A Connection and how it would stand.
 type Connection struct {
 	Type     claim.ConnectionType `json:"type"`
+	Name     string               `json:"name,omitempty"`
 	Outcome  Outcome              `json:"outcome"`
 	Reason   string               `json:"reason"`
 	Message  string               `json:"message,omitempty"`
 	Identity string               `json:"identity,omitempty"`
 	Warnings []claim.Note         `json:"warnings,omitempty"`
+}
+
+// id of the connection in its service.
+func (c *Connection) id() claim.ConnectionID {
+	return claim.ConnectionID{Type: c.Type, Name: c.Name}
 }
 
 // Run a preview. An error says that the function can't read the claim or the
@@ -138,7 +144,7 @@ func Run(ctx context.Context, in Input) (*Result, error) {
 // outcome of a connection, from how it stands by the files, and how it would stand
 // in the end.
 func (c *cluster) outcome(first, last claim.ConnectionStatus) Connection {
-	out := Connection{Type: last.Type, Identity: last.Identity, Warnings: last.Warnings}
+	out := Connection{Type: last.Type, Name: last.Name, Identity: last.Identity, Warnings: last.Warnings}
 	switch {
 	case first.Ready && last.Ready:
 		out.Outcome, out.Reason, out.Message = Connected, last.Reason, last.Message

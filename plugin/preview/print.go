@@ -84,7 +84,7 @@ func (s *Service) tree(resources map[string][]string) *tree.Tree {
 		t = style.Tree(fmt.Sprintf("service %s: %s %s as ServiceAccount %s", strong(s.Name), style.Escape(s.Workload.Kind), style.Escape(s.Workload.Name), style.Escape(s.ServiceAccountName)))
 	}
 	for _, c := range s.Connections {
-		t.Child(c.tree(resources[s.Name+"/"+string(c.Type)]))
+		t.Child(c.tree(resources[s.Name+"/"+c.id().String()]))
 	}
 	for _, r := range resources[s.Name] {
 		t.Child(r)
@@ -96,7 +96,7 @@ func (s *Service) tree(resources map[string][]string) *tree.Tree {
 }
 
 func (c *Connection) tree(resources []string) *tree.Tree {
-	t := style.Tree(fmt.Sprintf("%s: %s", strong(string(c.Type)), c.Outcome))
+	t := style.Tree(fmt.Sprintf("%s: %s", strong(c.id().String()), c.Outcome))
 	if c.Outcome != Connected {
 		t.Child(c.Reason + ": " + style.Escape(c.Message))
 	}

@@ -78,6 +78,7 @@ const (
 // A Connection and how it stands.
 type Connection struct {
 	Type     claim.ConnectionType `json:"type"`
+	Name     string               `json:"name,omitempty"`
 	State    State                `json:"state"`
 	Reason   string               `json:"reason"`
 	Message  string               `json:"message,omitempty"`
@@ -87,6 +88,11 @@ type Connection struct {
 
 	// Objects that are composed for it.
 	Objects []Object `json:"objects,omitempty"`
+}
+
+// id of the connection in its service.
+func (c *Connection) id() claim.ConnectionID {
+	return claim.ConnectionID{Type: c.Type, Name: c.Name}
 }
 
 // An Object that is composed.
@@ -263,7 +269,7 @@ func (p *Pods) lacking() string {
 }
 
 func connectionOf(c *live.Connection) Connection {
-	out := Connection{Type: c.Type, State: Waiting, Reason: reasonPending, Message: "the status says nothing of it yet", Objects: objects(c.Objects)}
+	out := Connection{Type: c.Type, Name: c.Name, State: Waiting, Reason: reasonPending, Message: "the status says nothing of it yet", Objects: objects(c.Objects)}
 	if c.Status == nil {
 		return out
 	}

@@ -171,7 +171,7 @@ func (c *Connection) tree(now time.Time) *tree.Tree {
 	if c.State == Connected && c.Zone != "" {
 		says += line(", in zone %s", c.Zone)
 	}
-	t := style.Tree(line("%s %s%s", sign, c.Type, safe(says)))
+	t := style.Tree(line("%s %s%s", sign, c.id(), safe(says)))
 	children(t, c.Warnings, warning)
 	for i := range c.Objects {
 		t.Child(c.Objects[i].line(now))
@@ -233,7 +233,7 @@ func (s *ServiceConnection) first() string {
 	for _, svc := range s.Services {
 		for _, c := range svc.Connections {
 			if c.State != Connected {
-				return line("%s/%s: %s: %s", svc.Name, c.Type, c.Reason, c.Message)
+				return line("%s/%s: %s: %s", svc.Name, c.id(), c.Reason, c.Message)
 			}
 		}
 		for _, p := range svc.Problems {

@@ -1,6 +1,7 @@
 package admission_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -58,6 +59,31 @@ func TestStatusIsNotTrusted(t *testing.T) {
 			reason: "A connection name carries no option but its port.",
 			tamper: func(in map[string]any) {
 				sidecar(in)["args"].([]any)[0] = "my-project-123456:us-east1:my-instance?port=5432&address=0.0.0.0"
+			},
+		},
+		"TwoInstancesOnOnePort": {
+			reason: "The proxy wouldn't start, and the pod with it.",
+			tamper: func(in map[string]any) {
+				c := sidecar(in)
+				c["args"] = append(c["args"].([]any), "my-project-123456:us-east1:other?port="+strings.Split(c["args"].([]any)[0].(string), "?port=")[1])
+			},
+		},
+		"VariableAfterAName": {
+			reason: "A connection's name stands before variables of databases only.",
+			tamper: func(in map[string]any) {
+				in["env"] = append(in["env"].([]any), map[string]any{"name": "X_AWS_REGION", "value": "eu-west-1"})
+			},
+		},
+		"NameThatIsNone": {
+			reason: "A variable begins with a letter.",
+			tamper: func(in map[string]any) {
+				in["env"] = append(in["env"].([]any), map[string]any{"name": "9_DB_HOST", "value": "127.0.0.1"})
+			},
+		},
+		"VolumeNameThatIsNone": {
+			reason: "The API server takes no such name.",
+			tamper: func(in map[string]any) {
+				in["volumes"] = append(in["volumes"].([]any), map[string]any{"name": "sc-disk-A", "persistentVolumeClaim": map[string]any{"claimName": "x"}})
 			},
 		},
 		"InstanceAsFlag": {

@@ -201,7 +201,9 @@ func drawConnections(r *rapid.T) []string {
 		{"", "podIdentity", "podIdentityIPv6", "irsa"},
 		{"", "azure"},
 		{"", "cloudSql", "cloudSqlPrivate"},
+		{"", "cloudSqlNamed"},
 		{"", "disk", "diskReadOnly"},
+		{"", "diskNamed"},
 	} {
 		if c := rapid.SampledFrom(variants).Draw(r, "connection"); c != "" {
 			connections = append(connections, c)

@@ -114,7 +114,7 @@ func TestRefusal(t *testing.T) {
 		"DuplicateType": {
 			reason:   "A service has one identity of each kind.",
 			services: connection(awsRole + ", {type: awsRole, role: my-app-other}"),
-			want:     "spec.services[0].connections[1]: Duplicate value: {\"type\":\"awsRole\"}",
+			want:     "spec.services[0].connections[1]: Duplicate value: {\"name\":\"\",\"type\":\"awsRole\"}",
 		},
 		"UnknownField": {
 			reason:   "A misspelt field would be ignored.",

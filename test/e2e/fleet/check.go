@@ -303,7 +303,7 @@ func (f *Fleet) checkReasons(c Claim, o shown) (differences []string) {
 	reasons := map[string]string{}
 	for _, s := range o.Status.Services {
 		for _, co := range s.Connections {
-			reasons[s.Name+" "+string(co.Type)] = co.Reason
+			reasons[s.Name+" "+co.ID().String()] = co.Reason
 		}
 	}
 	all, good := 0, 0

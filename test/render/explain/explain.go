@@ -150,12 +150,12 @@ func printStatus(b *strings.Builder, xr composite) error {
 	var notes []string
 	for _, s := range xr.Status.Services {
 		for _, c := range s.Connections {
-			rows = append(rows, []string{s.Name, string(c.Type), fmt.Sprint(c.Ready), c.Reason, c.Identity})
+			rows = append(rows, []string{s.Name, c.ID().String(), fmt.Sprint(c.Ready), c.Reason, c.Identity})
 			if c.Message != "" {
-				notes = append(notes, fmt.Sprintf("%s, %s: %s", s.Name, c.Type, c.Message))
+				notes = append(notes, fmt.Sprintf("%s, %s: %s", s.Name, c.ID(), c.Message))
 			}
 			for _, w := range c.Warnings {
-				notes = append(notes, fmt.Sprintf("%s, %s: %s: %s", s.Name, c.Type, w.Reason, w.Message))
+				notes = append(notes, fmt.Sprintf("%s, %s: %s: %s", s.Name, c.ID(), w.Reason, w.Message))
 			}
 		}
 		for _, n := range s.Notes {
