@@ -144,8 +144,9 @@ type mix struct {
 	// policy of each role, in characters. Zero: none.
 	policy int
 
-	// others are the connections of all other types.
+	// others are the connections of all other types, and disks more of those to one.
 	others bool
+	disks  int
 
 	// long names of everything that a team names.
 	long bool
@@ -183,6 +184,9 @@ metadata: {name: shop, namespace: team-a, uid: 11111111-2222-3333-4444-555555555
 				map[string]any{"type": "cloudSql", "config": map[string]any{"cloudSqlConnectionName": "my-project:europe-west1:db", "cloudSqlDatabasePort": int64(5432), "cloudSqlServiceAccount": "my-account"}},
 				map[string]any{"type": "disk", "config": map[string]any{"diskName": "uploads", "mountPath": "/" + name("path", i, 500)}},
 				fromYAML(`{type: gcpServiceAccount, serviceAccountEmail: my-account@my-project-123456.iam.gserviceaccount.com}`))
+			for n := range m.disks {
+				cs = append(cs, map[string]any{"type": "disk", "name": name("disk", n, 20), "config": map[string]any{"diskName": "uploads", "mountPath": "/" + name(fmt.Sprint("path-", n), i, 500)}})
+			}
 		}
 		return map[string]any{"name": name("service", i, 63), "connections": cs}
 	})...)
@@ -199,11 +203,12 @@ func TestLargestClaims(t *testing.T) { //nolint:paralleltest // One at a time ha
 		"RolesWithPolicies":        {services: 100, policy: 5000},
 		"Everything":               {services: 100, arns: 10, arn: 60, others: true, long: true},
 		"EverythingWithPolicies":   {services: 100, policy: 5000, others: true, long: true},
+		"ManyOfEach":               {services: 50, arns: 10, arn: 60, others: true, disks: 5, long: true},
 	}
 	anyMix := rapid.Custom(func(t *rapid.T) mix {
 		return mix{
 			services: rapid.IntRange(50, 100).Draw(t, "services"), arns: rapid.IntRange(0, 10).Draw(t, "arns"), arn: rapid.IntRange(60, 700).Draw(t, "arn"),
-			policy: rapid.IntRange(0, 5000).Draw(t, "policy"), others: rapid.Bool().Draw(t, "others"), long: rapid.Bool().Draw(t, "long"),
+			policy: rapid.IntRange(0, 5000).Draw(t, "policy"), others: rapid.Bool().Draw(t, "others"), disks: rapid.IntRange(0, 5).Draw(t, "disks"), long: rapid.Bool().Draw(t, "long"),
 		}
 	})
 	for seed := range 6 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -360,9 +361,11 @@ func (c *cluster) reason(service, typ string) string {
 	return r
 }
 
-func (c *cluster) connection(service, typ string) map[string]any {
+// connection of a service, by its type, and its name after a slash where it has one.
+func (c *cluster) connection(service, id string) map[string]any {
+	typ, name, _ := strings.Cut(id, "/")
 	for _, v := range list(c.service(service), "connections") {
-		if conn, _ := v.(map[string]any); conn["type"] == typ {
+		if conn, _ := v.(map[string]any); conn["type"] == typ && str(conn, "name") == name {
 			return conn
 		}
 	}

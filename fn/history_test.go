@@ -102,9 +102,10 @@ func familyOf(typ string) string {
 		return "aws"
 	case "azureManagedIdentity":
 		return "azure"
-	case "cloudSql", "gcpServiceAccount":
+	case "cloudSql", "cloudSql/orders", "gcpServiceAccount":
 		return "google"
 	default:
+		typ, _, _ = strings.Cut(typ, "/")
 		return typ
 	}
 }
@@ -376,7 +377,7 @@ func (m *machine) unsettled(u user, key string, g grant, before map[string]map[s
 	switch {
 	case u.typ == "":
 		return "its service is in the claim"
-	case u.typ == "disk":
+	case familyOf(u.typ) == "disk":
 		return "it holds data"
 	case value == brokenRole:
 		return "is broken, not gone"
@@ -617,9 +618,11 @@ func (m *machine) contains(injection map[string]any, s *drawnService, typ, value
 	case "azureManagedIdentity":
 		return str(injection, "labels", "azure.workload.identity/use") == "true"
 	case "cloudSql":
-		return named(list(injection, "initContainers"), "name", "sc-cloud-sql-proxy")
-	case "disk":
-		return named(list(injection, "volumes"), "name", "sc-disk")
+		return named(list(injection, "initContainers"), "name", "sc-cloud-sql-proxy") && named(env, "name", "DB_PORT")
+	case "cloudSql/orders":
+		return named(list(injection, "initContainers"), "name", "sc-cloud-sql-proxy") && named(env, "name", "ORDERS_DB_PORT")
+	case "disk", "disk/cache":
+		return named(list(injection, "volumes"), "name", "sc-"+strings.ReplaceAll(typ, "/", "-"))
 	default:
 		// It adds nothing to the pod, only to the ServiceAccount.
 		return annotated(m.serviceAccount(str(injection, "serviceAccountName")), "google") != ""

@@ -214,6 +214,7 @@ func (w *world) reconcile() {
 	published := map[string]map[string]string{}
 	for _, name := range worldWorkloads {
 		published[name] = w.nextPod(name)
+		w.goesOn(name, published[name])
 	}
 	worked := func(what string) bool { return w.works(what, before) }
 	deleted := w.cluster.reconcile()
@@ -277,7 +278,10 @@ func (w *world) nobodyDependsOn(key string, o map[string]any) {
 	}
 	for _, name := range worldWorkloads {
 		for _, p := range w.workloads[name].alive() {
-			left := w.left(name, g.family) || w.another(name, g.family) || p.left[g.family]
+			left := true
+			for _, thing := range g.things(p) {
+				left = left && (w.left(name, thing) || w.another(name, thing) || p.left[thing])
+			}
 			if o["kind"] == "ServiceAccount" {
 				left = !w.holds(g.account)
 			}
@@ -285,6 +289,54 @@ func (w *world) nobodyDependsOn(key string, o map[string]any) {
 				w.rt.Fatalf("(a) %q was deleted, although a pod of %s runs with it: %s; %s", key, name, why, w)
 			}
 		}
+	}
+}
+
+// diskTypes are the connections to disks that a service may have.
+var diskTypes = []string{"disk", "disk/cache"}
+
+// thingOf a connection is what pods have one of: an identity of a family, or the disk of
+// a connection.
+func thingOf(typ string) string {
+	if slices.Contains(diskTypes, typ) {
+		return typ
+	}
+	return familyOf(typ)
+}
+
+// things that a pod has by a grant.
+func (g grant) things(p pod) []string {
+	if g.family != "disk" {
+		return []string{g.family}
+	}
+	has := gets(p.template)
+	return slices.DeleteFunc(slices.Clone(diskTypes), func(thing string) bool { return has[thing] != g.value })
+}
+
+// disks of a workload's service, as the team wants them.
+func (w *world) disks(name string) []string {
+	if s := w.services[name]; s != nil {
+		return slices.DeleteFunc(slices.Clone(diskTypes), func(typ string) bool { return s.connections[typ] == "" })
+	}
+	return nil
+}
+
+// goesOn is a connection to a disk that has a name, and had none when the function last
+// read it, or the other way round: what it ever mounted, and what is published for it, are
+// the same connection's.
+func (w *world) goesOn(name string, published map[string]string) {
+	was, is := w.had[name], w.disks(name)
+	if !w.readable() || len(was) != 1 || len(is) != 1 || was[0] == is[0] {
+		return
+	}
+	from, to := name+" "+was[0], name+" "+is[0]
+	if w.mounted[to] == nil {
+		w.mounted[to] = map[string]bool{}
+	}
+	maps.Copy(w.mounted[to], w.mounted[from])
+	delete(w.mounted, from)
+	if disk := published[was[0]]; disk != "" && published[is[0]] == "" {
+		published[is[0]] = disk
 	}
 }
 
@@ -302,7 +354,7 @@ func (w *world) holds(account string) bool {
 // leave notes of each pod which connections left while it ran.
 func (w *world) leave() {
 	for _, name := range worldWorkloads {
-		for _, family := range []string{"aws", "azure", "google"} {
+		for _, family := range append([]string{"aws", "azure", "google"}, diskTypes...) {
 			if !w.left(name, family) && !w.another(name, family) {
 				continue
 			}
@@ -325,7 +377,7 @@ func (w *world) dependsOn(p pod, g grant, o map[string]any) string {
 	switch {
 	case o["kind"] == "ServiceAccount" && g.account == account:
 		return "it runs as ServiceAccount " + account
-	case g.family == "disk" && uses["disk"] == g.value:
+	case g.family == "disk" && len(g.things(p)) > 0:
 		return "it mounts " + g.value
 	case !g.access || g.account != account || !ready(o):
 		return ""
@@ -350,7 +402,7 @@ func (w *world) left(name, family string) bool {
 		return true
 	}
 	for typ := range s.connections {
-		if familyOf(typ) == family {
+		if thingOf(typ) == family {
 			return false
 		}
 	}
@@ -363,14 +415,17 @@ func (w *world) holdsNoData(key string, o map[string]any) {
 	if g.family != "disk" {
 		return
 	}
-	for name, disks := range w.mounted {
-		if s := w.services[name]; disks[g.value] && s != nil && s.connections["disk"] != "" {
-			w.rt.Fatalf("(c) %q was deleted, although it holds data of %s, which has a disk still: %s", key, name, w)
+	for by, disks := range w.mounted {
+		name, typ, _ := strings.Cut(by, " ")
+		if s := w.services[name]; disks[g.value] && s != nil && s.connections[typ] != "" {
+			w.rt.Fatalf("(c) %q was deleted, although it holds data of %s, which has that disk still: %s", key, by, w)
 		}
 	}
 	for name, s := range w.services {
-		if s.connections["disk"] == g.value {
-			w.rt.Fatalf("(c) %q was deleted, although %s asks for it: %s", key, name, w)
+		for _, typ := range diskTypes {
+			if s.connections[typ] == g.value {
+				w.rt.Fatalf("(c) %q was deleted, although %s asks for it: %s", key, name, w)
+			}
 		}
 	}
 }
@@ -378,14 +433,26 @@ func (w *world) holdsNoData(key string, o map[string]any) {
 // mount notes which disks services have, where the claim says what is meant.
 func (w *world) mount() {
 	for name, s := range w.services {
-		if disk := s.connections["disk"]; disk != "" && (w.mistake == "" || w.mistake == "no such ServiceAccount") {
-			if w.mounted[name] == nil {
-				w.mounted[name] = map[string]bool{}
+		for _, typ := range w.disks(name) {
+			if w.mistake != "" && w.mistake != "no such ServiceAccount" {
+				continue
 			}
-			w.mounted[name][disk] = true
+			by := name + " " + typ
+			if w.mounted[by] == nil {
+				w.mounted[by] = map[string]bool{}
+			}
+			w.mounted[by][s.connections[typ]] = true
 		}
 	}
-	maps.DeleteFunc(w.mounted, func(name string, _ map[string]bool) bool { return w.left(name, "disk") })
+	maps.DeleteFunc(w.mounted, func(by string, _ map[string]bool) bool {
+		name, typ, _ := strings.Cut(by, " ")
+		return w.left(name, typ)
+	})
+	if w.readable() {
+		for _, name := range worldWorkloads {
+			w.had[name] = w.disks(name)
+		}
+	}
 }
 
 const podIdentity = "Pod Identity"
@@ -406,8 +473,11 @@ func gets(template map[string]any) map[string]string {
 		}
 	}
 	for _, v := range list(template, "spec", "volumes") {
-		if volume, _ := v.(map[string]any); volume["name"] == "sc-disk" {
-			has["disk"] = str(volume, "persistentVolumeClaim", "claimName")
+		volume, _ := v.(map[string]any)
+		for _, typ := range diskTypes {
+			if volume["name"] == "sc-"+strings.ReplaceAll(typ, "/", "-") {
+				has[typ] = str(volume, "persistentVolumeClaim", "claimName")
+			}
 		}
 	}
 	return has
@@ -434,7 +504,7 @@ func (w *world) nextPod(name string) map[string]string {
 		has["google"] = google
 	}
 	for family, what := range has {
-		if family != "disk" {
+		if !slices.Contains(diskTypes, family) {
 			has[family] = strings.Join([]string{family, what, account}, " ")
 		}
 	}
@@ -486,13 +556,19 @@ func (w *world) neverWorse(name string, before map[string]string, worked func(st
 		case w.connected(name, family):
 			delete(w.leftover, name+" "+family)
 		}
-		if is == was || w.leftover[name+" "+family] == was || !worked(was) || w.takenBack(family, was) {
+		if is == was || mounts(after, was) || w.leftover[name+" "+family] == was || !worked(was) || w.takenBack(family, was) {
 			continue
 		}
 		if is == "" || !worked(is) {
 			w.rt.Fatalf("(b) the next pod of %s got %q, which works, and gets %q, which doesn't: %s", name, was, is, w)
 		}
 	}
+}
+
+// mounts says whether a pod mounts a disk by any connection: one that has another name
+// now may have it under the former one still.
+func mounts(has map[string]string, disk string) bool {
+	return slices.ContainsFunc(diskTypes, func(typ string) bool { return has[typ] == disk })
 }
 
 // publishedBy which connections what changes is published: those that ask for the
@@ -524,14 +600,14 @@ func (w *world) types(name, family string) []string {
 	if s == nil {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Sorted(maps.Keys(s.connections)), func(typ string) bool { return familyOf(typ) != family })
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(s.connections)), func(typ string) bool { return thingOf(typ) != family })
 }
 
 // connected says whether a workload's connections of a family are, by the status.
 func (w *world) connected(name, family string) bool {
 	s := w.services[name]
 	for typ := range s.connections {
-		if familyOf(typ) == family && w.reason(s.service, typ) != "Connected" {
+		if thingOf(typ) == family && w.reason(s.service, typ) != "Connected" {
 			return false
 		}
 	}

@@ -96,7 +96,7 @@ var (
 // brokenRole is a value that validation refuses.
 const brokenRole = "not a role"
 
-// The types of connections, their values and how they are written.
+// The connections by type and name, their values and how they are written.
 var drawnTypes = []struct {
 	typ    string
 	values []string
@@ -107,6 +107,8 @@ var drawnTypes = []struct {
 	{"cloudSql", drawnAccounts, `{type: cloudSql, config: {cloudSqlConnectionName: "my-project-123456:europe-west1:db", cloudSqlDatabasePort: 5432, cloudSqlServiceAccount: %q}}`},
 	{"gcpServiceAccount", drawnAccounts, `{type: gcpServiceAccount, serviceAccountEmail: "%s@my-project-123456.iam.gserviceaccount.com"}`},
 	{"disk", drawnDisks, `{type: disk, config: {diskName: %q}}`},
+	{"cloudSql/orders", drawnAccounts, `{type: cloudSql, name: orders, config: {cloudSqlConnectionName: "my-project-123456:europe-west1:orders", cloudSqlDatabasePort: 5433, cloudSqlServiceAccount: %q, ipType: Private}}`},
+	{"disk/cache", drawnDisks, `{type: disk, name: cache, config: {diskName: %q, mountPath: /cache}}`},
 }
 
 func newMachine(t *testing.T, rt *rapid.T, v variant) *machine {

@@ -46,8 +46,10 @@ type world struct {
 
 	workloads map[string]*controller
 
-	// mounted are the disks that a workload's service ever had.
+	// mounted are the disks that a connection of a workload's service ever had, by the
+	// two of them, and had are its connections to disks when the function last read it.
 	mounted map[string]map[string]bool
+	had     map[string][]string
 
 	// accounts that services ever had.
 	accounts map[string]map[*wish]bool
@@ -78,14 +80,14 @@ var worldWorkloads = []string{"api", "web"}
 // The values that connections may have in the world.
 var worldValues = map[string][]string{
 	"awsRole": drawnRoles[:2], "azureManagedIdentity": drawnIdentities,
-	"cloudSql": drawnAccounts, "gcpServiceAccount": drawnAccounts, "disk": drawnDisks[:3],
+	"cloudSql": drawnAccounts, "cloudSql/orders": drawnAccounts, "gcpServiceAccount": drawnAccounts, "disk": drawnDisks[:3], "disk/cache": drawnDisks[:3],
 }
 
 func newWorld(t *testing.T, rt *rapid.T) *world {
 	t.Helper()
 	w := &world{
 		rt: rt, cluster: newCluster(t, "[]", "{cluster: {name: x}}"), away: map[string]map[string]any{}, leftover: map[string]string{}, by: map[string][]string{}, seen: map[*wish][2]string{}, accounts: map[string]map[*wish]bool{},
-		services: map[string]*wish{}, workloads: map[string]*controller{}, mounted: map[string]map[string]bool{},
+		services: map[string]*wish{}, workloads: map[string]*controller{}, mounted: map[string]map[string]bool{}, had: map[string][]string{},
 	}
 	w.errorf = rt.Fatalf
 	w.add(cacheStorage)
@@ -198,7 +200,7 @@ func (w *world) editConnection() {
 func (w *world) editService() {
 	name := rapid.SampledFrom(worldWorkloads).Draw(w.rt, "workload")
 	s := w.services[name]
-	switch edit := rapid.SampledFrom([]string{"account", "rename", "swap", "disk", "leave"}).Draw(w.rt, "edit"); {
+	switch edit := rapid.SampledFrom([]string{"account", "rename", "swap", "disk", "name", "leave"}).Draw(w.rt, "edit"); {
 	case s == nil:
 	case edit == "account":
 		s.account = rapid.SampledFrom([]string{"", "shared"}).Draw(w.rt, "account")
@@ -212,6 +214,8 @@ func (w *world) editService() {
 		maps.DeleteFunc(w.services, func(_ string, s *wish) bool { return s == nil })
 	case edit == "disk":
 		w.moveDisk(name)
+	case edit == "name":
+		s.nameDisk()
 	default:
 		delete(w.services, name)
 	}
@@ -231,6 +235,18 @@ func (w *world) moveDisk(name string) {
 	}
 	other.connections["disk"] = s.connections["disk"]
 	delete(s.connections, "disk")
+}
+
+// nameDisk gives a connection a name, or takes it away. Where there are two, they
+// exchange theirs.
+func (s *wish) nameDisk() {
+	was := maps.Clone(s.connections)
+	for from, to := range map[string]string{"disk": "disk/cache", "disk/cache": "disk"} {
+		delete(s.connections, to)
+		if disk := was[from]; disk != "" {
+			s.connections[to] = disk
+		}
+	}
 }
 
 // err is a mistake that the team will mend.
@@ -293,7 +309,7 @@ func (w *world) supersede(name string) {
 	case edit == "account":
 		s.account = map[string]string{"": "shared"}[s.account]
 	case edit == "disk":
-		other("disk")
+		other(rapid.SampledFrom([]string{"disk", "disk/cache"}).Draw(w.rt, "of disk"))
 	default:
 		other("azureManagedIdentity")
 	}
@@ -347,10 +363,10 @@ func (w *world) writeClaim() {
 			if !ok {
 				continue
 			}
-			if t.typ == "disk" && w.mistake == "no such disk" {
+			if familyOf(t.typ) == "disk" && w.mistake == "no such disk" {
 				v += "-misspelt"
 			}
-			if w.mistake == "an invalid value" && (t.typ == "disk" || t.typ == "awsRole") {
+			if w.mistake == "an invalid value" && (familyOf(t.typ) == "disk" || t.typ == "awsRole") {
 				v = "not a name"
 			}
 			written = append(written, fmt.Sprintf(t.format, v))
