@@ -105,11 +105,32 @@ func TestStatusIsNotTrusted(t *testing.T) {
 				variable(in, "DB_INSTANCE_CONNECTION_NAME")["value"] = "-t:my-project:europe-west1:db"
 			},
 		},
-		"SecondInstance": {
-			reason: "One instance for each connection.",
+		"OptionOfAnInstance": {
+			reason: "An instance carries no option but those of the connection's own: a third party's file would be the proxy's credentials.",
 			tamper: func(in map[string]any) {
 				c := sidecar(in)
-				c["args"] = append(c["args"].([]any), "my-project-123456:us-east1:other?port=5433")
+				c["args"] = append(c["args"].([]any), "my-project-123456:us-east1:other?port=5433&credentials-file=/x")
+			},
+		},
+		"AddressOfSecondInstance": {
+			reason: "The proxy listens to its own pod alone, for each instance.",
+			tamper: func(in map[string]any) {
+				c := sidecar(in)
+				c["args"] = append(c["args"].([]any), "my-project-123456:us-east1:other?port=5433&address=0.0.0.0")
+			},
+		},
+		"UnlistedFormOfSecondInstance": {
+			reason: "An instance has a port, also beside one that has.",
+			tamper: func(in map[string]any) {
+				c := sidecar(in)
+				c["args"] = append(c["args"].([]any), "my-project-123456:us-east1:other?unix-socket=/x")
+			},
+		},
+		"FlagAfterSecondInstance": {
+			reason: "A second instance brings no flag with it.",
+			tamper: func(in map[string]any) {
+				c := sidecar(in)
+				c["args"] = append(c["args"].([]any), "my-project-123456:us-east1:other?port=5433", "--impersonate-service-account=other@my-project-123456.iam.gserviceaccount.com")
 			},
 		},
 		"Image": {
@@ -414,6 +435,40 @@ func TestStatusIsNotTrusted(t *testing.T) {
 			}
 			if _, ok := fitting(t, forms, statusOf(tampered)["injection"].(map[string]any)); ok != tc.harmless {
 				t.Errorf("%s\npackage workload takes it: %t, want %t", tc.reason, ok, tc.harmless)
+			}
+		})
+	}
+}
+
+// TestSecondInstance holds that the one proxy may have another instance, each with the
+// options that are its own: a service may have several databases.
+func TestSecondInstance(t *testing.T) {
+	t.Parallel()
+	p := compile(t)
+	forms := readForms(t)
+	for name, tc := range map[string]struct{ reason, instance string }{
+		"Plain":   {"An instance with its port.", "my-project-123456:us-east1:other?port=5433"},
+		"Options": {"An instance says itself how it is reached, where there are several.", "my-project-123456:us-east1:other?port=5433&private-ip=true&auto-iam-authn=true"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pod := readPod(t, `spec: {containers: [{name: api, image: api}]}`)
+			sc := shop(t, injection(t, "cloudSql"))
+			in := statusOf(sc)["injection"].(map[string]any)
+			c := sidecar(in)
+			c["args"] = append([]any{tc.instance}, c["args"].([]any)...)
+			got, _ := p.admitBoth(t, forms, pod, sc)
+			var args []any
+			for i := range got.Spec.InitContainers {
+				for _, a := range got.Spec.InitContainers[i].Args {
+					args = append(args, a)
+				}
+			}
+			if diff := cmp.Diff(c["args"], any(args)); diff != "" {
+				t.Errorf("%s\nthe proxy's arguments: -want +got:\n%s", tc.reason, diff)
+			}
+			if _, ok := fitting(t, forms, in); !ok {
+				t.Errorf("%s\npackage workload refuses it", tc.reason)
 			}
 		})
 	}
