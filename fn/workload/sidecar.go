@@ -23,19 +23,19 @@ const portOption = "?port="
 // argsOf a sidecar: what it connects to, each instance with the options that are its own,
 // and the flags beside them.
 func argsOf(s claim.Sidecar) (instances, flags []string) {
-	var options string
+	var options strings.Builder
 	for _, a := range s.Args {
 		switch {
 		case strings.Contains(a, portOption):
 			instances = append(instances, a)
 		case slices.Contains(instanceOptions, a):
-			options += "&" + strings.TrimPrefix(a, "--") + "=true"
+			options.WriteString("&" + strings.TrimPrefix(a, "--") + "=true")
 		default:
 			flags = append(flags, a)
 		}
 	}
 	for i := range instances {
-		instances[i] += options
+		instances[i] += options.String()
 	}
 	return instances, flags
 }
