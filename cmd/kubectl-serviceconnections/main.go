@@ -8,7 +8,9 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/go-logr/logr"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/klog/v2"
 
 	"github.com/serviceconnections/function-service-connections/buildinfo"
 	"github.com/serviceconnections/function-service-connections/plugin"
@@ -18,6 +20,9 @@ import (
 var version string
 
 func main() {
+	// What fails is told by the plugin itself. The client library logs besides that a watch
+	// was cut off, as by --timeout, in lines that are no answer to anybody.
+	klog.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// From the first signal on, a second one ends the process at once.
 	context.AfterFunc(ctx, stop)
