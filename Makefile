@@ -126,6 +126,7 @@ faults: build controlplane-tools ## Let parts of a full control plane fail, for 
 
 .PHONY: scale
 scale: build controlplane-tools ## Measure what claims cost a control plane, beside function-patch-and-transform, into docs/benchmark.md.
+	@tools/install function-auto-ready/function-auto-ready
 	@go -C test/e2e run ./scale $(SCALE)
 
 .PHONY: podcost
@@ -227,7 +228,7 @@ render-tools: ## Build Crossplane's engine and CLI, and function-patch-and-trans
 .PHONY: controlplane-tools
 controlplane-tools: providers ## Build etcd, Kubernetes, Crossplane and providers, for a real control plane.
 	@tools/install etcd/etcd kubernetes/kube-apiserver kubernetes/kube-controller-manager kubernetes/kubectl \
-		crossplane/crossplane-core function-patch-and-transform/function-patch-and-transform function-auto-ready/function-auto-ready provider-kubernetes/provider-kubernetes
+		crossplane/crossplane-core function-patch-and-transform/function-patch-and-transform provider-kubernetes/provider-kubernetes
 
 # The providers of the tests, but for the real provider-kubernetes.
 .PHONY: providers
