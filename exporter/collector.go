@@ -131,11 +131,9 @@ func (*collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect the metrics.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
-	for _, s := range c.stores {
-		if err := s.fresh(); err != nil {
-			ch <- prometheus.NewInvalidMetric(watchedDesc, err)
-			return
-		}
+	if err := c.ready(); err != nil {
+		ch <- prometheus.NewInvalidMetric(watchedDesc, err)
+		return
 	}
 	all := sums{}
 	for _, s := range c.stores {

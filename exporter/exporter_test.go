@@ -236,7 +236,7 @@ serviceconnections_watched{kind="XServiceConnection"} 0
 
 // annotated as paused.
 func annotated(u *unstructured.Unstructured) *unstructured.Unstructured {
-	u.SetAnnotations(map[string]string{annotationPaused: "true"})
+	u.SetAnnotations(map[string]string{"crossplane.io/paused": "true"})
 	return u
 }
 

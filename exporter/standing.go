@@ -3,6 +3,8 @@ package exporter
 import (
 	"strings"
 
+	xpv1 "github.com/crossplane/crossplane-runtime/v2/apis/common/v1"
+	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -13,13 +15,6 @@ import (
 	"github.com/serviceconnections/function-service-connections/fn/decoded"
 	"github.com/serviceconnections/function-service-connections/fn/status"
 )
-
-// annotationPaused is Crossplane's, of objects that it leaves alone.
-const annotationPaused = "crossplane.io/paused"
-
-// reasonPaused is that of the condition Synced of an object that Crossplane leaves alone
-// (ReasonReconcilePaused in crossplane-runtime's apis/common).
-const reasonPaused = "ReconcilePaused"
 
 // A standing is how a ServiceConnection, or what Crossplane made of one that is a claim,
 // stands: all of it that the metrics tell.
@@ -106,7 +101,7 @@ func readCrossplane(object map[string]any) *standing {
 	s := &standing{
 		ObjectMeta: metav1.ObjectMeta{Namespace: u.GetNamespace(), Name: u.GetName(), ResourceVersion: u.GetResourceVersion()},
 		claim:      types.NamespacedName{Namespace: u.GetNamespace(), Name: u.GetName()},
-		paused:     u.GetAnnotations()[annotationPaused] == "true",
+		paused:     meta.IsPaused(&u),
 	}
 	if at := u.GetDeletionTimestamp(); at != nil {
 		s.deleted = at.Unix()
@@ -115,7 +110,7 @@ func readCrossplane(object map[string]any) *standing {
 		if decoded.Text(c, "type") != "Synced" || decoded.Text(c, "status") != "False" {
 			continue
 		}
-		if reason := shared(decoded.Text(c, "reason")); reason == reasonPaused {
+		if reason := shared(decoded.Text(c, "reason")); reason == string(xpv1.ReasonReconcilePaused) {
 			s.paused = true
 		} else {
 			s.unsynced = reason
