@@ -66,7 +66,7 @@ func trustsSubject(sub string) string {
 
 // Crossplane has set the tags of an association, or somebody else.
 var (
-	ourTags   = tagsSetBy(FieldManager+"/1", "Apply")
+	ourTags   = tagsSetBy(fieldManager+"/1", "Apply")
 	theirTags = tagsSetBy("kubectl-edit", "Update")
 )
 

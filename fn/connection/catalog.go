@@ -259,11 +259,7 @@ func (c *Catalog) Foreseen(name claim.ConnectionType, namespaced bool) []Kind {
 			continue
 		}
 		for _, k := range g.Kinds {
-			in := k.cluster
-			if namespaced {
-				in = k.namespaced
-			}
-			if !slices.Contains(kinds, in) {
+			if in := k.of(namespaced); !slices.Contains(kinds, in) {
 				kinds = append(kinds, in)
 			}
 		}

@@ -3,6 +3,8 @@ package connection
 import (
 	"maps"
 	"strings"
+
+	"github.com/serviceconnections/function-service-connections/fn/decoded"
 )
 
 // externalName is the annotation in which Crossplane's providers keep what the
@@ -50,10 +52,16 @@ func (c *Catalog) Call(key string, observed Composed, kept map[string]any) {
 	}
 }
 
-// FieldManager is the prefix of the managers with which Crossplane applies
+// fieldManager is the prefix of the managers with which Crossplane applies
 // composed resources (crossplane, composition_functions.go,
 // FieldOwnerComposedPrefix).
-const FieldManager = "apiextensions.crossplane.io/composed"
+const fieldManager = "apiextensions.crossplane.io/composed"
+
+// Applied says whether an entry of an object's managed fields is what Crossplane has
+// applied.
+func Applied(entry map[string]any) bool {
+	return strings.HasPrefix(decoded.Text(entry, "manager"), fieldManager) && entry["operation"] == "Apply"
+}
 
 // onlyOurs says whether the external name of an object is there because the function
 // composed it so, and nobody else has set it.
@@ -70,8 +78,7 @@ func onlyOurs(o Composed) bool {
 		if _, ok := annotations["f:"+externalName]; !ok {
 			continue
 		}
-		manager, _ := entry["manager"].(string)
-		if !strings.HasPrefix(manager, FieldManager) || entry["operation"] != "Apply" {
+		if !Applied(entry) {
 			return false
 		}
 		ours = true

@@ -22,7 +22,7 @@ func TestExternalName(t *testing.T) {
 	named := func(name string) string {
 		return `{metadata: {annotations: {crossplane.io/external-name: ` + name + `}}, ` + seen[1:]
 	}
-	ours := setBy(FieldManager+"/1", "Apply")
+	ours := setBy(fieldManager+"/1", "Apply")
 
 	cases := map[string]struct {
 		reason        string

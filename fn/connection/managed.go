@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	xpv1 "github.com/crossplane/crossplane-runtime/v2/apis/common/v1"
 	"github.com/crossplane/crossplane-runtime/v2/pkg/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -33,6 +34,14 @@ func (k Kind) is(object map[string]any) bool {
 // A managedKind is a provider's kind in both of its groups: the namespaced one,
 // for composite resources in a namespace, and the cluster-scoped one.
 type managedKind struct{ namespaced, cluster Kind }
+
+// of a composite resource, in a namespace or not.
+func (k managedKind) of(namespaced bool) Kind {
+	if namespaced {
+		return k.namespaced
+	}
+	return k.cluster
+}
 
 func (k managedKind) is(object map[string]any) bool {
 	return k.namespaced.is(object) || k.cluster.is(object)
@@ -82,9 +91,8 @@ func (c Context) grant(r managedResource) Grant {
 		"managementPolicies": r.policies,
 		"forProvider":        r.forProvider,
 	}
-	kind := r.kind.cluster
+	kind := r.kind.of(c.Claim.Namespaced)
 	if c.Claim.Namespaced {
-		kind = r.kind.namespaced
 		metadata["namespace"] = c.Claim.Namespace
 		spec["providerConfigRef"] = map[string]any{"kind": r.providerConfig.Kind, "name": r.providerConfig.Name}
 	} else {
@@ -276,13 +284,10 @@ func Available(object map[string]any) bool {
 	return object != nil && !deleting(object) && condition(object, "Ready").status == "True"
 }
 
-// reconcilePaused is the reason of the condition Synced of a managed resource whose
-// provider leaves it alone, because somebody has paused it (crossplane-runtime,
-// apis/common/v1/condition.go, ReasonReconcilePaused). What it stands for is as it was.
-const reconcilePaused = "ReconcilePaused"
-
+// paused says whether the provider of an observed managed resource leaves it alone,
+// because somebody has paused it. What it stands for is as it was.
 func paused(object map[string]any) bool {
-	return condition(object, "Synced").reason == reconcilePaused
+	return condition(object, "Synced").reason == string(xpv1.ReasonReconcilePaused)
 }
 
 // PausedOf says that an observed object is paused, and the zero Verdict that it isn't.

@@ -2,7 +2,6 @@ package connection
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/decoded"
@@ -49,9 +48,7 @@ func (c Context) observedUntagged(key string) (set, ours bool) {
 	}
 	ours = slices.ContainsFunc(o.ManagedFields(), func(v any) bool {
 		entry, _ := v.(map[string]any)
-		manager := decoded.Text(entry, "manager")
-		return strings.HasPrefix(manager, FieldManager) && entry["operation"] == "Apply" &&
-			decoded.At(entry, "fieldsV1", "f:spec", "f:forProvider", "f:disableSessionTags") != nil
+		return Applied(entry) && decoded.At(entry, "fieldsV1", "f:spec", "f:forProvider", "f:disableSessionTags") != nil
 	})
 	return set, ours
 }

@@ -3,7 +3,6 @@ package plan
 import (
 	"bytes"
 	"encoding/json"
-	"strings"
 
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 	"sigs.k8s.io/structured-merge-diff/v6/value"
@@ -58,8 +57,7 @@ func appliedFields(managedFields []any) *fieldpath.Set {
 	var sets []*fieldpath.Set
 	for _, v := range managedFields {
 		entry, _ := v.(map[string]any)
-		manager, _ := entry["manager"].(string)
-		if !strings.HasPrefix(manager, connection.FieldManager) || entry["operation"] != "Apply" || entry["subresource"] != nil {
+		if !connection.Applied(entry) || entry["subresource"] != nil {
 			continue
 		}
 		b, err := json.Marshal(entry["fieldsV1"])
