@@ -1,10 +1,6 @@
 package main
 
 import (
-	"github.com/crossplane/function-sdk-go"
-	"github.com/crossplane/function-sdk-go/errors"
-	"sigs.k8s.io/controller-runtime/pkg/client/config"
-
 	"github.com/serviceconnections/function-service-connections/exporter"
 )
 
@@ -22,15 +18,11 @@ type ExporterFlags struct {
 // Run the exporter until SIGTERM or SIGINT.
 func (f *ExporterFlags) Run() error {
 	limitMemory(exporterMemoryLimit)
-	log, err := function.NewLogger(f.Debug)
+	log, client, err := connect(f.Debug)
 	if err != nil {
-		return errors.Wrap(err, "cannot create logger")
-	}
-	server, err := config.GetConfig()
-	if err != nil {
-		return errors.Wrap(err, "cannot find the API server")
+		return err
 	}
 	ctx, stop := untilTold()
 	defer stop()
-	return exporter.Run(ctx, exporter.Options{Config: server, Address: f.MetricsAddress}, log)
+	return exporter.Run(ctx, exporter.Options{Config: client, Address: f.MetricsAddress}, log)
 }

@@ -4,10 +4,6 @@ import (
 	"os"
 	"runtime/debug"
 
-	"github.com/crossplane/function-sdk-go"
-	"github.com/crossplane/function-sdk-go/errors"
-	"sigs.k8s.io/controller-runtime/pkg/client/config"
-
 	"github.com/serviceconnections/function-service-connections/fn/connection"
 	"github.com/serviceconnections/function-service-connections/webhook"
 )
@@ -40,18 +36,14 @@ func (f *WebhookFlags) Run() error {
 		// What is kept hardly changes, so collecting twice as often costs next to nothing.
 		debug.SetGCPercent(webhookGarbage)
 	}
-	log, err := function.NewLogger(f.Debug)
+	log, client, err := connect(f.Debug)
 	if err != nil {
-		return errors.Wrap(err, "cannot create logger")
-	}
-	server, err := config.GetConfig()
-	if err != nil {
-		return errors.Wrap(err, "cannot find the API server")
+		return err
 	}
 	ctx, stop := untilTold()
 	defer stop()
 	return webhook.Run(ctx, webhook.Options{
-		Config:         server,
+		Config:         client,
 		Forms:          connection.Builtin().Forms(),
 		Address:        f.Address,
 		MetricsAddress: f.MetricsAddress,
