@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/serviceconnections/function-service-connections/test/inputs"
+	"github.com/serviceconnections/function-service-connections/test/modules"
 )
 
 // gh stands in for GitHub's CLI: gh api lists what is in comments.json by the filter
@@ -54,18 +55,11 @@ func (s shell) putTool(t *testing.T, name, text string) {
 // actionsTool that tools/actions pins.
 func actionsTool(t *testing.T, name string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "tool", "-n", name)
-	cmd.Dir = filepath.Join("..", "..", "tools", "actions")
-	if err := inputs.Read(cmd.Dir); err != nil {
+	path, err := modules.Tool(t.Context(), "actions", name)
+	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Env = append(os.Environ(), "GOWORK=off")
-	cmd.Stderr = t.Output()
-	path, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("cannot build %s: %v", name, err)
-	}
-	return strings.TrimSpace(string(path))
+	return path
 }
 
 // TestAction runs what the GitHub Action runs: on what connects, and then beside a claim

@@ -10,23 +10,17 @@ import (
 	"testing"
 
 	"github.com/serviceconnections/function-service-connections/test/inputs"
+	"github.com/serviceconnections/function-service-connections/test/modules"
 )
 
 // krewTool that tools/krew pins.
 func krewTool(t *testing.T, name string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "tool", "-n", name)
-	cmd.Dir = filepath.Join("..", "..", "tools", "krew")
-	if err := inputs.Read(cmd.Dir); err != nil {
+	path, err := modules.Tool(t.Context(), "krew", name)
+	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Env = append(os.Environ(), "GOWORK=off")
-	cmd.Stderr = t.Output()
-	path, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("cannot build %s: %v", name, err)
-	}
-	return strings.TrimSpace(string(path))
+	return path
 }
 
 // TestRelease has Krew itself check the manifest, and install the plugin by it.

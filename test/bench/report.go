@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/procfs"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/serviceconnections/function-service-connections/test/page"
 )
 
 //go:embed report.md.tmpl
@@ -48,8 +50,8 @@ func writeReport(w io.Writer, fs procfs.FS, load float64, ms []*measurement, g g
 		"Load":      fmt.Sprintf("%.1f", load),
 		"Resources": len(request.GetObserved().GetResources()),
 		"Request":   kib(float64(proto.Size(request))),
-		"Peers":     table(peerRows(ms)),
-		"Growth":    table(growthRows(g)),
+		"Peers":     page.Table(peerRows(ms)),
+		"Growth":    page.Table(growthRows(g)),
 		"Binary":    mib(int(binary)),
 		"Ratios":    ratios(ms),
 	})
@@ -116,18 +118,6 @@ func ratios(ms []*measurement) string {
 		theirs.loads[most].perSecond()/ours.loads[most].perSecond(), most,
 		theirs.cpu/float64(theirs.calls())/(ours.cpu/float64(ours.calls())),
 		theirs.inProcess["B/op"]/ours.inProcess["B/op"])
-}
-
-// table in Markdown, its columns of numbers to the right.
-func table(rows []row) string {
-	var b strings.Builder
-	for i, r := range rows {
-		b.WriteString("| " + strings.Join(r, " | ") + " |\n")
-		if i == 0 {
-			b.WriteString("|---" + strings.Repeat("|---:", len(r)-1) + "|\n")
-		}
-	}
-	return b.String()
 }
 
 func milliseconds(d time.Duration) string { return fmt.Sprintf("%.2f ms", d.Seconds()*1000) }

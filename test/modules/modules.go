@@ -70,6 +70,13 @@ func Go(ctx context.Context, tool string, args ...string) ([]byte, error) {
 	return out, nil
 }
 
+// Tool is the file of a program that the module tools/<tool> pins, which the go command
+// builds where it isn't built yet.
+func Tool(ctx context.Context, tool, name string) (string, error) {
+	path, err := Go(ctx, tool, "tool", "-n", name)
+	return string(bytes.TrimSpace(path)), err
+}
+
 // Root of the repository: the nearest folder upwards that has tools/providers. A test
 // runs in the folder of its package.
 func Root() (string, error) {

@@ -39,3 +39,16 @@ func replace(page, part, text string) (string, error) {
 	}
 	return before + begin + "\n" + strings.Trim(text, "\n") + "\n\n" + end + after, nil
 }
+
+// Table in Markdown, of which the first row is the heading. Its columns but the first are
+// numbers, and stand to the right.
+func Table[Row ~[]string](rows []Row) string {
+	var b strings.Builder
+	for i, r := range rows {
+		b.WriteString("| " + strings.Join(r, " | ") + " |\n")
+		if i == 0 {
+			b.WriteString("|---" + strings.Repeat("|---:", len(r)-1) + "|\n")
+		}
+	}
+	return b.String()
+}

@@ -9,6 +9,7 @@ import (
 	"text/template"
 
 	"github.com/serviceconnections/function-service-connections/test/e2e/machine"
+	"github.com/serviceconnections/function-service-connections/test/page"
 )
 
 //go:embed report.md.tmpl
@@ -177,23 +178,11 @@ func (o *Flags) report(all []turn) (string, error) {
 	var b strings.Builder
 	if err := t.Execute(&b, map[string]any{
 		"Processor": machine.CPUModel(), "Cores": runtime.NumCPU(), "Loads": strings.Join(loads, ", "), "Rounds": o.Rounds,
-		"Ratios": table(ratios), "Growth": table(growth), "Chart": chart.mermaid(), "Services": table(o.services(all)), "Rest": table(o.resting(all, largest)),
+		"Ratios": page.Table(ratios), "Growth": page.Table(growth), "Chart": chart.mermaid(), "Services": page.Table(o.services(all)), "Rest": page.Table(o.resting(all, largest)),
 	}); err != nil {
 		return "", fmt.Errorf("cannot write report: %w", err)
 	}
 	return b.String(), nil
-}
-
-// table in Markdown, its columns but the first to the right.
-func table(rows []row) string {
-	var b strings.Builder
-	for i, r := range rows {
-		b.WriteString("| " + strings.Join(r, " | ") + " |\n")
-		if i == 0 {
-			b.WriteString("|---" + strings.Repeat("|---:", len(r)-1) + "|\n")
-		}
-	}
-	return b.String()
 }
 
 // mermaid draws the chart, as GitHub shows it.
