@@ -56,7 +56,7 @@ func TestStrangers(t *testing.T) {
 	}
 	call()
 
-	for name, port := range map[string]net.Listener{"calls": s.listener, "metrics": s.metricsListener} {
+	for name, port := range map[string]net.Listener{"calls": s.listener, "metrics": s.metrics.listener} {
 		silent := make([]net.Conn, 0, 2*maxStrangers)
 		for range 2 * maxStrangers {
 			silent = append(silent, connect(t, port))
@@ -83,7 +83,7 @@ func TestSlowRequest(t *testing.T) {
 	t.Parallel()
 
 	s := serve(t, echo, nil)
-	c := connect(t, s.metricsListener)
+	c := connect(t, s.metrics.listener)
 	go func() {
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
@@ -102,7 +102,7 @@ func TestMetricsConnections(t *testing.T) {
 	t.Parallel()
 
 	s := serve(t, echo, nil)
-	c := connect(t, s.metricsListener)
+	c := connect(t, s.metrics.listener)
 	if _, err := c.Write([]byte("GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")); err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	stdlog "log"
 	"net"
 	"net/http"
 
@@ -11,30 +12,69 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// A MetricsServer serves /metrics, /readyz and /livez over plain HTTP, and nothing else.
-type MetricsServer struct {
+// A plain server answers who asks for metrics or probes over plain HTTP, from the moment
+// that it serves.
+type plain struct {
 	http     *http.Server
 	listener net.Listener
-	log      logging.Logger
 }
 
-// ListenMetrics returns a server of what is gathered, which is ready when that says no
-// error. It fails when the TCP address can't be listened on.
-func ListenMetrics(ctx context.Context, address string, g prometheus.Gatherer, ready func() error, log logging.Logger) (*MetricsServer, error) {
+// listenPlain fails when the TCP address can't be listened on.
+func listenPlain(ctx context.Context, address string, h http.Handler, log logging.Logger) (*plain, error) {
 	lc := net.ListenConfig{}
 	listener, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, errors.Wrapf(err, "cannot listen for metrics at address %q", address)
 	}
-	return &MetricsServer{http: plainServer(plainHandler(g, ready), log), listener: listener, log: log}, nil
+	return &plain{http: plainServer(h, log), listener: listener}, nil
+}
+
+// plainServer answers one request a connection, without TLS: who asks for metrics or
+// probes twice is far between.
+func plainServer(h http.Handler, log logging.Logger) *http.Server {
+	m := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       headerTimeout,
+		WriteTimeout:      metricsTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ConnState:         (&strangers{}).track,
+		ErrorLog:          stdlog.New(debugLog{log}, "", 0),
+	}
+	m.SetKeepAlivesEnabled(false)
+	return m
+}
+
+// serve until it is closed, and then return nil.
+func (p *plain) serve() error {
+	return errors.Wrap(ignoreClosed(p.http.Serve(p.listener)), "cannot serve metrics")
+}
+
+// close at once: whoever asks comes again, and there is nobody to tell of an error.
+func (p *plain) close() { _ = p.http.Close() }
+
+// A MetricsServer serves /metrics, /readyz and /livez over plain HTTP, and nothing else.
+type MetricsServer struct {
+	plain *plain
+	log   logging.Logger
+}
+
+// ListenMetrics returns a server of what is gathered, which is ready when that says no
+// error. It fails when the TCP address can't be listened on.
+func ListenMetrics(ctx context.Context, address string, g prometheus.Gatherer, ready func() error, log logging.Logger) (*MetricsServer, error) {
+	p, err := listenPlain(ctx, address, plainHandler(g, ready), log)
+	if err != nil {
+		return nil, err
+	}
+	return &MetricsServer{plain: p, log: log}, nil
 }
 
 // Serve until the context is done. It returns nil then, and serves once.
 func (s *MetricsServer) Serve(ctx context.Context) error {
-	s.log.Info("Serving metrics", "address", s.listener.Addr().String())
-	stop := context.AfterFunc(ctx, func() { _ = s.http.Close() }) // Whoever asks comes again.
+	s.log.Info("Serving metrics", "address", s.plain.listener.Addr().String())
+	stop := context.AfterFunc(ctx, s.plain.close)
 	defer stop()
-	return errors.Wrap(ignoreClosed(s.http.Serve(s.listener)), "cannot serve metrics")
+	return s.plain.serve()
 }
 
 // plainHandler of what is gathered, and of whether the process is ready and alive.

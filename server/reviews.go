@@ -77,10 +77,11 @@ type ReviewServer struct {
 	room    *semaphore.Weighted
 	stopped atomic.Bool
 
-	reviews         *http.Server
-	listener        net.Listener
-	probes          *http.Server
-	metricsListener net.Listener
+	reviews  *http.Server
+	listener net.Listener
+
+	// probes is nil where none are answered.
+	probes *plain
 }
 
 type reviewMetrics struct {
@@ -119,11 +120,10 @@ func ListenReviews(ctx context.Context, o ReviewOptions, log logging.Logger) (*R
 	if o.MetricsAddress == "" {
 		return s, nil
 	}
-	if s.metricsListener, err = lc.Listen(ctx, "tcp", o.MetricsAddress); err != nil {
+	if s.probes, err = listenPlain(ctx, o.MetricsAddress, plainHandler(registry, s.ready), log); err != nil {
 		_ = listener.Close() // Nothing was served yet, so nothing can be lost.
-		return nil, errors.Wrapf(err, "cannot listen for metrics at address %q", o.MetricsAddress)
+		return nil, err
 	}
-	s.probes = plainServer(plainHandler(registry, s.ready), log)
 	return s, nil
 }
 
@@ -155,10 +155,8 @@ func (s *ReviewServer) Serve(ctx context.Context) error {
 		failed <- errors.Wrap(ignoreClosed(s.reviews.ServeTLS(s.listener, "", "")), "cannot serve admission reviews")
 	}()
 	if s.probes != nil {
-		go func() {
-			failed <- errors.Wrap(ignoreClosed(s.probes.Serve(s.metricsListener)), "cannot serve metrics")
-		}()
-		defer s.probes.Close() //nolint:errcheck // The process ends; there is nobody left to tell.
+		go func() { failed <- s.probes.serve() }()
+		defer s.probes.close()
 	}
 	s.log.Info("Serving admission reviews", "address", s.listener.Addr().String())
 	select {

@@ -110,9 +110,8 @@ type Server struct {
 	calls        *http.Server
 	listener     net.Listener
 
-	// metrics and metricsListener are nil where no metrics are served.
-	metrics         *http.Server
-	metricsListener net.Listener
+	// metrics is nil where no metrics are served.
+	metrics *plain
 }
 
 // Listen returns a Server for the supplied function. It fails when an address
@@ -145,12 +144,10 @@ func Listen(ctx context.Context, fn fnv1.FunctionRunnerServiceServer, o Options,
 	if o.MetricsAddress == "" {
 		return s, nil
 	}
-	s.metricsListener, err = lc.Listen(ctx, "tcp", o.MetricsAddress)
-	if err != nil {
+	if s.metrics, err = listenPlain(ctx, o.MetricsAddress, s.metricsHandler(registry), log); err != nil {
 		_ = listener.Close() // Nothing was served yet, so nothing can be lost.
-		return nil, errors.Wrapf(err, "cannot listen for metrics at address %q", o.MetricsAddress)
+		return nil, err
 	}
-	s.metrics = plainServer(s.metricsHandler(registry), log)
 	return s, nil
 }
 
@@ -179,22 +176,6 @@ func (s *Server) callServer(h http.Handler, config *tls.Config) *http.Server {
 	}
 }
 
-// plainServer answers one request a connection, without TLS: who asks for metrics or
-// probes twice is far between.
-func plainServer(h http.Handler, log logging.Logger) *http.Server {
-	m := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       headerTimeout,
-		WriteTimeout:      metricsTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ConnState:         (&strangers{}).track,
-		ErrorLog:          stdlog.New(debugLog{log}, "", 0),
-	}
-	m.SetKeepAlivesEnabled(false)
-	return m
-}
-
 // debugLog takes what net/http has to say of connections that fail: whoever reaches a
 // port could fill the log.
 type debugLog struct{ log logging.Logger }
@@ -214,10 +195,8 @@ func (s *Server) Serve(ctx context.Context) error {
 		failed <- errors.Wrap(ignoreClosed(s.serveCalls()), "cannot serve gRPC connections")
 	}()
 	if s.metrics != nil {
-		go func() {
-			failed <- errors.Wrap(ignoreClosed(s.metrics.Serve(s.metricsListener)), "cannot serve metrics")
-		}()
-		defer s.metrics.Close() //nolint:errcheck // The process ends; there is nobody left to tell.
+		go func() { failed <- s.metrics.serve() }()
+		defer s.metrics.close()
 	}
 	s.log.Info("Serving", "address", s.listener.Addr().String())
 

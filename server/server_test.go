@@ -106,7 +106,7 @@ func (r *running) dial(t *testing.T, creds credentials.TransportCredentials) *gr
 // get a path of the metrics server.
 func (r *running) get(t *testing.T, path string) (statusCode int, body string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.metricsListener.Addr().String()+path, http.NoBody)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.metrics.listener.Addr().String()+path, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
