@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	admissionv1 "k8s.io/api/admission/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -72,16 +73,20 @@ var conditions = sync.OnceValues(func() (map[string]matchconditions.Matcher, err
 		if err := yaml.Unmarshal(b, &c); err != nil {
 			return nil, err
 		}
-		if len(c.Webhooks) != 1 || len(c.Webhooks[0].MatchConditions) != 1 {
-			return nil, fmt.Errorf("%s: want one webhook with one condition, got %+v", file, c.Webhooks)
+		if len(c.Webhooks) != 1 || len(c.Webhooks[0].MatchConditions) == 0 {
+			return nil, fmt.Errorf("%s: want one webhook with conditions, got %+v", file, c.Webhooks)
 		}
-		condition := (*matchconditions.MatchCondition)(&c.Webhooks[0].MatchConditions[0])
 		options := cel.OptionalVariableDeclarations{HasAuthorizer: true}
 		environments := environment.MustBaseEnvSet(oldestWithWebhook)
-		if r := cel.NewCompiler(environments).CompileCELExpression(condition, options, environment.NewExpressions); r.Error != nil {
-			return nil, fmt.Errorf("%s: %w", file, r.Error)
+		accessors := make([]cel.ExpressionAccessor, 0, len(c.Webhooks[0].MatchConditions))
+		for i := range c.Webhooks[0].MatchConditions {
+			condition := (*matchconditions.MatchCondition)(&c.Webhooks[0].MatchConditions[i])
+			if r := cel.NewCompiler(environments).CompileCELExpression(condition, options, environment.NewExpressions); r.Error != nil {
+				return nil, fmt.Errorf("%s: %w", file, r.Error)
+			}
+			accessors = append(accessors, condition)
 		}
-		compiled := cel.NewConditionCompiler(environments).CompileCondition([]cel.ExpressionAccessor{condition}, options, environment.NewExpressions)
+		compiled := cel.NewConditionCompiler(environments).CompileCondition(accessors, options, environment.NewExpressions)
 		all[file] = matchconditions.NewMatcher(compiled, new(admissionregistrationv1.Ignore), "webhook", "admit", file)
 	}
 	return all, nil
@@ -121,28 +126,39 @@ func asked(t judge, file string, pod any) bool {
 	return match.Matches
 }
 
-// TestWebhookIsNotSentThousandsOfOwners holds that the API server doesn't encode for the
-// webhook what that wouldn't look at.
-func TestWebhookIsNotSentThousandsOfOwners(t *testing.T) {
+// TestWebhookIsAsked holds that the API server neither encodes for the webhook what that
+// wouldn't look at, nor asks once more about a pod that has its injection.
+func TestWebhookIsAsked(t *testing.T) {
 	t.Parallel()
 	owned := func(n int, labels map[string]string) *corev1.Pod {
 		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "team-a", Labels: labels, OwnerReferences: make([]metav1.OwnerReference, n)}}
 	}
+	annotated := func(key string) *corev1.Pod {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "team-a", Annotations: map[string]string{key: "0123456789abcdef"}}}
+	}
+	both, none, onlyRequire := []string{injecting, requiring}, []string(nil), []string{requiring}
 	for name, tc := range map[string]struct {
 		reason string
 		pod    *corev1.Pod
-		want   bool
+		want   []string
 	}{
-		"Bare":      {"A pod may be a service by its own name.", owned(0, nil), true},
-		"AtBound":   {"Any of these may be its controller.", owned(workload.MaxOwners, nil), true},
-		"Above":     {"None of these is looked at.", owned(workload.MaxOwners+1, map[string]string{"app": "api"}), false},
-		"Thousands": {"Nor of these, and they are half a megabyte.", owned(3000, nil), false},
-		"Labelled":  {"Its labels say whose it is.", owned(3000, map[string]string{workload.LabelClaim: "shop"}), true},
+		"Bare":       {"A pod may be a service by its own name.", owned(0, nil), both},
+		"AtBound":    {"Any of these may be its controller.", owned(workload.MaxOwners, nil), both},
+		"Above":      {"None of these is looked at.", owned(workload.MaxOwners+1, map[string]string{"app": "api"}), none},
+		"Thousands":  {"Nor of these, and they are half a megabyte.", owned(3000, nil), none},
+		"Labelled":   {"Its labels say whose it is.", owned(3000, map[string]string{workload.LabelClaim: "shop"}), both},
+		"Injected":   {"It is injected once, and whether by what is required is looked at.", annotated(workload.AnnotationInjection), onlyRequire},
+		"InjectedBy": {"The policy was here before, or the webhook, and the pod was changed since.", annotated(workload.AnnotationInjectedBy), onlyRequire},
+		"Annotated":  {"This says nothing of an injection.", annotated("example.org/injection"), both},
 	} {
+		var got []string
 		for _, file := range []string{injecting, requiring} {
-			if got := asked(t, file, tc.pod); got != tc.want {
-				t.Errorf("%s: %s\nthe API server asks the webhook of %s: %t, want %t", name, tc.reason, file, got, tc.want)
+			if asked(t, file, tc.pod) {
+				got = append(got, file)
 			}
+		}
+		if diff := cmp.Diff(tc.want, got); diff != "" {
+			t.Errorf("%s: %s\nwhich webhooks the API server asks: -want, +got:\n%s", name, tc.reason, diff)
 		}
 	}
 }
