@@ -31,6 +31,7 @@ var (
 	unreadMetadata = []string{"creationTimestamp", "finalizers", "ownerReferences", "resourceVersion", "uid"}
 	unreadManaged  = []string{"apiVersion", "fieldsType", "time"}
 	readOfProvider = []string{"arn", "assumeRolePolicy", "associationId", "clientId", "disableSessionTags", "id", "roleArn", "targetRoleArn", "tenantId"}
+	readOfFound    = []string{"associationId", "clusterName", "namespace", "serviceAccount", "tagsAll"}
 )
 
 // A team writes ServiceAccounts and volume claims, composed or not, and etcd takes 1.5 MB
@@ -77,6 +78,10 @@ func (f *Function) unreadOf(what, name string) func(path []string, bytes int) (u
 			}
 			return f.unreadOfTeams(path, bytes)
 		}
+	case what == "composed" && f.types.Finds(name):
+		return unreadOfFound
+	case what == "composed" && f.types.HandsOver(name):
+		return unreadOfHandedOver
 	case what == "composed":
 		return unreadOfComposed
 	case strings.HasPrefix(name, "ServiceAccount|"), strings.HasPrefix(name, "PersistentVolumeClaim|"):
@@ -118,6 +123,23 @@ func (f *Function) unreadOfTeams(path []string, bytes int) (unread, within bool)
 	default:
 		return false, false
 	}
+}
+
+// unreadOfFound is what isn't read of what tells whose something is.
+func unreadOfFound(path []string, bytes int) (unread, within bool) {
+	if len(path) == 3 && path[0] == "status" && path[1] == "atProvider" {
+		return !slices.Contains(readOfFound, path[2]), false
+	}
+	return unreadOfComposed(path, bytes)
+}
+
+// unreadOfHandedOver is what isn't read of what may be handed over. When a try to create
+// it ended says of which it was.
+func unreadOfHandedOver(path []string, bytes int) (unread, within bool) {
+	if len(path) == 3 && path[0] == "status" && path[1] == "conditions" {
+		return false, false
+	}
+	return unreadOfComposed(path, bytes)
 }
 
 // unreadOfComposed resource.

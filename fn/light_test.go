@@ -47,6 +47,20 @@ func withoutUnread(f *Function, v any, path []string) any {
 	}
 }
 
+// lostAssociation of a ServiceAccount that its provider doesn't know.
+func lostAssociation(c *cluster, serviceAccount string) associated {
+	for _, key := range c.keys("PodIdentityAssociation") {
+		if strings.HasPrefix(key, serviceAccount+".") {
+			a := associated{c, key}
+			a.begin(triedAt)
+			a.fail(exists, answeredAt)
+			return a
+		}
+	}
+	c.t.Fatalf("no association of %q", serviceAccount)
+	return associated{}
+}
+
 // TestUnread holds that what is left out of a request changes no answer: not
 // while everything is as it should be, nor while something is superseded or revoked.
 func TestUnread(t *testing.T) {
@@ -70,7 +84,17 @@ func TestUnread(t *testing.T) {
 			c.setServices(`[{name: web, connections: [{type: awsRole, role: my-app-s3-access}]}]`)
 		}},
 		"Unreadable": {reason: "Where the claim can't be read, all is kept.", change: func(c *cluster) { c.setServices(`[{nme: api}]`) }},
-		"Revoked":    {reason: "What the settings exclude goes.", change: func(c *cluster) { c.setSettings(strings.ReplaceAll(allSettings, `"*"`, "nobody")) }},
+		"HandedOver": {reason: "What is handed over is told by what was found.", change: func(c *cluster) {
+			a := lostAssociation(c, "shop-web")
+			a.reconcile()
+			a.find(setting("serviceAccount", "shop-web"))
+		}},
+		"Refused": {reason: "What is refused says of which try.", change: func(c *cluster) {
+			a := lostAssociation(c, "shop-web")
+			a.fail(untrusted, answeredAt)
+			c.setServices(`[{name: web, connections: []}]`)
+		}},
+		"Revoked": {reason: "What the settings exclude goes.", change: func(c *cluster) { c.setSettings(strings.ReplaceAll(allSettings, `"*"`, "nobody")) }},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

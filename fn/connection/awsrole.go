@@ -2,7 +2,6 @@ package connection
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -34,7 +33,7 @@ var awsRole = Type{
 		Rules: []claim.Rule{createdName, taggedWhereCreated},
 	},
 	Family: &awsFamily,
-	Grants: []*GrantKind{&roleGrant, &associationGrant, &createdRoleGrant, &policyGrant, &attachmentGrant, &policyAttachmentGrant},
+	Grants: []*GrantKind{&roleGrant, &associationGrant, &foundAssociation, &createdRoleGrant, &policyGrant, &attachmentGrant, &policyAttachmentGrant},
 	Injects: workload.Forms{
 		Env: map[string]string{
 			"AWS_REGION":                             `^[a-z0-9-]+$`,
@@ -77,7 +76,7 @@ var (
 
 	// roleGrant reads the role, and associationGrant grants it.
 	roleGrant        = GrantKind{Name: "role", Kinds: []managedKind{roleKind}, Reports: reportedRole}
-	associationGrant = GrantKind{Name: "association", Kinds: []managedKind{associationKind}, Called: associationID, Reports: reportedAssociation, Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
+	associationGrant = GrantKind{Name: "association", Kinds: []managedKind{associationKind}, Called: associationID, handsOver: &associationHandOver, Reports: reportedAssociation, Target: func(s *settings.Settings, namespace string, o map[string]any) (string, settings.Decision) {
 		arn, target := decoded.Text(o, "spec", "forProvider", "roleArn"), decoded.Text(o, "spec", "forProvider", "targetRoleArn")
 		untagged, _ := decoded.At(o, sessionTags...).(bool)
 		return awsTarget(arn, target, untagged), allowsAssociation(s, namespace, decoded.Text(o, "spec", "forProvider", "serviceAccount"), arn, target)
@@ -329,10 +328,13 @@ func (c Context) association(role roleState) Grant {
 	if asked := c.Connection.DisableSessionTags; asked != nil {
 		forProvider["disableSessionTags"] = *asked
 	}
+	if by := c.composedBy(key); by != "" {
+		forProvider["tags"] = map[string]any{composedBy: by}
+	}
 	return c.grant(managedResource{
 		kind: associationKind, key: key, name: c.sharedName(key, associationGrant.Name),
 		former: c.formerly(c.formerKey(associationGrant.Name, c.associationIdentity()...), associationGrant.Name),
-		called: associationID, policies: manage, providerConfig: aws.ProviderConfigRef, forProvider: forProvider,
+		called: associationID, handsOver: &associationHandOver, policies: manage, providerConfig: aws.ProviderConfigRef, forProvider: forProvider,
 	})
 }
 
@@ -382,22 +384,23 @@ func (c Context) associationChanges(association Grant) Verdict {
 // association already (EKS API reference, CreatePodIdentityAssociation).
 const associationExists = "ResourceInUseException"
 
-// existingAssociation is the id of the other one, which EKS says.
-var existingAssociation = regexp.MustCompile(`Association already exists: (a-[0-9a-z]+)`)
-
 func (c Context) associationState(g Grant, arn roleARN) Verdict {
 	v := c.state(g)
 	if v.Reason != ProviderError || !c.failedWith(g, associationExists) {
 		return v
 	}
-	// A provider that was stopped before EKS answered knows nothing of what it has made,
-	// and nothing that is seen from here proves whose an association is.
-	id := "ID"
-	if said := existingAssociation.FindStringSubmatch(providerError(c.Observed.Object(g.Key))); said != nil {
-		id = said[1]
+	o, name := c.Observed.Object(g.Key), decoded.Text(g.Object, "metadata", "name")
+	id, f := associationHandOver.find(g.Key, c.Observed, c.Claim.UID)
+	finder := c.Observed.Object(associationHandOver.finderKey(g.Key, id))
+	failure := providerError(finder)
+	switch {
+	case f == foundOurs, id != "" && Annotation(o, externalName) == id:
+		return Verdictf(Creating, "PodIdentityAssociation %q: its provider was stopped as EKS made association %s for it, and gets it back", name, id)
+	case f == sought && (failure == "" || strings.Contains(failure, errNotExist)):
+		return Verdictf(Creating, "PodIdentityAssociation %q: EKS has association %s for ServiceAccount %q already, and it is being looked up whether it was made for this", name, id, c.ServiceAccount)
 	}
-	return Verdictf(AssociationExists, "EKS cluster %q has another pod identity association for ServiceAccount %q in namespace %q; ask whoever administers EKS to delete that one there, if nothing needs it, so that %q can be associated; or, if a provider has made it for this and was stopped meanwhile, to hand it over: kubectl %sannotate %s %s %s=%s",
-		c.Settings.AWS.ClusterName, c.ServiceAccount, c.Claim.Namespace, arn.arn, inNamespace(g.Object), g.Kind.CRD, decoded.Text(g.Object, "metadata", "name"), externalName, id)
+	return Verdictf(AssociationExists, "EKS cluster %q has another pod identity association for ServiceAccount %q in namespace %q; ask whoever administers EKS to delete that one there, if nothing needs it, so that %q can be associated; or, if it was made for this, to hand it over: kubectl %sannotate %s %s %s=%s",
+		c.Settings.AWS.ClusterName, c.ServiceAccount, c.Claim.Namespace, arn.arn, inNamespace(g.Object), g.Kind.CRD, name, externalName, cmp.Or(saidExisting(o), "ID"))
 }
 
 // inNamespace is the option by which kubectl finds an object, with a space behind it.

@@ -53,6 +53,14 @@ func taggedAssociation(untagged, inUse bool) string {
 	return fmt.Sprintf(`{spec: {forProvider: {%s%s}}, status: {atProvider: {%s, disableSessionTags: %t}, %s}`, role, field, role, inUse, strings.TrimPrefix(ready, "{"))
 }
 
+// anotherExists is what the provider says of an association where EKS has another one.
+const anotherExists = `{spec: {forProvider: {clusterName: prod, namespace: team-a, serviceAccount: shop-api}}, status: {conditions: [{type: Synced, status: "False", message: "create failed: ResourceInUseException: Association already exists: a-1"}]}}`
+
+// foundFor is the other one, as it was made for the composite resource of a UID.
+func foundFor(uid string) string {
+	return `{metadata: {annotations: {crossplane.io/external-name: a-1}}, status: {atProvider: {associationId: a-1, clusterName: prod, namespace: team-a, serviceAccount: shop-api, tagsAll: {serviceconnections.io/composed-by: ` + uid + `}}, ` + strings.TrimPrefix(ready, "{") + `}`
+}
+
 // tagsSetBy a manager.
 func tagsSetBy(manager, operation string) []any {
 	fields := map[string]any{"f:spec": map[string]any{"f:forProvider": map[string]any{"f:disableSessionTags": map[string]any{}}}}
@@ -321,18 +329,36 @@ grants: {association: {spec: {forProvider: {targetRoleArn: "arn:aws:iam::4444555
 			connection: `{type: awsRole, role: api}`,
 			observed: map[string]string{
 				"role":        roleObserved("arn:aws:iam::111122223333:role/api"),
-				"association": `{status: {conditions: [{type: Synced, status: "False", message: "create failed: ResourceInUseException: Association already exists: a-1"}]}}`,
+				"association": anotherExists,
+				"found":       foundFor("another"),
 			},
 			want: `{published: true, verdict: AssociationExists, message: 'EKS cluster "prod" has another pod identity association for ServiceAccount "shop-api" in namespace "team-a"; ask whoever administers EKS to delete that one there'}`,
 		},
-		"AssociationHandedOver": {
-			reason:     "one that the provider made, and was stopped before it knew the id, is known to nobody here",
+		"AssociationToHandOver": {
+			reason:     "a person may know that it was made for this, as after a restore",
 			connection: `{type: awsRole, role: api}`,
 			observed: map[string]string{
 				"role":        roleObserved("arn:aws:iam::111122223333:role/api"),
-				"association": `{status: {conditions: [{type: Synced, status: "False", message: "create failed: ResourceInUseException: Association already exists: a-1"}]}}`,
+				"association": anotherExists,
+				"found":       foundFor("another"),
 			},
 			want: `{published: true, verdict: AssociationExists, message: 'kubectl -n team-a annotate podidentityassociations.eks.aws.m.upbound.io shop-api-association-97af599d62f8f8e7 crossplane.io/external-name=a-1'}`,
+		},
+		"AssociationLookedUp": {
+			reason:     "whose it is isn't known yet",
+			connection: `{type: awsRole, role: api}`,
+			observed:   map[string]string{"role": roleObserved("arn:aws:iam::111122223333:role/api"), "association": anotherExists},
+			want:       `{published: true, verdict: Creating, message: 'EKS has association a-1 for ServiceAccount "shop-api" already', grants: {association: {metadata: {annotations: null}}}}`,
+		},
+		"AssociationHandedOver": {
+			reason:     "one that the provider made, and was stopped before it knew the id, has a tag that proves it",
+			connection: `{type: awsRole, role: api}`,
+			observed: map[string]string{
+				"role":        roleObserved("arn:aws:iam::111122223333:role/api"),
+				"association": anotherExists,
+				"found":       foundFor("uid-shop"),
+			},
+			want: `{published: true, verdict: Creating, message: 'made association a-1 for it, and gets it back', grants: {association: {metadata: {annotations: {crossplane.io/external-name: a-1}}}}}`,
 		},
 		"Claim": {
 			reason:     "a cluster-scoped composite resource composes the cluster-scoped kinds, which know one kind of ProviderConfig and the older deletion policy",

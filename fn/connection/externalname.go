@@ -46,9 +46,16 @@ func call(object map[string]any, observed Composed, called func(map[string]any) 
 
 // Call an observed composed resource that is kept by its external name, so that its
 // provider can still delete what it stands for.
-func (c *Catalog) Call(key string, observed Composed, kept map[string]any) {
-	if g, _ := c.grantOf(key, observed.Object); g != nil && g.Called != nil {
-		call(kept, observed, g.Called)
+// The UID is that of the composite resource, empty where that isn't known.
+func (c *Catalog) Call(key string, observed Observed, uid string, kept map[string]any) {
+	o := observed.Composed[key]
+	g, _ := c.grantOf(key, o.Object)
+	if g == nil || g.Called == nil {
+		return
+	}
+	call(kept, o, g.Called)
+	if g.handsOver != nil {
+		g.handsOver.handTo(kept, key, observed, uid)
 	}
 }
 

@@ -63,7 +63,7 @@ func TestExternalName(t *testing.T) {
 			observed := c.Observed.Composed[key]
 			observed.Object["apiVersion"], observed.Object["kind"] = associationKind.namespaced.APIVersion, associationKind.namespaced.Kind
 			kept := map[string]any{"metadata": map[string]any{}}
-			builtin.Call(key, observed, kept)
+			builtin.Call(key, Observed{Composed: map[string]Composed{key: observed}}, c.Claim.UID, kept)
 			if diff := cmp.Diff(tc.want, Annotation(kept, externalName)); diff != "" {
 				t.Errorf("%s: kept: -want, +got:\n%s", tc.reason, diff)
 			}

@@ -39,6 +39,14 @@ type GrantKind struct {
 	// Empty while nothing tells. Nil where the function chooses the name.
 	Called func(object map[string]any) string
 
+	// handsOver is how an object gets the name of what its provider made for it and
+	// couldn't write down. Nil where the function knows the name from the beginning.
+	handsOver *handOver
+
+	// Passing says that the object stands for nothing, and goes as soon as it isn't
+	// composed any more.
+	Passing bool
+
 	// Reports is what the provider says of the object in status.atProvider, as far
 	// as it can be known without a cloud. Nil: nothing that the function reads.
 	Reports func(k Known, object map[string]any) map[string]any
@@ -74,6 +82,9 @@ type Granted struct {
 	// Data says that the object holds a user's data.
 	Data bool
 
+	// Passing says that the object goes as soon as it isn't composed any more.
+	Passing bool
+
 	// Types of connections that may need the object. None: the service itself
 	// does.
 	Types []claim.ConnectionType
@@ -86,7 +97,7 @@ func (c *Catalog) GrantedBy(s *settings.Settings, namespace, key string, object 
 	if gk == nil {
 		return Granted{}, false
 	}
-	g := Granted{Key: key, ServiceAccount: serviceAccount, Family: gk.family, Data: gk.Data, Types: gk.types}
+	g := Granted{Key: key, ServiceAccount: serviceAccount, Family: gk.family, Data: gk.Data, Passing: gk.Passing, Types: gk.types}
 	if gk.PartOf != nil {
 		g.PartOf = gk.PartOf(object)
 	}

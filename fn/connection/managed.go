@@ -75,6 +75,7 @@ type managedResource struct {
 	former         Former
 	externalName   string
 	called         func(object map[string]any) string
+	handsOver      *handOver
 	policies       []any
 	providerConfig *v1beta1.ProviderConfigReference
 	forProvider    map[string]any
@@ -107,6 +108,9 @@ func (c Context) grant(r managedResource) Grant {
 	}
 	if r.called != nil {
 		call(object, c.Observed.Composed[r.key], r.called)
+	}
+	if r.handsOver != nil {
+		r.handsOver.handTo(object, r.key, c.Observed, c.Claim.UID)
 	}
 	return Grant{Key: r.key, Former: r.former, Kind: kind, Object: object}
 }

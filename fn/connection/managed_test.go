@@ -78,6 +78,7 @@ func newContext(t *testing.T, base string, tc expandCase) Context {
 	}
 	if s.AWS != nil {
 		keys["association"] = c.associationKey()
+		keys["found"] = associationHandOver.finderKey(c.associationKey(), "a-1")
 	}
 	for grant, object := range tc.observed {
 		key, ok := keys[grant]

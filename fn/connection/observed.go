@@ -126,8 +126,8 @@ func deleting(object map[string]any) bool {
 	return decoded.Text(object, "metadata", "deletionTimestamp") != ""
 }
 
-// A conditionState is one condition of an object's status.
-type conditionState struct{ status, reason, message string }
+// A conditionState is one condition of an object's status, and when it became so.
+type conditionState struct{ status, reason, message, at string }
 
 func condition(object map[string]any, typ string) conditionState {
 	for _, v := range decoded.List(object, "status", "conditions") {
@@ -138,7 +138,8 @@ func condition(object map[string]any, typ string) conditionState {
 		s, _ := c["status"].(string)
 		r, _ := c["reason"].(string)
 		m, _ := c["message"].(string)
-		return conditionState{status: s, reason: r, message: m}
+		at, _ := c["lastTransitionTime"].(string)
+		return conditionState{status: s, reason: r, message: m, at: at}
 	}
 	return conditionState{}
 }

@@ -139,19 +139,11 @@ func KeepAll(types *connection.Catalog, observed connection.Observed) map[string
 	for key, o := range observed.Composed {
 		if isOurs(types, key, o) {
 			as := asApplied(o)
-			types.Call(key, o, as)
-			kept[key] = Composed{Object: as, Resume: resume(o.Object), Ready: true}
+			types.Call(key, observed, "", as)
+			kept[key] = Composed{Object: as, Resume: types.Resume(key, observed, ""), Ready: true}
 		}
 	}
 	return kept
-}
-
-// resume an observed object whose provider was interrupted.
-func resume(object map[string]any) map[string]string {
-	if !connection.Interrupted(object) {
-		return nil
-	}
-	return connection.Resume(object)
 }
 
 // HasOurs says whether any observed composed resource is ours.

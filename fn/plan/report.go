@@ -21,11 +21,14 @@ func report(r *retained) *Plan {
 			if !observed {
 				needs = g.needs
 			}
-			p.Composed[key] = Composed{Object: g.object, NeededBy: connection.NeededByAll(needs), Resume: resume(r.Observed.Object(key)), Ready: g.ready}
+			p.Composed[key] = Composed{Object: g.object, NeededBy: connection.NeededByAll(needs), Resume: r.Types.Resume(key, r.Observed, r.Claim.UID), Ready: g.ready}
 		}
 	}
 	for key, object := range r.kept {
-		p.Composed[key] = Composed{Object: object, Resume: resume(r.Observed.Object(key)), Ready: true}
+		p.Composed[key] = Composed{Object: object, Resume: r.Types.Resume(key, r.Observed, r.Claim.UID), Ready: true}
+	}
+	for key, object := range r.finders {
+		p.Composed[key] = Composed{Object: object, Ready: true}
 	}
 	for i := range r.services {
 		p.Services[i] = r.service(&r.services[i])

@@ -20,6 +20,10 @@ type retained struct {
 	// back, its connection does.
 	kept map[string]map[string]any
 
+	// finders are composed beside objects of which the cloud may have what nobody knows
+	// by its name, by key.
+	finders map[string]map[string]any
+
 	// needs of what is composed anew beside those that are asked for, by key.
 	needs map[string][]connection.Need
 
@@ -33,16 +37,21 @@ func retain(rs *rollouts) *retained {
 	r := &retained{
 		rollouts: rs,
 		kept:     map[string]map[string]any{},
+		finders:  map[string]map[string]any{},
 		needs:    map[string][]connection.Need{},
 		notes:    make([][]connection.Verdict, len(rs.services)),
 	}
-	could := couldNeed(rs.wishes)
+	could, unsettled := couldNeed(rs.wishes), rs.unsettled()
 	kept := make([]keptFor, len(rs.services))
 	for _, key := range rs.keys {
 		g, o := rs.ours[key], rs.Observed.Composed[key]
 		if as, ok := rs.composes(key); ok {
 			r.needs[key] = remembered(rs, g, o.Object, as.needs)
+			r.find(key, as.object)
 			continue
+		}
+		if g.Passing {
+			continue // What it is for composes it.
 		}
 		// Other clusters may have come to use what is granted, so it must not be
 		// deleted, now or when it is let go.
@@ -51,17 +60,46 @@ func retain(rs *rollouts) *retained {
 		if !letGo {
 			noteKept(rs, kept, g, o.Object, needs)
 		}
+		held := slices.ContainsFunc(unsettled, func(u string) bool {
+			return u == key || rs.Types.RestsOn(u, rs.Observed.Object(u), o.Object)
+		})
 		// While its provider creates something, it can't delete it, and one that was
-		// interrupted never could.
-		if letGo && !unshare && !connection.BeingCreated(o.Object) {
+		// interrupted never could. Nor can it delete what it doesn't know by its name.
+		if letGo && !unshare && !connection.BeingCreated(o.Object) && !held {
 			continue
 		}
 		r.kept[key] = keep(rs, g, o, unshare)
+		r.find(key, r.kept[key])
 	}
 	for i := range kept {
 		r.notes[i] = kept[i].told(rs, &rs.services[i])
 	}
 	return r
+}
+
+// unsettled objects are those of which the cloud may have what was made for them, without
+// their provider knowing its name.
+func (rs *rollouts) unsettled() []string {
+	var keys []string
+	for _, key := range rs.keys {
+		if rs.Types.Unsettled(key, rs.Observed, rs.Claim.UID) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// find what the cloud may have made for an observed object without its provider knowing
+// its name, beside the object as it is composed.
+func (r *retained) find(key string, object map[string]any) {
+	finderKey, finder := r.Types.Finder(key, r.Observed, r.Claim.UID, object)
+	if finder == nil {
+		return
+	}
+	if by := connection.Annotation(r.Observed.Object(key), connection.NeededBy); by != "" {
+		decoded.Ensure(decoded.Ensure(finder, "metadata"), "annotations")[connection.NeededBy] = by
+	}
+	r.finders[finderKey] = finder
 }
 
 // composes says what this run composes under a key.
@@ -76,7 +114,7 @@ func (rs *rollouts) composes(key string) (grant, bool) {
 // keep an observed object as it was applied, without what is revoked.
 func keep(rs *rollouts, g connection.Granted, o connection.Composed, unshare bool) map[string]any {
 	kept := asApplied(o)
-	rs.Types.Call(g.Key, o, kept)
+	rs.Types.Call(g.Key, rs.Observed, rs.Claim.UID, kept)
 	if unshare {
 		connection.NeverDelete(kept)
 	}
