@@ -213,19 +213,40 @@ func TestProvidersDown(t *testing.T) {
 			},
 		},
 		"KilledWhileAssociating": {
-			reason: "an association has no name but the one that EKS has given it, and nobody knows whether that which is there was made by hand: so it is told, and let be",
+			reason: "an association has no name but the one that EKS has given it, and a tag proves that it was made for this claim",
 			test: func(t *team) {
 				t.killedMidway("PodIdentityAssociation")
-				t.awaitMessage("api", claim.TypeAWSRole, "AssociationExists", says("ask whoever administers EKS to delete that one there"))
-				t.cloud.RemoveAssociations(t.namespace)
+				made := t.contents()
 				t.awaitReady()
+				t.awaitContents("what was made, and no second association", made...)
+				t.awaitNumber("PodIdentityAssociation", 1)
 				t.deleteNow()
 			},
 		},
-		"KilledWhileAssociatingAndHandedOver": {
-			reason: "whoever knows that the association is the provider's gives it back by the command that the status has",
+		"KilledWhileAssociatingAndRevoked": {
+			reason: "what the provider made and knows nothing of is taken back as well, though its provider would let it go",
+			test: func(t *team) {
+				t.killedMidwayBefore(func() {
+					t.changeSettings(func(data map[string]any) {
+						section(data, "aws")["createRoles"] = map[string]any{"namespaces": []any{}, "permissionsBoundaryArn": "arn:aws:iam::123456789012:policy/team-boundary"}
+						section(data, "azure")["allowedIdentities"] = []any{}
+						section(data, "gcp")["serviceAccounts"] = []any{}
+					})
+					t.awaitMessage("api", claim.TypeAWSRole, "NotAllowed", says("createRoles"))
+				}, "PodIdentityAssociation")
+			},
+		},
+		"KilledWhileAssociatingAndLeft": {
+			reason: "so is what nobody asks for any more",
 			test: func(t *team) {
 				t.killedMidway("PodIdentityAssociation")
+				t.connect("- {name: web, connections: [{type: disk, config: {diskName: scratch}}]}")
+			},
+		},
+		"KilledWhileAssociatingAndHandedOver": {
+			reason: "whoever knows that an association without our tag is for this claim gives it back by the command that the status has",
+			test: func(t *team) {
+				t.killedMidwayBefore(func() { t.cloud.UntagAssociations(t.namespace) }, "PodIdentityAssociation")
 				made := t.contents()
 				told := t.awaitMessage("api", claim.TypeAWSRole, "AssociationExists", says("to hand it over: kubectl "))
 				t.kubectl(told.Message[strings.LastIndex(told.Message, "kubectl "):])
@@ -267,6 +288,12 @@ func TestProvidersDown(t *testing.T) {
 // them nothing of some kinds.
 func (t *team) killedMidway(kinds ...string) {
 	t.t.Helper()
+	t.killedMidwayBefore(func() {}, kinds...)
+}
+
+// killedMidwayBefore something is done, after which the providers run again.
+func (t *team) killedMidwayBefore(do func(), kinds ...string) {
+	t.t.Helper()
 	for _, kind := range kinds {
 		t.cloud.HoldIn(t.namespace, kind)
 		t.t.Cleanup(func() { t.cloud.ReleaseIn(t.namespace, kind) })
@@ -297,6 +324,7 @@ func (t *team) killedMidway(kinds ...string) {
 	for _, kind := range kinds {
 		t.cloud.ReleaseIn(t.namespace, kind)
 	}
+	do()
 	if err := t.runProviders(controlplane.AllProviders()...); err != nil {
 		t.t.Fatal(err)
 	}

@@ -46,6 +46,17 @@ func (c *Cloud) RemoveAssociation(cluster, namespace, serviceAccount string) {
 	})
 }
 
+// UntagAssociations of a namespace, as those are that somebody made by hand.
+func (c *Cloud) UntagAssociations(namespace string) {
+	c.do(func() {
+		for _, a := range c.associations {
+			if a.Namespace == namespace {
+				a.Tags = nil
+			}
+		}
+	})
+}
+
 // associationID looks like one of EKS, with 17 letters and digits.
 func (c *Cloud) associationID() string { return fmt.Sprintf("a-%017s", c.id()) }
 
