@@ -2,6 +2,7 @@ package fn
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -291,6 +292,50 @@ func TestMistakesKeepData(t *testing.T) {
 				c.settle()
 				c.reconcile()
 				want(t, false, c.composed["disk."+disk] != nil && disk == "scratch", "the disk, once its connection has left the claim")
+			})
+		}
+	}
+}
+
+// TestMoreThanAreRead holds that what a Composition without a schema lets into a claim
+// beyond what is read takes nothing from the pods of what was there.
+func TestMoreThanAreRead(t *testing.T) {
+	t.Parallel()
+	disk := func(n int) string {
+		return fmt.Sprintf(`{type: disk, name: d%d, config: {diskName: d%d}}`, n, n)
+	}
+	disks := func(n int) string {
+		all := make([]string, n)
+		for i := range all {
+			all[i] = disk(i)
+		}
+		return strings.Join(all, ", ")
+	}
+	others := strings.Builder{}
+	for i := range 50 {
+		others.WriteString(service(fmt.Sprintf("other-%d", i), disks(10)))
+	}
+	for name, edit := range map[string]string{
+		"InTheService": service("api", disks(10), awsConnection),
+		"InAll":        others.String() + service("api", awsConnection),
+	} {
+		for delivery, c := range map[string]*cluster{
+			"Admission": newCluster(t, service("api", awsConnection), allSettings),
+			"Desired":   rendering(t, service("api", awsConnection), deployment("api", "")),
+		} {
+			t.Run(name+"/"+delivery, func(t *testing.T) {
+				t.Parallel()
+				if delivery == "Admission" {
+					c.add(deployment("api", ""))
+				}
+				c.settle()
+				injection, pods := c.service("api")["injection"], c.pods()
+				c.setServices(edit)
+				c.reconcile()
+				c.reconcile()
+				if diff := cmp.Diff([]any{injection, pods}, []any{c.service("api")["injection"], c.pods()}); diff != "" {
+					t.Errorf("-want injection and pods of before the edit, +got:\n%s", diff)
+				}
 			})
 		}
 	}

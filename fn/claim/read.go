@@ -75,12 +75,15 @@ func (c *Claim) connections(schema *Schema, s *ServiceEntry, r reader) {
 	if r.bad["connections"] {
 		c.Incomplete, s.Misread = true, true
 	}
+	all := len(list)
 	list = c.atMost(list, MaxConnections, path)
 	if more := c.entries() + len(list) - maxInAll; more > 0 {
 		c.Incomplete = true
 		c.Errors = append(c.Errors, field.Forbidden(path, fmt.Sprintf("the services have more than %d connections together; split the ServiceConnection", maxInAll)))
 		list = list[:len(list)-more]
 	}
+	// What isn't read may be what is published for the service.
+	s.Misread = s.Misread || len(list) < all
 	ids := make(map[ConnectionID]bool, len(list))
 	s.Entries = slices.Grow(s.Entries, len(list))
 	for i, v := range list {
