@@ -32,6 +32,11 @@ type Type struct {
 	// reaches no pod that takes its injection as it is created.
 	Injects workload.Forms
 
+	// GoesOn says whether a connection may go on with what was published for one of
+	// another name, which is then called by its own: pods must not reach one thing by
+	// the name of another. Nil where what they get tells them apart by itself.
+	GoesOn func(published claim.Injection, name string, as claim.Connection) bool
+
 	// Expand a connection of the type, which is valid.
 	Expand func(Context) Expansion
 
@@ -196,6 +201,13 @@ func (c *Catalog) Published(s *settings.Settings, namespace string, of claim.Con
 		d = t.Published(s, namespace, whole.ServiceAccountName, part)
 	}
 	return part, d, ok
+}
+
+// GoesOn says whether a connection may go on with one of its type that was published under
+// another name.
+func (c *Catalog) GoesOn(was claim.ConnectionID, published claim.Injection, as claim.Connection) bool {
+	t := c.typeOf(as.Type)
+	return t == nil || t.GoesOn == nil || t.GoesOn(published, was.Name, as)
 }
 
 // Renamed is a part of an injection that was published for a connection, as the one has

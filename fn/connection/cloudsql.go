@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
@@ -49,13 +50,16 @@ var cloudSQL = Type{
 	Grants: []*GrantKind{&memberGrant},
 	Injects: workload.Forms{
 		Env: map[string]string{
-			"DB_HOST":                     `^127[.]0[.]0[.]1$`,
-			"DB_PORT":                     `^[0-9]{1,5}$`,
-			"DB_INSTANCE_CONNECTION_NAME": `^` + instanceForm + `$`,
+			"DB_HOST":        `^127[.]0[.]0[.]1$`,
+			"DB_PORT":        `^[0-9]{1,5}$`,
+			instanceVariable: `^` + instanceForm + `$`,
 		},
-		Named:   []string{"DB_HOST", "DB_PORT", "DB_INSTANCE_CONNECTION_NAME"},
+		Named:   []string{"DB_HOST", "DB_PORT", instanceVariable},
 		Sidecar: proxyForm,
 		Most:    claim.MaxConnections,
+	},
+	GoesOn: func(published claim.Injection, name string, as claim.Connection) bool {
+		return slices.Contains(published.Env, claim.EnvVar{Name: workload.Variable(name, instanceVariable), Value: as.Config.CloudSQLConnectionName})
 	},
 	Expand: expandCloudSQL,
 	Route: func(d Drawn) Route {
@@ -68,6 +72,9 @@ var cloudSQL = Type{
 
 // ProxyContainer is the name of the Cloud SQL Auth Proxy's container.
 const ProxyContainer = "sc-cloud-sql-proxy"
+
+// instanceVariable says which instance a connection reaches.
+const instanceVariable = "DB_INSTANCE_CONNECTION_NAME"
 
 // instanceForm is that of a Cloud SQL connection name. It becomes an argument of the
 // proxy, which takes options after a question mark and flags after a dash, so it is
@@ -114,7 +121,7 @@ func expandCloudSQL(c Context) Expansion {
 		Env: []claim.EnvVar{
 			{Name: workload.Variable(c.Connection.Name, "DB_HOST"), Value: "127.0.0.1"},
 			{Name: workload.Variable(c.Connection.Name, "DB_PORT"), Value: strconv.Itoa(int(cfg.CloudSQLDatabasePort))},
-			{Name: workload.Variable(c.Connection.Name, "DB_INSTANCE_CONNECTION_NAME"), Value: cfg.CloudSQLConnectionName},
+			{Name: workload.Variable(c.Connection.Name, instanceVariable), Value: cfg.CloudSQLConnectionName},
 		},
 		InitContainers: []claim.Sidecar{c.proxy()},
 	}

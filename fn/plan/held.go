@@ -143,29 +143,32 @@ func formerly(gs *grants, w wish, ps *claim.ServiceStatus) int {
 
 // renamed says of each connection in the last status of a service which one of the claim
 // goes on with it under another name. That can be one of its type only which is new, while
-// it is gone: the one of the same identity, or else the first that is left over.
+// it is gone: the one of the same identity, or else the first that is left over and may.
 func renamed(gs *grants, s *service, typ claim.ConnectionType, ps *claim.ServiceStatus) []claim.ConnectionID {
 	goesOn := make([]claim.ConnectionID, len(ps.Connections))
-	gone := func(i int) bool {
-		cs := &ps.Connections[i]
-		return cs.Type == typ && goesOn[i] == claim.ConnectionID{} && !has(s.ServiceEntry, cs.ID())
+	all := gs.of(s)
+	goOn := func(as int, sameIdentity bool) bool {
+		for i := range ps.Connections {
+			was := &ps.Connections[i]
+			if was.Type != typ || goesOn[i] != (claim.ConnectionID{}) || has(s.ServiceEntry, was.ID()) {
+				continue
+			}
+			if sameIdentity && (was.Identity == "" || was.Identity != all[as].Identity) || !gs.Types.GoesOn(was.ID(), *ps.Injection, s.Entries[as].Connection) {
+				continue
+			}
+			goesOn[i] = all[as].id
+			return true
+		}
+		return false
 	}
-	var unmatched []claim.ConnectionID
-	for _, c := range gs.of(s) {
-		if c.id.Type != typ || reports(ps, c.id) {
-			continue
-		}
-		i := slices.IndexFunc(ps.Connections, func(cs claim.ConnectionStatus) bool { return c.Identity != "" && cs.Identity == c.Identity })
-		if i >= 0 && gone(i) {
-			goesOn[i] = c.id
-		} else {
-			unmatched = append(unmatched, c.id)
+	var unmatched []int
+	for i, c := range all {
+		if c.id.Type == typ && !reports(ps, c.id) && !goOn(i, true) {
+			unmatched = append(unmatched, i)
 		}
 	}
-	for i := range goesOn {
-		if len(unmatched) > 0 && gone(i) {
-			goesOn[i], unmatched = unmatched[0], unmatched[1:]
-		}
+	for _, i := range unmatched {
+		goOn(i, false)
 	}
 	return goesOn
 }
