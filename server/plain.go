@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	stdlog "log"
 	"net"
 	"net/http"
 
@@ -32,15 +31,8 @@ func listenPlain(ctx context.Context, address string, h http.Handler, log loggin
 // plainServer answers one request a connection, without TLS: who asks for metrics or
 // probes twice is far between.
 func plainServer(h http.Handler, log logging.Logger) *http.Server {
-	m := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       headerTimeout,
-		WriteTimeout:      metricsTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ConnState:         (&strangers{}).track,
-		ErrorLog:          stdlog.New(debugLog{log}, "", 0),
-	}
+	m := bounded(h, log)
+	m.ReadTimeout, m.WriteTimeout = headerTimeout, metricsTimeout
 	m.SetKeepAlivesEnabled(false)
 	return m
 }

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
-	stdlog "log"
 	"mime"
 	"net"
 	"net/http"
@@ -105,18 +104,9 @@ func ListenReviews(ctx context.Context, o ReviewOptions, log logging.Logger) (*R
 	// and keep that while the replica behind it stalls.
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
-	s.reviews = &http.Server{
-		Handler:           http.HandlerFunc(s.serve),
-		TLSConfig:         o.TLS,
-		Protocols:         protocols,
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       reviewTimeout,
-		WriteTimeout:      reviewTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ConnState:         (&strangers{}).track,
-		ErrorLog:          stdlog.New(debugLog{log}, "", 0),
-	}
+	s.reviews = bounded(http.HandlerFunc(s.serve), log)
+	s.reviews.TLSConfig, s.reviews.Protocols = o.TLS, protocols
+	s.reviews.ReadTimeout, s.reviews.WriteTimeout, s.reviews.IdleTimeout = reviewTimeout, reviewTimeout, idleTimeout
 	if o.MetricsAddress == "" {
 		return s, nil
 	}

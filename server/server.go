@@ -156,23 +156,28 @@ func (s *Server) callServer(h http.Handler, config *tls.Config) *http.Server {
 	protocols := &http.Protocols{}
 	protocols.SetHTTP2(config != nil)
 	protocols.SetUnencryptedHTTP2(config == nil)
+	calls := bounded(h, s.log)
+	calls.TLSConfig, calls.Protocols, calls.IdleTimeout = config, protocols, idleTimeout
+	calls.HTTP2 = &http.HTTP2Config{
+		MaxConcurrentStreams:          maxStreams,
+		MaxReceiveBufferPerStream:     maxStreamBuffer,
+		MaxReceiveBufferPerConnection: maxConnectionBuffer,
+		SendPingTimeout:               pingAfter,
+		PingTimeout:                   pingAfter,
+		WriteByteTimeout:              pingAfter,
+	}
+	return calls
+}
+
+// bounded is a server of which whoever reaches its port can take only so much before it
+// has said anything: what all of our ports have in common.
+func bounded(h http.Handler, log logging.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
-		TLSConfig:         config,
-		Protocols:         protocols,
 		ReadHeaderTimeout: headerTimeout,
-		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ConnState:         (&strangers{}).track,
-		ErrorLog:          stdlog.New(debugLog{s.log}, "", 0),
-		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams:          maxStreams,
-			MaxReceiveBufferPerStream:     maxStreamBuffer,
-			MaxReceiveBufferPerConnection: maxConnectionBuffer,
-			SendPingTimeout:               pingAfter,
-			PingTimeout:                   pingAfter,
-			WriteByteTimeout:              pingAfter,
-		},
+		ErrorLog:          stdlog.New(debugLog{log}, "", 0),
 	}
 }
 

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/serviceconnections/function-service-connections/fn/connection"
@@ -27,9 +28,7 @@ func report(r *retained) *Plan {
 	for key, object := range r.kept {
 		p.Composed[key] = Composed{Object: object, Resume: r.Types.Resume(key, r.Observed, r.Claim.UID), Ready: true}
 	}
-	for key, object := range r.finders {
-		p.Composed[key] = Composed{Object: object, Ready: true}
-	}
+	maps.Copy(p.Composed, r.finders)
 	for i := range r.services {
 		p.Services[i] = r.service(&r.services[i])
 	}

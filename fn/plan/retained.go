@@ -22,7 +22,7 @@ type retained struct {
 
 	// finders are composed beside objects of which the cloud may have what nobody knows
 	// by its name, by key.
-	finders map[string]map[string]any
+	finders map[string]Composed
 
 	// needs of what is composed anew beside those that are asked for, by key.
 	needs map[string][]connection.Need
@@ -37,7 +37,7 @@ func retain(rs *rollouts) *retained {
 	r := &retained{
 		rollouts: rs,
 		kept:     map[string]map[string]any{},
-		finders:  map[string]map[string]any{},
+		finders:  map[string]Composed{},
 		needs:    map[string][]connection.Need{},
 		notes:    make([][]connection.Verdict, len(rs.services)),
 	}
@@ -96,10 +96,7 @@ func (r *retained) find(key string, object map[string]any) {
 	if finder == nil {
 		return
 	}
-	if by := connection.Annotation(r.Observed.Object(key), connection.NeededBy); by != "" {
-		decoded.Ensure(decoded.Ensure(finder, "metadata"), "annotations")[connection.NeededBy] = by
-	}
-	r.finders[finderKey] = finder
+	r.finders[finderKey] = Composed{Object: finder, NeededBy: connection.Annotation(r.Observed.Object(key), connection.NeededBy), Ready: true}
 }
 
 // composes says what this run composes under a key.
