@@ -42,9 +42,20 @@ func newAssociated(t *testing.T, claims bool) associated {
 	return a
 }
 
+// object of the association, which must be there.
+func (a associated) object() map[string]any {
+	a.t.Helper()
+	o := a.composed[a.key]
+	if o == nil {
+		a.t.Fatalf("%s is gone", a.key)
+	}
+	return o
+}
+
 // annotate the association as its provider does, which knows no id.
 func (a associated) annotate(key, value string) {
-	o := a.composed[a.key]
+	a.t.Helper()
+	o := a.object()
 	annotations := maps.Clone(o["metadata"].(map[string]any)["annotations"].(map[string]any))
 	annotations[key] = value
 	o["metadata"].(map[string]any)["annotations"] = annotations
@@ -58,8 +69,9 @@ func (a associated) begin(at string) {
 
 // fail to create it, as upjet tells.
 func (a associated) fail(message, at string) {
+	a.t.Helper()
 	failure := "async create failed: failed to create the resource: [{0 creating EKS Pod Identity Association: operation error EKS: CreatePodIdentityAssociation, https response error StatusCode: 400, RequestID: " + at + ", " + message + " []}]"
-	a.composed[a.key]["status"] = map[string]any{"conditions": []any{
+	a.object()["status"] = map[string]any{"conditions": []any{
 		map[string]any{"type": "Ready", "status": "False", "reason": "Creating"},
 		map[string]any{"type": "Synced", "status": "False", "reason": "ReconcileError", "message": "create failed: " + failure, "lastTransitionTime": at},
 		map[string]any{"type": "LastAsyncOperation", "status": "False", "reason": "AsyncCreateFailure", "message": failure, "lastTransitionTime": at},
@@ -78,12 +90,17 @@ func (a associated) finder() map[string]any {
 
 // find the association with tags, as its provider tells what it reads.
 func (a associated) find(edit func(at map[string]any)) {
+	a.t.Helper()
 	at := map[string]any{
 		"associationId": lostID, "clusterName": "prod-eu", "namespace": "team-a", "serviceAccount": "shop-api",
 		"tagsAll": map[string]any{"serviceconnections.io/composed-by": xrUID},
 	}
 	edit(at)
-	a.finder()["status"] = map[string]any{"atProvider": at, "conditions": []any{
+	f := a.finder()
+	if f == nil {
+		a.t.Fatalf("no object reads what is found for %s", a.key)
+	}
+	f["status"] = map[string]any{"atProvider": at, "conditions": []any{
 		map[string]any{"type": "Ready", "status": "True", "reason": "Available"},
 		map[string]any{"type": "Synced", "status": "True", "reason": "ReconcileSuccess"},
 	}}
@@ -304,14 +321,14 @@ func TestHandOverAfterInterruption(t *testing.T) {
 
 	a := newAssociated(t, false)
 	a.annotate("crossplane.io/external-create-succeeded", "")
-	a.composed[a.key]["status"] = map[string]any{"conditions": []any{
+	a.object()["status"] = map[string]any{"conditions": []any{
 		map[string]any{"type": "Ready", "status": "False", "reason": "Creating"},
 		map[string]any{"type": "Synced", "status": "False", "reason": "ReconcileError", "message": "cannot determine creation result - remove the crossplane.io/external-create-pending annotation if it is safe to proceed"},
 	}}
 	a.revoke()
 	a.reconcile()
 	want(t, true, a.there(), "there once its provider may go on")
-	a.composed[a.key]["status"] = map[string]any{"conditions": []any{
+	a.object()["status"] = map[string]any{"conditions": []any{
 		map[string]any{"type": "Ready", "status": "False", "reason": "Creating"},
 		map[string]any{"type": "Synced", "status": "False", "reason": "ReconcileError", "message": "connect failed: cannot get terraform setup: cannot get the caller identity"},
 	}}
