@@ -17,7 +17,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -199,24 +198,7 @@ func TestPluginStatus(t *testing.T) {
 
 		// A second claim for the same workload.
 		team.apply(strings.Replace(claimOf("- {name: web, workload: {name: api}, connections: [{type: awsRole, role: my-app-other}]}"), "name: shop", "name: other", 1))
-		// Crossplane writes into a spec, too, and a little later what it has seen of it.
-		team.eventually("the other claim is ready, and its status about its spec", func(ctx context.Context) error {
-			if err := team.HasCondition(ctx, claimVersion, claimKind, team.namespace, "other", "Ready"); err != nil {
-				return err
-			}
-			u, err := team.Get(ctx, claimVersion, claimKind, team.namespace, "other")
-			if err != nil || u == nil {
-				return errors.Join(errors.New("there is no claim other"), err)
-			}
-			conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
-			for _, v := range conditions {
-				c, _ := v.(map[string]any)
-				if seen, ok := c["observedGeneration"].(int64); ok && seen != u.GetGeneration() {
-					return fmt.Errorf("condition %v is about generation %d, and the spec is of %d", c["type"], seen, u.GetGeneration())
-				}
-			}
-			return nil
-		})
+		team.awaitReadyOf("other")
 		me.want(me.run("status", "shop"), 1, `WorkloadConflict: Deployment "api" is also the workload of service "web" of ServiceConnection "other"`)
 		me.want(me.run("status", "other"), 1, "1 of 1 with that of another ServiceConnection", "!rollout restart")
 		if team.mode == controlplane.Namespaced {

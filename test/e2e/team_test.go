@@ -189,13 +189,23 @@ func (t *team) awaitReason(service string, typ claim.ConnectionType, reason stri
 // awaitReady claim.
 func (t *team) awaitReady() {
 	t.t.Helper()
-	t.eventually("claim is Ready, as its spec is now", func(ctx context.Context) error {
-		if err := t.HasCondition(ctx, claimVersion, claimKind, t.namespace, "shop", "Ready"); err != nil {
+	t.awaitReadyOf("shop")
+}
+
+// awaitReadyOf a claim of a name, with a status about its spec as it is: Crossplane writes
+// into a spec, too.
+func (t *team) awaitReadyOf(name string) {
+	t.t.Helper()
+	t.eventually("claim "+name+" is Ready, as its spec is now", func(ctx context.Context) error {
+		if err := t.HasCondition(ctx, claimVersion, claimKind, t.namespace, name, "Ready"); err != nil {
 			return err
 		}
-		u, err := t.claim(ctx)
+		u, err := t.Get(ctx, claimVersion, claimKind, t.namespace, name)
 		if err != nil {
 			return err
+		}
+		if u == nil {
+			return fmt.Errorf("there is no claim %q", name)
 		}
 		seen, ok, err := unstructured.NestedInt64(u.Object, "status", "observedGeneration")
 		if err == nil && ok && seen != u.GetGeneration() {
