@@ -250,6 +250,10 @@ clients:
 pins: ## Say which pinned versions are old, and fail where a newer one has been there for weeks.
 	@go run -C tools/pins . -root $(CURDIR)
 
+.PHONY: align
+align: ## Give what several modules import one version in all of them, so that it is compiled once.
+	@go run -C tools/pins . -root $(CURDIR) -align
+
 .PHONY: clean
 clean: ## Remove everything that was built.
 	rm -rf .cache dist

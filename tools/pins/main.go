@@ -27,10 +27,15 @@ var errOld = errors.New("versions are old; update them, or say in tools/pins/hel
 func main() {
 	root := flag.String("root", "../..", "folder of the repository")
 	weeks := flag.Int("weeks", 4, "how many weeks a newer version may be there")
+	toAlign := flag.Bool("align", false, "give what several modules import one version in all of them, and nothing else")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *root, time.Now().AddDate(0, 0, -7**weeks), os.Stdout); err != nil {
+	do := func() error { return run(ctx, *root, time.Now().AddDate(0, 0, -7**weeks), os.Stdout) }
+	if *toAlign {
+		do = func() error { return align(ctx, *root, os.Stdout) }
+	}
+	if err := do(); err != nil {
 		fmt.Fprintf(os.Stderr, "pins: %v\n", err)
 		stop()
 		os.Exit(1) //nolint:gocritic // stop is called.

@@ -27,7 +27,7 @@ var times = map[string]string{
 	"v1.2.0": "2026-06-01T00:00:00Z",
 }
 
-// proxy of modules in some versions. Of one that has none it refuses the list, as some
+// proxy of modules with a package in some versions. Of one that has none it refuses the list, as some
 // proxies do, and knows v1.0.0.
 func proxy(t *testing.T, versions map[string][]string) string {
 	t.Helper()
@@ -53,6 +53,9 @@ func proxy(t *testing.T, versions map[string][]string) string {
 			f, err := z.Create(module + "@" + version + "/go.mod")
 			if err == nil {
 				_, _ = fmt.Fprintf(f, "module %s\n", module)
+			}
+			if f, err = z.Create(module + "@" + version + "/main.go"); err == nil {
+				_, _ = fmt.Fprintln(f, "package main")
 			}
 			_ = z.Close()
 		}

@@ -44,14 +44,18 @@ type goMod struct {
 	Replace []struct{ Old struct{ Path string } }
 }
 
+// replaces says whether a module is another one here.
+func (m goMod) replaces(path string) bool {
+	return slices.ContainsFunc(m.Replace, func(o struct{ Old struct{ Path string } }) bool { return o.Old.Path == path })
+}
+
 // pinned modules: what the module itself imports, and the modules of its tools. The rest
 // follows from those.
 func (m goMod) pinned() []string {
 	var paths []string
 	for _, r := range m.Require {
 		isTool := slices.ContainsFunc(m.Tool, func(t struct{ Path string }) bool { return strings.HasPrefix(t.Path+"/", r.Path+"/") })
-		isReplaced := slices.ContainsFunc(m.Replace, func(o struct{ Old struct{ Path string } }) bool { return o.Old.Path == r.Path })
-		if (!r.Indirect || isTool) && !isReplaced {
+		if (!r.Indirect || isTool) && !m.replaces(r.Path) {
 			paths = append(paths, r.Path)
 		}
 	}
