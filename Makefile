@@ -88,9 +88,9 @@ test-race test-modules test-e2e e2e older-kubernetes cover: export RAPID_SEED :=
 AFRESH := -vet=off -count=1
 
 .PHONY: test-modules
-test-modules: package-tool ## Run the tests of the other modules that need no control plane.
+test-modules: package-tool ## Run the tests of the other modules that need no control plane, of releases for this machine alone.
 	@set -e; for m in $(filter-out . test/e2e,$(MODULES)); do \
-		echo "testing $$m"; go -C $$m test $(AFRESH) -timeout=30m ./...; \
+		echo "testing $$m"; go -C $$m test $(AFRESH) -short -timeout=30m ./...; \
 	done
 
 E2E := go -C test/e2e test $(AFRESH) -timeout=60m
@@ -100,7 +100,8 @@ test-e2e: build plugin controlplane-tools clients package-tool ## Run the tests 
 	@$(E2E) -short ./...
 
 .PHONY: e2e
-e2e: build plugin controlplane-tools clients package-tool ## Run all tests on a control plane, also those that take minutes.
+e2e: build plugin controlplane-tools clients package-tool ## Run all tests on a control plane, also those that take minutes, and of releases for all platforms.
+	@go -C tools/package test $(AFRESH) -timeout=30m ./...
 	@$(E2E) ./...
 
 # The oldest Kubernetes that tools/ pins, which has no policy that injects: the webhook
