@@ -41,6 +41,8 @@ var injections = []injected{
 	{"cloudSqlNamed", "{}", "{type: cloudSql, name: read-only, config: {cloudSqlConnectionName: \"my-project-123456:us-east1:replica\", cloudSqlDatabasePort: 5433, cloudSqlServiceAccount: my-account, ipType: Private, autoIamAuthn: true}}"},
 	{"disk", "{}", "{type: disk, config: {diskName: cache-storage}}"},
 	{"diskNamed", "{}", "{type: disk, name: uploads-2, config: {diskName: uploads, fsGroup: 2000}}"},
+	{"diskOfSameClaim", "{}", "{type: disk, name: thumbnails, config: {diskName: cache-storage, mountPath: /srv/thumbnails, subPath: thumbnails}}"},
+	{"diskOfSameClaimReadOnly", "{}", "{type: disk, name: all, config: {diskName: cache-storage, mountPath: /srv/all, readOnly: true}}"},
 	{"diskReadOnly", "{}", "{type: disk, config: {diskName: cache-storage, mountPath: /srv/cache, subPath: a/b, readOnly: true, fsGroup: 2000}}"},
 }
 

@@ -80,7 +80,7 @@ func drawContainers(t *rapid.T, label string, least int, names ...string) []any 
 			}},
 			{"envFrom", []any{map[string]any{"secretRef": map[string]any{"name": "api"}}}},
 			{"ports", []any{map[string]any{"containerPort": int64(8080)}, map[string]any{"containerPort": float64(5432), "protocol": "UDP"}, map[string]any{"containerPort": int64(9801)}}},
-			{"volumeMounts", []any{map[string]any{"name": "tmp", "mountPath": "/tmp"}, map[string]any{"name": "tmp", "mountPath": "/data/cache/"}, map[string]any{"name": "sc-disk", "mountPath": "/data/cache"}}},
+			{"volumeMounts", []any{map[string]any{"name": "tmp", "mountPath": "/tmp"}, map[string]any{"name": "tmp", "mountPath": "/data/cache/"}, map[string]any{"name": "sc-disk", "mountPath": "/data/cache"}, map[string]any{"name": "written", "mountPath": "/b", "subPath": "b"}}},
 		} {
 			if v := drawList(t, label+"/"+name+"/"+of.field, of.from); len(v) > 0 {
 				c[of.field] = v
@@ -96,6 +96,8 @@ func volumes() []any {
 		map[string]any{"name": "tmp", "emptyDir": map[string]any{}},
 		map[string]any{"name": "sc-disk", "persistentVolumeClaim": map[string]any{"claimName": "cache"}},
 		map[string]any{"name": "eks-pod-identity-token", "emptyDir": map[string]any{}},
+		map[string]any{"name": "data", "persistentVolumeClaim": map[string]any{"claimName": "cache", "readOnly": true}},
+		map[string]any{"name": "written", "persistentVolumeClaim": map[string]any{"claimName": "cache"}},
 	}
 }
 
@@ -123,6 +125,8 @@ func injections() []claim.Injection {
 		proxyInjection(5432),
 		diskInjection("/data/cache", nil),
 		diskInjection("/srv/cache", &group),
+		disksOf(claim.VolumeMount{Name: "sc-disk-a", MountPath: "/a", ReadOnly: true}),
+		disksOf(claim.VolumeMount{Name: "sc-disk-b", MountPath: "/b", SubPath: "b"}),
 	}
 }
 
@@ -156,4 +160,13 @@ func diskInjection(path string, group *int64) claim.Injection {
 		VolumeMounts: []claim.VolumeMount{{Name: "sc-disk", MountPath: path}},
 		FSGroup:      group,
 	}
+}
+
+// disksOf claim cache, each with one mount, which it writes or doesn't.
+func disksOf(mounts ...claim.VolumeMount) claim.Injection {
+	in := claim.Injection{VolumeMounts: mounts}
+	for _, m := range mounts {
+		in.Volumes = append(in.Volumes, claim.Volume{Name: m.Name, PersistentVolumeClaim: &claim.PersistentVolumeClaimVolume{ClaimName: "cache", ReadOnly: m.ReadOnly}})
+	}
+	return in
 }

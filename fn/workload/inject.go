@@ -49,10 +49,14 @@ type pod struct {
 
 	// targets are the containers that get variables and mounts.
 	targets []map[string]any
+
+	// mounting of the injection's disks.
+	mounting mounting
 }
 
 func newPod(template map[string]any, injection claim.Injection) pod {
 	p := pod{template: template, spec: decoded.Object(template, "spec")}
+	p.mounting = mountingOf(injection, decoded.Objects(p.spec, "volumes"))
 	for _, c := range slices.Concat(decoded.Objects(p.spec, "initContainers"), decoded.Objects(p.spec, "containers")) {
 		name := decoded.Text(c, "name")
 		if slices.ContainsFunc(injection.InitContainers, func(s claim.Sidecar) bool { return s.Name == name }) {
@@ -103,13 +107,18 @@ func put(template map[string]any, injection claim.Injection) record {
 	r.Annotations = setMissing(meta, "annotations", given)
 
 	for _, v := range injection.Volumes {
-		if decoded.Find(decoded.Objects(p.spec, "volumes"), "name", v.Name) == nil {
-			decoded.Append(p.spec, "volumes", decoded.Of(v))
-			r.Volumes = append(r.Volumes, v.Name)
+		if decoded.Find(decoded.Objects(p.spec, "volumes"), "name", v.Name) != nil {
+			continue
 		}
+		if by, _ := p.mounting.by(v.Name); by == v.Name {
+			decoded.Append(p.spec, "volumes", decoded.Of(p.mounting.volume(v)))
+		}
+		// Also one that is mounted by another volume, or Loses wouldn't miss it.
+		r.Volumes = append(r.Volumes, v.Name)
 	}
+	mounts := p.mounting.mounts(injection.VolumeMounts)
 	for _, c := range p.targets {
-		r.container(decoded.Text(c, "name"), addEnv(c, injection.Env), addMounts(c, injection.VolumeMounts))
+		r.container(decoded.Text(c, "name"), addEnv(c, injection.Env), addMounts(c, mounts))
 	}
 	var sidecars []any
 	for _, s := range injection.InitContainers {

@@ -133,6 +133,101 @@ spec:
   - {name: api, volumeMounts: [{name: tmp, mountPath: /tmp}]}
   - {name: worker, env: [{name: AWS_REGION, value: own}]}`,
 		},
+		"DisksOfOneClaim": {
+			reason:    "A kubelet before Kubernetes 1.35 never starts a pod with two volumes of one claim, so it has one, which one of the disks writes.",
+			template:  `spec: {volumes: [{name: tmp}], containers: [{name: api}]}`,
+			injection: disksOf(claim.VolumeMount{Name: "sc-disk-a", MountPath: "/a", SubPath: "a", ReadOnly: true}, claim.VolumeMount{Name: "sc-disk-b", MountPath: "/b"}),
+			want: `
+metadata:
+  annotations:
+    serviceconnections.io/injection: 0123456789abcdef
+    serviceconnections.io/injected: '{"serviceAccountName":"","serviceAccount":"","annotations":["serviceconnections.io/injection"],"volumes":["sc-disk-a","sc-disk-b"],"volumeMounts":{"api":["/a","/b"]}}'
+spec:
+  serviceAccountName: shop-api
+  serviceAccount: shop-api
+  volumes: [{name: tmp}, {name: sc-disk-a, persistentVolumeClaim: {claimName: cache}}]
+  containers:
+  - {name: api, volumeMounts: [{name: sc-disk-a, mountPath: /a, subPath: a, readOnly: true}, {name: sc-disk-a, mountPath: /b}]}`,
+		},
+		"DisksOfOneClaimThatNobodyWrites": {
+			reason:    "A volume that may be read only stays so.",
+			template:  `spec: {containers: [{name: api}]}`,
+			injection: disksOf(claim.VolumeMount{Name: "sc-disk-a", MountPath: "/a", ReadOnly: true}, claim.VolumeMount{Name: "sc-disk-b", MountPath: "/b", ReadOnly: true}),
+			want: `
+metadata:
+  annotations:
+    serviceconnections.io/injection: 0123456789abcdef
+    serviceconnections.io/injected: '{"serviceAccountName":"","serviceAccount":"","annotations":["serviceconnections.io/injection"],"volumes":["sc-disk-a","sc-disk-b"],"volumeMounts":{"api":["/a","/b"]}}'
+spec:
+  serviceAccountName: shop-api
+  serviceAccount: shop-api
+  volumes: [{name: sc-disk-a, persistentVolumeClaim: {claimName: cache, readOnly: true}}]
+  containers:
+  - {name: api, volumeMounts: [{name: sc-disk-a, mountPath: /a, readOnly: true}, {name: sc-disk-a, mountPath: /b, readOnly: true}]}`,
+		},
+		"OwnVolumeOfTheClaim": {
+			reason: "The pod's own volume of a disk's claim is the one, by which the disk is mounted too.",
+			template: `
+spec:
+  volumes: [{name: tmp}, {name: data, persistentVolumeClaim: {claimName: cache}}]
+  containers: [{name: api, volumeMounts: [{name: data, mountPath: /own}]}]`,
+			injection: disksOf(claim.VolumeMount{Name: "sc-disk", MountPath: "/a", ReadOnly: true}, claim.VolumeMount{Name: "sc-disk-b", MountPath: "/b"}),
+			want: `
+metadata:
+  annotations:
+    serviceconnections.io/injection: 0123456789abcdef
+    serviceconnections.io/injected: '{"serviceAccountName":"","serviceAccount":"","annotations":["serviceconnections.io/injection"],"volumes":["sc-disk","sc-disk-b"],"volumeMounts":{"api":["/a","/b"]}}'
+spec:
+  serviceAccountName: shop-api
+  serviceAccount: shop-api
+  volumes: [{name: tmp}, {name: data, persistentVolumeClaim: {claimName: cache}}]
+  containers:
+  - {name: api, volumeMounts: [{name: data, mountPath: /own}, {name: data, mountPath: /a, readOnly: true}, {name: data, mountPath: /b}]}`,
+		},
+		"TwoVolumesOfAnOlderInjection": {
+			reason: "A template that an earlier version gave two volumes of one claim gets one.",
+			template: `
+metadata:
+  annotations:
+    serviceconnections.io/injection: older
+    serviceconnections.io/injected: '{"annotations":["serviceconnections.io/injection"],"volumes":["sc-disk-a","sc-disk-b"],"volumeMounts":{"api":["/a","/b"]}}'
+spec:
+  volumes: [{name: sc-disk-a, persistentVolumeClaim: {claimName: cache}}, {name: sc-disk-b, persistentVolumeClaim: {claimName: cache}}]
+  containers: [{name: api, volumeMounts: [{name: sc-disk-a, mountPath: /a}, {name: sc-disk-b, mountPath: /b}]}]`,
+			injection: disksOf(claim.VolumeMount{Name: "sc-disk-a", MountPath: "/a"}, claim.VolumeMount{Name: "sc-disk-b", MountPath: "/b"}),
+			want: `
+metadata:
+  annotations:
+    serviceconnections.io/injection: 0123456789abcdef
+    serviceconnections.io/injected: '{"serviceAccountName":"","serviceAccount":"","annotations":["serviceconnections.io/injection"],"volumes":["sc-disk-a","sc-disk-b"],"volumeMounts":{"api":["/a","/b"]}}'
+spec:
+  serviceAccountName: shop-api
+  serviceAccount: shop-api
+  volumes: [{name: sc-disk-a, persistentVolumeClaim: {claimName: cache}}]
+  containers: [{name: api, volumeMounts: [{name: sc-disk-a, mountPath: /a}, {name: sc-disk-a, mountPath: /b}]}]`,
+		},
+		"OneOfTwoDisksHasLeft": {
+			reason: "The disk that stays has a volume, also where it was the other one's.",
+			template: `
+metadata:
+  annotations:
+    serviceconnections.io/injection: older
+    serviceconnections.io/injected: '{"annotations":["serviceconnections.io/injection"],"volumes":["sc-disk-a","sc-disk-b"],"volumeMounts":{"api":["/a","/b"]}}'
+spec:
+  volumes: [{name: sc-disk-a, persistentVolumeClaim: {claimName: cache}}]
+  containers: [{name: api, volumeMounts: [{name: sc-disk-a, mountPath: /a}, {name: sc-disk-a, mountPath: /b}]}]`,
+			injection: disksOf(claim.VolumeMount{Name: "sc-disk-b", MountPath: "/b"}),
+			want: `
+metadata:
+  annotations:
+    serviceconnections.io/injection: 0123456789abcdef
+    serviceconnections.io/injected: '{"serviceAccountName":"","serviceAccount":"","annotations":["serviceconnections.io/injection"],"volumes":["sc-disk-b"],"volumeMounts":{"api":["/b"]}}'
+spec:
+  serviceAccountName: shop-api
+  serviceAccount: shop-api
+  volumes: [{name: sc-disk-b, persistentVolumeClaim: {claimName: cache}}]
+  containers: [{name: api, volumeMounts: [{name: sc-disk-b, mountPath: /b}]}]`,
+		},
 		"BrokenRecord": {
 			reason: "Without a record nobody knows whose is what.",
 			template: `
@@ -181,6 +276,32 @@ func TestInjectSharesNothing(t *testing.T) {
 	}
 	if got := decoded.Object(decoded.Object(template, "metadata"), "annotations")["a"]; got != "b" {
 		t.Errorf("the injection's annotation is %v, want b", got)
+	}
+}
+
+// TestLosesADisk holds that a template which has a disk by another volume's name is known
+// to have it.
+func TestLosesADisk(t *testing.T) {
+	t.Parallel()
+	a, b := claim.VolumeMount{Name: "sc-disk-a", MountPath: "/a"}, claim.VolumeMount{Name: "sc-disk-b", MountPath: "/b"}
+	for name, tc := range map[string]struct {
+		reason, spec string
+		next         claim.Injection
+		want         bool
+	}{
+		"Same":         {"It has all that it had.", `spec: {containers: [{name: api}]}`, disksOf(a, b), false},
+		"OfTwo":        {"The second disk is mounted by the first one's volume.", `spec: {containers: [{name: api}]}`, disksOf(a), true},
+		"ByAnOwn":      {"The disk is mounted by the template's own volume.", `spec: {volumes: [{name: data, persistentVolumeClaim: {claimName: cache}}], containers: [{name: api}]}`, disksOf(a), true},
+		"NotByAnOther": {"Of a volume of its own by the disk's name it loses nothing.", `spec: {volumes: [{name: sc-disk-b, persistentVolumeClaim: {claimName: cache}}], containers: [{name: api}]}`, disksOf(a), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			template := read(t, tc.spec)
+			Inject(template, withServiceAccount(disksOf(a, b)))
+			if got := Loses(template, tc.next); got != tc.want {
+				t.Errorf("%s\nloses %t, want %t: %v", tc.reason, got, tc.want, template)
+			}
+		})
 	}
 }
 

@@ -121,9 +121,15 @@ func (i *inspection) metadata() {
 
 func (i *inspection) volumes() {
 	volumes := decoded.Objects(i.spec, "volumes")
+	var told []string
 	for _, v := range i.injection.Volumes {
-		if got := decoded.Find(volumes, "name", v.Name); got != nil && !decoded.Covers(got, decoded.Of(v)) {
+		if got := decoded.Find(volumes, "name", v.Name); got != nil && !decoded.Covers(got, decoded.Of(i.mounting.volume(v))) {
 			i.conflictf(ReasonNameConflict, "has a volume %q of its own, a name that the injection uses; rename it", v.Name)
+			continue
+		}
+		if by, ok := i.mounting.by(v.Name); !ok && !slices.Contains(told, by) {
+			told = append(told, by)
+			i.conflictf(ReasonNameConflict, "has the PersistentVolumeClaim %q in its volume %q, which is read-only, where the injection writes it; take readOnly from the volume, and set it in the mounts of it", v.PersistentVolumeClaim.ClaimName, by)
 		}
 	}
 }
@@ -132,7 +138,7 @@ func (i *inspection) mounts() {
 	for _, c := range i.targets {
 		for _, m := range i.injection.VolumeMounts {
 			for _, got := range decoded.Objects(c, "volumeMounts") {
-				if samePath(decoded.Text(got, "mountPath"), m.MountPath) && !decoded.Covers(got, mount(m, got)) {
+				if samePath(decoded.Text(got, "mountPath"), m.MountPath) && !decoded.Covers(got, i.mount(m, got)) {
 					i.conflictf(ReasonNameConflict, "mounts volume %q at %s in container %q, where the injection mounts %q; mount one of them elsewhere", decoded.Text(got, "name"), m.MountPath, decoded.Text(c, "name"), m.Name)
 				}
 			}
@@ -143,9 +149,13 @@ func (i *inspection) mounts() {
 	}
 }
 
-// mount as decoded JSON, with its path written as the template does.
-func mount(m claim.VolumeMount, got map[string]any) map[string]any {
+// mount as decoded JSON, with its path, and the volume of a disk, written as the template
+// does.
+func (i *inspection) mount(m claim.VolumeMount, got map[string]any) map[string]any {
 	m.MountPath = decoded.Text(got, "mountPath")
+	if name := decoded.Text(got, "name"); i.mounting.is(name, m.Name) {
+		m.Name = name
+	}
 	return decoded.Of(m)
 }
 

@@ -126,6 +126,44 @@ func TestInspect(t *testing.T) {
 			service:   service,
 			want:      []Conflict{{ReasonNameConflict, `Deployment "api" mounts volume "tmp" at /data/cache in container "api", where the injection mounts "sc-disk"; mount one of them elsewhere`}},
 		},
+		"OwnVolumeIsReadOnly": {
+			reason: "The pod's volume of the claim is the only one that it may have, and through it nothing could be written.",
+			change: func(_, spec, _ map[string]any) {
+				spec["volumes"] = []any{map[string]any{"name": "data", "persistentVolumeClaim": map[string]any{"claimName": "cache", "readOnly": true}}}
+			},
+			injection: disksOf(claim.VolumeMount{Name: "sc-disk", MountPath: "/a"}, claim.VolumeMount{Name: "sc-disk-b", MountPath: "/b"}),
+			service:   service,
+			want:      []Conflict{{ReasonNameConflict, `Deployment "api" has the PersistentVolumeClaim "cache" in its volume "data", which is read-only, where the injection writes it; take readOnly from the volume, and set it in the mounts of it`}},
+		},
+		"OwnVolumeIsReadOnlyAsTheDisksAre": {
+			reason: "Nothing is written, so one that is read-only will do.",
+			change: func(_, spec, _ map[string]any) {
+				spec["volumes"] = []any{map[string]any{"name": "data", "persistentVolumeClaim": map[string]any{"claimName": "cache", "readOnly": true}}}
+			},
+			injection: disksOf(claim.VolumeMount{Name: "sc-disk", MountPath: "/a", ReadOnly: true}),
+			service:   service,
+		},
+		"MountedByAnotherVolumeOfTheClaim": {
+			reason: "What is at the path is the disk, by whatever name of it.",
+			change: func(_, spec, api map[string]any) {
+				spec["volumes"] = []any{map[string]any{"name": "data", "persistentVolumeClaim": map[string]any{"claimName": "cache"}}}
+				api["volumeMounts"] = []any{map[string]any{"name": "data", "mountPath": "/a/"}}
+			},
+			injection: disksOf(claim.VolumeMount{Name: "sc-disk", MountPath: "/a"}),
+			service:   service,
+		},
+		"CopyOfAPodWithTwoVolumes": {
+			reason: "An earlier version gave a pod two volumes of one claim.",
+			change: func(_, spec, api map[string]any) {
+				spec["volumes"] = []any{
+					map[string]any{"name": "sc-disk-a", "persistentVolumeClaim": map[string]any{"claimName": "cache", "readOnly": true}},
+					map[string]any{"name": "sc-disk-b", "persistentVolumeClaim": map[string]any{"claimName": "cache"}},
+				}
+				api["volumeMounts"] = []any{map[string]any{"name": "sc-disk-a", "mountPath": "/a", "readOnly": true}, map[string]any{"name": "sc-disk-b", "mountPath": "/b"}}
+			},
+			injection: disksOf(claim.VolumeMount{Name: "sc-disk-a", MountPath: "/a", ReadOnly: true}, claim.VolumeMount{Name: "sc-disk-b", MountPath: "/b"}),
+			service:   service,
+		},
 		"DevicePath": {
 			reason: "The API server refuses a device and a mount at one path.",
 			change: func(_, _, api map[string]any) {

@@ -160,10 +160,11 @@ func hold(all, some []string) bool {
 	return !slices.ContainsFunc(some, func(n string) bool { return !slices.Contains(all, n) })
 }
 
-// Hash of an injection together with the annotations of its ServiceAccount, so
-// that a switch of identity counts as a change: pods that run have the old one.
+// Hash of an injection as pods get it together with the annotations of its ServiceAccount,
+// so that a switch of identity counts as a change: pods that run have the old one.
 // Hash and Complete of the injection don't count. It is 16 hex digits.
 func Hash(injection claim.Injection, serviceAccountAnnotations map[string]string) string {
+	injection = Shared(injection)
 	injection.Hash, injection.Complete = "", false
 	return hash(struct {
 		Injection   claim.Injection   `json:"injection"`

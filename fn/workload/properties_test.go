@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -157,6 +158,43 @@ func TestOrderOfConnectionsChangesNothing(t *testing.T) {
 		}
 		if Hash(want, nil) != Hash(got, map[string]string{}) {
 			t.Fatal("equal injections have unequal hashes")
+		}
+	})
+}
+
+// TestOneVolumeOfAClaim holds that no pod gets a second volume of a PersistentVolumeClaim,
+// and that what it may write it can.
+func TestOneVolumeOfAClaim(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		template, in := drawInjectable(t)
+		of := func(template map[string]any) (n int) {
+			for _, v := range decoded.Objects(template, "spec", "volumes") {
+				if decoded.Text(v, "persistentVolumeClaim", "claimName") == "cache" {
+					n++
+				}
+			}
+			return n
+		}
+		injected := injectedInto(template, in)
+		spec := decoded.Object(injected, "spec")
+		if was, is := of(template), of(injected); is > max(1, was) {
+			t.Fatalf("a pod with %d volumes of the claim gets %d in all: %v", was, is, spec["volumes"])
+		}
+		for i, c := range decoded.Objects(spec, "containers") {
+			own := decoded.Objects(decoded.Objects(template, "spec", "containers")[i], "volumeMounts")
+			for _, mounted := range decoded.Objects(c, "volumeMounts")[len(own):] {
+				by := decoded.Find(decoded.Objects(spec, "volumes"), "name", decoded.Text(mounted, "name"))
+				if by == nil {
+					t.Fatalf("the mount at %s is of volume %v, which the pod hasn't got: %v", mounted["mountPath"], mounted["name"], spec["volumes"])
+				}
+				// Of a volume that has the very name of the disk's, a pod may ask for less.
+				named := decoded.Find(decoded.Objects(template, "spec", "volumes"), "name", decoded.Text(by, "name")) != nil &&
+					slices.ContainsFunc(in.Volumes, func(v claim.Volume) bool { return v.Name == by["name"] })
+				if decoded.At(by, "persistentVolumeClaim", "readOnly") == true && mounted["readOnly"] != true && !named {
+					t.Fatalf("the disk at %s is for writing, and its volume isn't: %v", mounted["mountPath"], by)
+				}
+			}
 		}
 	})
 }

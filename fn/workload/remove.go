@@ -20,7 +20,8 @@ type record struct {
 	Labels      []string `json:"labels,omitempty"`
 	Annotations []string `json:"annotations,omitempty"`
 
-	// Volumes and InitContainers by name.
+	// Volumes and InitContainers by name. A disk's volume is among them also where it is
+	// mounted by another volume of its PersistentVolumeClaim.
 	Volumes        []string `json:"volumes,omitempty"`
 	InitContainers []string `json:"initContainers,omitempty"`
 

@@ -164,6 +164,7 @@ func withoutOrder(v any) any {
 // HelmValues by the names that many charts have. Charts differ in them, so a
 // reader must compare.
 func HelmValues(injection claim.Injection) map[string]any {
+	injection = workload.Shared(injection)
 	values := map[string]any{
 		"serviceAccount": map[string]any{"create": false, "name": injection.ServiceAccountName},
 		"podAnnotations": workload.Annotations(injection),

@@ -22,7 +22,13 @@ import (
 // injection of the example that has all types of connections.
 func injection(t *testing.T) claim.Injection {
 	t.Helper()
-	content, err := os.ReadFile("../../example/all-together/expected.yaml")
+	return injectionOf(t, "all-together")
+}
+
+// injectionOf an example.
+func injectionOf(t *testing.T, example string) claim.Injection {
+	t.Helper()
+	content, err := os.ReadFile("../../example/" + example + "/expected.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,33 +316,53 @@ func TestRefusal(t *testing.T) {
 // injection: a pod template that has these values needs nothing more.
 func TestHelmValues(t *testing.T) {
 	t.Parallel()
-
-	i := injection(t)
-	encoded, err := yaml.Marshal(HelmValues(i))
-	if err != nil {
-		t.Fatal(err)
-	}
-	v := parse(t, string(encoded))
-	template := map[string]any{
-		"metadata": map[string]any{"annotations": v["podAnnotations"], "labels": v["podLabels"]},
-		"spec": map[string]any{
-			"serviceAccountName": v["serviceAccount"].(map[string]any)["name"],
-			"initContainers":     v["extraInitContainers"],
-			"containers":         []any{map[string]any{"name": "api", "env": v["extraEnv"], "volumeMounts": v["extraVolumeMounts"]}},
-			"volumes":            v["extraVolumes"],
-		},
-	}
-	if cs := workload.Inspect(template, i, claim.Service{Name: "api"}); len(cs) > 0 {
-		t.Errorf("the function finds conflicts in what the chart renders: %v", cs)
-	}
-	want := runtime.DeepCopyJSON(template)
-	workload.Inject(want, i)
-	for _, o := range []map[string]any{want, template} {
-		delete(o["metadata"].(map[string]any)["annotations"].(map[string]any), "serviceconnections.io/injected")
-	}
-	// The deprecated twin of serviceAccountName, which the API server adds.
-	delete(want["spec"].(map[string]any), "serviceAccount")
-	if diff := cmp.Diff(want, template); diff != "" {
-		t.Errorf("-what the function makes of it, +what the chart renders:\n%s", diff)
+	for example, reason := range map[string]string{
+		"all-together": "It has all types of connections.",
+		"several":      "It has two disks of one volume claim, of which a pod has one volume.",
+	} {
+		t.Run(example, func(t *testing.T) {
+			t.Parallel()
+			i := injectionOf(t, example)
+			encoded, err := yaml.Marshal(HelmValues(i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := parse(t, string(encoded))
+			template := map[string]any{
+				"metadata": map[string]any{"annotations": v["podAnnotations"]},
+				"spec": map[string]any{
+					"serviceAccountName": v["serviceAccount"].(map[string]any)["name"],
+					"initContainers":     v["extraInitContainers"],
+					"containers":         []any{map[string]any{"name": "api", "env": v["extraEnv"], "volumeMounts": v["extraVolumeMounts"]}},
+					"volumes":            v["extraVolumes"],
+				},
+			}
+			if labels, ok := v["podLabels"]; ok {
+				template["metadata"].(map[string]any)["labels"] = labels
+			}
+			claims := map[string]bool{}
+			for _, v := range v["extraVolumes"].([]any) {
+				if c, ok := v.(map[string]any)["persistentVolumeClaim"].(map[string]any); ok {
+					if name := c["claimName"].(string); claims[name] {
+						t.Errorf("%s\nvolume claim %q is in two volumes", reason, name)
+					} else {
+						claims[name] = true
+					}
+				}
+			}
+			if cs := workload.Inspect(template, i, claim.Service{Name: "api"}); len(cs) > 0 {
+				t.Errorf("%s\nthe function finds conflicts in what the chart renders: %v", reason, cs)
+			}
+			want := runtime.DeepCopyJSON(template)
+			workload.Inject(want, i)
+			for _, o := range []map[string]any{want, template} {
+				delete(o["metadata"].(map[string]any)["annotations"].(map[string]any), "serviceconnections.io/injected")
+			}
+			// The deprecated twin of serviceAccountName, which the API server adds.
+			delete(want["spec"].(map[string]any), "serviceAccount")
+			if diff := cmp.Diff(want, template); diff != "" {
+				t.Errorf("%s\n-what the function makes of it, +what the chart renders:\n%s", reason, diff)
+			}
+		})
 	}
 }

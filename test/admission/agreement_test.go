@@ -212,6 +212,69 @@ spec:
   volumes: [{name: sc-disk, persistentVolumeClaim: {claimName: cache-storage, readOnly: true}}]
   containers: [{name: api, image: api, volumeMounts: [{name: sc-disk, readOnly: true, mountPath: /data/cache-storage}]}]`,
 	},
+	"DisksOfOneClaim": {
+		reason:      "A kubelet before Kubernetes 1.35 never starts a pod with two volumes of one claim.",
+		connections: []string{"disk", "diskOfSameClaim", "diskOfSameClaimReadOnly", "diskNamed"},
+		pod:         `spec: {containers: [{name: api, image: api}]}`,
+	},
+	"DisksOfOneClaimThatNobodyWrites": {
+		reason:      "The one volume is read-only then.",
+		connections: []string{"diskReadOnly", "diskOfSameClaimReadOnly"},
+		pod:         `spec: {containers: [{name: api, image: api}]}`,
+	},
+	"OwnVolumeOfTheClaim": {
+		reason:      "The pod's own volume is the one, by which the disks are mounted.",
+		connections: []string{"disk", "diskOfSameClaimReadOnly"},
+		pod: `
+spec:
+  volumes: [{name: tmp, emptyDir: {}}, {name: data, persistentVolumeClaim: {claimName: cache-storage}}]
+  containers: [{name: api, image: api, volumeMounts: [{name: data, mountPath: /own}]}]`,
+	},
+	"OwnVolumeOfTheClaimIsReadOnly": {
+		reason:      "Through it the disk can't be written.",
+		connections: []string{"disk", "diskOfSameClaimReadOnly"},
+		pod: `
+spec:
+  volumes: [{name: data, persistentVolumeClaim: {claimName: cache-storage, readOnly: true}}]
+  containers: [{name: api, image: api}]`,
+		conflict: workload.ReasonNameConflict,
+	},
+	"OwnVolumeOfTheClaimIsReadOnlyAsTheDiskIs": {
+		reason:      "Nothing is written.",
+		connections: []string{"diskOfSameClaimReadOnly"},
+		pod: `
+spec:
+  volumes: [{name: data, persistentVolumeClaim: {claimName: cache-storage, readOnly: true}}]
+  containers: [{name: api, image: api}]`,
+	},
+	"OwnVolumesOfTheClaim": {
+		reason:      "What is written is mounted by the one that can be.",
+		connections: []string{"disk", "diskOfSameClaimReadOnly"},
+		pod: `
+spec:
+  volumes:
+  - {name: data, persistentVolumeClaim: {claimName: cache-storage, readOnly: true}}
+  - {name: written, persistentVolumeClaim: {claimName: cache-storage}}
+  containers: [{name: api, image: api}]`,
+	},
+	"MountedByOwnVolumeOfTheClaim": {
+		reason:      "What is at the path is the disk, by whatever name of it.",
+		connections: []string{"disk"},
+		pod: `
+spec:
+  volumes: [{name: data, persistentVolumeClaim: {claimName: cache-storage}}]
+  containers: [{name: api, image: api, volumeMounts: [{name: data, mountPath: /data/cache-storage}]}]`,
+	},
+	"CopyOfAPodWithTwoVolumesOfOneClaim": {
+		reason:      "An earlier version made pods so.",
+		connections: []string{"disk", "diskOfSameClaimReadOnly"},
+		pod: `
+spec:
+  volumes:
+  - {name: sc-disk-all, persistentVolumeClaim: {claimName: cache-storage, readOnly: true}}
+  - {name: sc-disk, persistentVolumeClaim: {claimName: cache-storage}}
+  containers: [{name: api, image: api, volumeMounts: [{name: sc-disk-all, readOnly: true, mountPath: /srv/all}, {name: sc-disk, mountPath: /data/cache-storage}]}]`,
+	},
 	"MountPathTaken": {
 		reason:      "Two volumes can't be mounted at one path.",
 		connections: []string{"disk"},

@@ -204,6 +204,8 @@ func drawConnections(r *rapid.T) []string {
 		{"", "cloudSqlNamed"},
 		{"", "disk", "diskReadOnly"},
 		{"", "diskNamed"},
+		{"", "diskOfSameClaim"},
+		{"", "diskOfSameClaimReadOnly"},
 	} {
 		if c := rapid.SampledFrom(variants).Draw(r, "connection"); c != "" {
 			connections = append(connections, c)
@@ -256,6 +258,16 @@ func drawVolumes(r *rapid.T) []corev1.Volume {
 			},
 		}})
 	}
+	if rapid.Bool().Draw(r, "own volume of the claim") {
+		for _, name := range rapid.Permutation([]string{"data", "pictures", "sc-disk-thumbnails"}).Draw(r, "own volumes")[:rapid.IntRange(1, 3).Draw(r, "volumes of the claim")] {
+			volumes = append(volumes, corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{
+				PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{
+					ClaimName: rapid.SampledFrom([]string{"cache-storage", "cache-storage", "uploads"}).Draw(r, name+" claim"),
+					ReadOnly:  rapid.IntRange(0, 3).Draw(r, name+" read-only") == 0,
+				},
+			}})
+		}
+	}
 	if rapid.Bool().Draw(r, "own token") {
 		seconds, mode := int64(86400), int32(420)
 		volumes = append(volumes, corev1.Volume{Name: "eks-pod-identity-token", VolumeSource: corev1.VolumeSource{
@@ -286,8 +298,8 @@ func drawContainer(r *rapid.T, name string) corev1.Container {
 		VolumeMounts: subset(r, name+" volumeMounts", []corev1.VolumeMount{
 			{Name: "tmp", MountPath: "/tmp"},
 			{
-				Name:      rapid.SampledFrom([]string{"sc-disk", "sc-disk", "tmp"}).Draw(r, name+" volume"),
-				MountPath: rapid.SampledFrom([]string{"/data/cache-storage", "/data/cache-storage/", "/srv/cache", "/data"}).Draw(r, name+" path"),
+				Name:      rapid.SampledFrom([]string{"sc-disk", "sc-disk", "tmp", "data", "sc-disk-thumbnails"}).Draw(r, name+" volume"),
+				MountPath: rapid.SampledFrom([]string{"/data/cache-storage", "/data/cache-storage/", "/srv/cache", "/data", "/srv/all"}).Draw(r, name+" path"),
 				SubPath:   rapid.SampledFrom([]string{"", "a/b"}).Draw(r, name+" subPath"),
 				ReadOnly:  rapid.Bool().Draw(r, name+" readOnly"),
 			},

@@ -23,7 +23,7 @@ type volume struct {
 // volumes of a pod by name. Those that hold nothing to log in with, such as the API
 // server's certificate, are left out.
 func (n *Node) volumes(ctx context.Context, pod *corev1.Pod, dir string) (map[string]volume, error) {
-	volumes := map[string]volume{}
+	volumes, of := map[string]volume{}, map[string]string{}
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]
 		own := volume{folder: filepath.Join(dir, "volumes", v.Name)}
@@ -34,8 +34,14 @@ func (n *Node) volumes(ctx context.Context, pod *corev1.Pod, dir string) (map[st
 			}
 			volumes[v.Name] = own
 		case v.PersistentVolumeClaim != nil:
+			// A kubelet before Kubernetes 1.35 waits for the second one for ever.
+			claim := v.PersistentVolumeClaim.ClaimName
+			if other, ok := of[claim]; ok {
+				return nil, fmt.Errorf("volume %s: PersistentVolumeClaim %q is in volume %s, too, and the pod would never start", v.Name, claim, other)
+			}
+			of[claim] = v.Name
 			// All pods of the node see what one has written.
-			own.folder = filepath.Join(n.Dir, "claims", pod.Namespace, v.PersistentVolumeClaim.ClaimName)
+			own.folder = filepath.Join(n.Dir, "claims", pod.Namespace, claim)
 			own.disk, own.readOnly = true, v.PersistentVolumeClaim.ReadOnly
 			if err := own.make(fsGroup(pod)); err != nil {
 				return nil, fmt.Errorf("volume %s: %w", v.Name, err)
