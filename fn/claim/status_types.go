@@ -60,9 +60,7 @@ type ServiceStatus struct {
 	// Connections of the service, in the order of the spec.
 	//
 	// +optional
-	// +listType=map
-	// +listMapKey=type
-	// +listMapKey=name
+	// +listType=atomic
 	Connections []ConnectionStatus `json:"connections,omitempty"`
 
 	// Notes on the service as a whole.
@@ -98,10 +96,9 @@ type ConnectionStatus struct {
 	// Type of the connection.
 	Type ConnectionType `json:"type"`
 
-	// Name of the connection, empty where it has none.
+	// Name of the connection, absent where it has none.
 	//
 	// +optional
-	// +kubebuilder:default=""
 	Name string `json:"name,omitempty"`
 
 	// Ready means that pods with the injection can use the connection.
