@@ -1,6 +1,7 @@
 package package_test
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -112,6 +113,43 @@ func TestActionsArePinned(t *testing.T) {
 				t.Errorf("%s has %s in several versions: %v", name, repository, pins)
 			}
 		}
+	}
+}
+
+// TestDocumentedKubernetes holds that what is said of each Kubernetes that tests run on, or
+// decode by, is about the one that they pin, and that a workflow runs the older one.
+func TestDocumentedKubernetes(t *testing.T) {
+	t.Parallel()
+
+	document, err := os.ReadFile("../docs/install.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for module, tc := range map[string]struct{ pin, row string }{
+		"tools/kubernetes":      {`k8s\.io/kubernetes v1\.`, "| 1.%s | `make test` runs"},
+		"tools/kubernetes-1.34": {`k8s\.io/kubernetes v1\.`, "| 1.%s | `make older-kubernetes`, each week, runs"},
+		"test/oldest":           {`k8s\.io/api v0\.`, "Kubernetes 1.%s knows all kinds and fields of what is installed (`test/oldest`)"},
+	} {
+		pins, err := os.ReadFile("../" + module + "/go.mod")
+		if err != nil {
+			t.Fatal(err)
+		}
+		minor := regexp.MustCompile(tc.pin + `(\d+)\.`).FindSubmatch(pins)
+		if minor == nil {
+			t.Fatalf("%s pins no Kubernetes", module)
+		}
+		if want := fmt.Sprintf(tc.row, minor[1]); !strings.Contains(string(document), want) {
+			t.Errorf("docs/install.md lacks %q, which is what %s pins", want, module)
+		}
+	}
+	runs := 0
+	for _, text := range workflows(t) {
+		if strings.Contains(text, "schedule:") && strings.Contains(text, "run: make older-kubernetes\n") {
+			runs++
+		}
+	}
+	if runs != 1 {
+		t.Errorf("%d workflows run make older-kubernetes by the week, as docs/install.md says", runs)
 	}
 }
 
