@@ -29,6 +29,8 @@ var holds = []hold{
 	{"sigs.k8s.io/controller-runtime", ours, "of the version that goes with those of Kubernetes"},
 	{"sigs.k8s.io/kustomize/*", ours, "of the version that cli-runtime takes"},
 	{"sigs.k8s.io/structured-merge-diff/*", ours, "of the version that apimachinery takes"},
+	{"github.com/prometheus/prometheus", []string{"test/monitoring"}, "later ones need newer versions of what it shares with the other modules"},
+	{"github.com/prometheus-operator/*/*/*/*", []string{"test/monitoring"}, "later ones need newer versions of what it shares with the other modules"},
 	{"github.com/hashicorp/terraform-plugin-*", []string{"test/providers"}, "of the version that upjet takes"},
 	{"github.com/hashicorp/terraform-plugin-sdk/*", []string{"test/providers"}, "of the version that upjet takes"},
 }
