@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 
@@ -26,13 +28,13 @@ func Merge(injections ...claim.Injection) (claim.Injection, error) {
 		if merged.Containers == nil {
 			merged.Containers = slices.Clone(in.Containers)
 		} else if in.Containers != nil && !slices.Equal(merged.Containers, in.Containers) {
-			j.differ("the containers", merged.Containers, in.Containers)
+			j.differ("the containers", strings.Join(merged.Containers, ", "), strings.Join(in.Containers, ", "))
 		}
 		merged.Labels = j.keys("label", merged.Labels, in.Labels)
 		merged.Annotations = j.keys("annotation", merged.Annotations, in.Annotations)
-		merged.Env = join(&j, "variable", merged.Env, in.Env, func(e claim.EnvVar) string { return e.Name })
-		merged.Volumes = join(&j, "volume", merged.Volumes, in.Volumes, func(v claim.Volume) string { return v.Name })
-		merged.VolumeMounts = join(&j, "mount", merged.VolumeMounts, in.VolumeMounts, func(m claim.VolumeMount) string { return m.MountPath })
+		merged.Env = join(&j, "variable", merged.Env, in.Env, func(e claim.EnvVar) string { return e.Name }, func(e claim.EnvVar) string { return e.Value })
+		merged.Volumes = join(&j, "volume", merged.Volumes, in.Volumes, func(v claim.Volume) string { return v.Name }, contentOf)
+		merged.VolumeMounts = join(&j, "mount", merged.VolumeMounts, in.VolumeMounts, func(m claim.VolumeMount) string { return m.MountPath }, mounted)
 		merged.InitContainers = j.sidecars(merged.InitContainers, in.InitContainers)
 		switch {
 		case in.FSGroup == nil:
@@ -40,19 +42,47 @@ func Merge(injections ...claim.Injection) (claim.Injection, error) {
 			group := *in.FSGroup
 			merged.FSGroup = &group
 		case *merged.FSGroup != *in.FSGroup:
-			j.differ("fsGroup", *merged.FSGroup, *in.FSGroup)
+			j.differ("fsGroup", strconv.FormatInt(*merged.FSGroup, 10), strconv.FormatInt(*in.FSGroup, 10))
 		}
 	}
-	return merged, errors.Join(j.errs...)
+	if len(j.differences) > 0 {
+		return merged, errors.New("cannot merge injections: two connections differ in " + strings.Join(j.differences, "; in "))
+	}
+	return merged, nil
 }
 
 // A joiner gathers what two injections say differently.
 type joiner struct {
-	errs []error
+	differences []string
 }
 
-func (j *joiner) differ(what string, first, second any) {
-	j.errs = append(j.errs, fmt.Errorf("cannot merge injections: two connections differ in %s, %v and %v", what, first, second))
+// differ in something, of which each says something, in words for who reads the claim.
+// What both say alike isn't what they differ in.
+func (j *joiner) differ(what, first, second string) {
+	if first != second {
+		what += ", " + first + " and " + second
+	}
+	j.differences = append(j.differences, what)
+}
+
+// contentOf a volume.
+func contentOf(v claim.Volume) string {
+	switch {
+	case v.PersistentVolumeClaim != nil:
+		return "disk " + strconv.Quote(v.PersistentVolumeClaim.ClaimName)
+	case v.Projected != nil && len(v.Projected.Sources) > 0:
+		return "token for " + strconv.Quote(v.Projected.Sources[0].ServiceAccountToken.Audience)
+	default:
+		return "nothing"
+	}
+}
+
+// mounted volume, and which folder of it.
+func mounted(m claim.VolumeMount) string {
+	if m.SubPath == "" {
+		return "volume " + strconv.Quote(m.Name)
+	}
+	return strconv.Quote(m.SubPath) + " of volume " + strconv.Quote(m.Name)
 }
 
 func (j *joiner) scalar(what string, merged *string, s string) {
@@ -79,15 +109,15 @@ func (j *joiner) keys(what string, merged, more map[string]string) map[string]st
 	return merged
 }
 
-// join two lists whose entries the key tells apart.
-func join[T any](j *joiner, what string, merged, more []T, key func(T) string) []T {
+// join two lists whose entries the key tells apart. What one of them says is for readers.
+func join[T any](j *joiner, what string, merged, more []T, key, says func(T) string) []T {
 	for _, e := range more {
 		i, found := slices.BinarySearchFunc(merged, key(e), func(m T, k string) int { return cmp.Compare(key(m), k) })
 		switch {
 		case !found:
 			merged = slices.Insert(merged, i, e)
 		case !equality.Semantic.DeepEqual(merged[i], e):
-			j.differ(fmt.Sprintf("%s %q", what, key(e)), merged[i], e)
+			j.differ(fmt.Sprintf("%s %q", what, key(e)), says(merged[i]), says(e))
 		}
 	}
 	return merged

@@ -68,11 +68,11 @@ func (j *joiner) sidecars(merged, more []claim.Sidecar) []claim.Sidecar {
 	for _, s := range more {
 		i := slices.IndexFunc(merged, func(m claim.Sidecar) bool { return m.Name == s.Name })
 		if i < 0 || equality.Semantic.DeepEqual(merged[i], s) {
-			merged = join(j, "container", merged, []claim.Sidecar{s}, func(s claim.Sidecar) string { return s.Name })
+			merged = join(j, "container", merged, []claim.Sidecar{s}, func(s claim.Sidecar) string { return s.Name }, func(s claim.Sidecar) string { return s.Image })
 			continue
 		}
 		if !sameButArgs(merged[i], s) {
-			j.differ("container \""+s.Name+"\"", merged[i], s)
+			j.differ("container \""+s.Name+"\"", merged[i].Image, s.Image)
 			continue
 		}
 		instances, flags := argsOf(merged[i])
