@@ -181,7 +181,7 @@ metadata: {name: shop, namespace: team-a, uid: 11111111-2222-3333-4444-555555555
 		if m.others {
 			cs = append(cs,
 				map[string]any{"type": "azureManagedIdentity", "identityName": name("identity", i, 128), "resourceGroup": name("group", i, 90)},
-				map[string]any{"type": "cloudSql", "config": map[string]any{"cloudSqlConnectionName": "my-project:europe-west1:db", "cloudSqlDatabasePort": int64(5432), "cloudSqlServiceAccount": "my-account"}},
+				m.database(),
 				map[string]any{"type": "disk", "config": map[string]any{"diskName": "uploads", "mountPath": "/" + name("path", i, 500)}},
 				fromYAML(`{type: gcpServiceAccount, serviceAccountEmail: my-account@my-project-123456.iam.gserviceaccount.com}`))
 			for n := range m.disks {
@@ -191,6 +191,19 @@ metadata: {name: shop, namespace: team-a, uid: 11111111-2222-3333-4444-555555555
 		return map[string]any{"name": name("service", i, 63), "connections": cs}
 	})...)
 	return p.xr
+}
+
+// database of the mix.
+func (m mix) database() map[string]any {
+	db := map[string]any{"type": "cloudSql", "config": map[string]any{"cloudSqlConnectionName": "my-project:europe-west1:db", "cloudSqlDatabasePort": int64(5432), "cloudSqlServiceAccount": "my-account"}}
+	if m.long {
+		env := map[string]any{}
+		for field, end := range map[string]string{"host": "_DB_HOST", "port": "_DB_PORT", "instanceConnectionName": "_DB_INSTANCE"} {
+			env[field] = strings.Repeat("X", 63-len(end)) + end
+		}
+		db["env"] = env
+	}
+	return db
 }
 
 // TestLargestClaims composes everything that the largest claims ask for which the API

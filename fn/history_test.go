@@ -620,7 +620,7 @@ func (m *machine) contains(injection map[string]any, s *drawnService, typ, value
 	case "cloudSql":
 		return named(list(injection, "initContainers"), "name", "sc-cloud-sql-proxy") && named(env, "name", "DB_PORT")
 	case "cloudSql/orders":
-		return named(list(injection, "initContainers"), "name", "sc-cloud-sql-proxy") && named(env, "name", "ORDERS_DB_PORT")
+		return named(list(injection, "initContainers"), "name", "sc-cloud-sql-proxy") && named(env, "name", "PGPORT") && named(env, "name", "ORDERS_DB_INSTANCE_CONNECTION_NAME")
 	case "disk", "disk/cache":
 		return named(list(injection, "volumes"), "name", "sc-"+strings.ReplaceAll(typ, "/", "-"))
 	default:

@@ -107,7 +107,7 @@ var drawnTypes = []struct {
 	{"cloudSql", drawnAccounts, `{type: cloudSql, config: {cloudSqlConnectionName: "my-project-123456:europe-west1:db", cloudSqlDatabasePort: 5432, cloudSqlServiceAccount: %q}}`},
 	{"gcpServiceAccount", drawnAccounts, `{type: gcpServiceAccount, serviceAccountEmail: "%s@my-project-123456.iam.gserviceaccount.com"}`},
 	{"disk", drawnDisks, `{type: disk, config: {diskName: %q}}`},
-	{"cloudSql/orders", drawnAccounts, `{type: cloudSql, name: orders, config: {cloudSqlConnectionName: "my-project-123456:europe-west1:orders", cloudSqlDatabasePort: 5433, cloudSqlServiceAccount: %q, ipType: Private}}`},
+	{"cloudSql/orders", drawnAccounts, `{type: cloudSql, name: orders, env: {host: PGHOST, port: PGPORT}, config: {cloudSqlConnectionName: "my-project-123456:europe-west1:orders", cloudSqlDatabasePort: 5433, cloudSqlServiceAccount: %q, ipType: Private}}`},
 	{"disk/cache", drawnDisks, `{type: disk, name: cache, config: {diskName: %q, mountPath: /cache}}`},
 }
 

@@ -39,6 +39,7 @@ var injections = []injected{
 	{"cloudSql", "{}", "{type: cloudSql, config: {cloudSqlConnectionName: \"example.com:my-project-123456:us-east1:my-instance\", cloudSqlDatabasePort: 5432, cloudSqlServiceAccount: my-account, ipType: PSC, autoIamAuthn: true}}"},
 	{"cloudSqlPrivate", "{}", "{type: cloudSql, config: {cloudSqlConnectionName: \"my-project-123456:us-east1:my-instance\", cloudSqlDatabasePort: 5432, cloudSqlServiceAccount: my-account, ipType: Private}}"},
 	{"cloudSqlNamed", "{}", "{type: cloudSql, name: read-only, config: {cloudSqlConnectionName: \"my-project-123456:us-east1:replica\", cloudSqlDatabasePort: 5433, cloudSqlServiceAccount: my-account, ipType: Private, autoIamAuthn: true}}"},
+	{"cloudSqlGivenVariables", "{}", "{type: cloudSql, name: orders, env: {host: PGHOST, port: PGPORT}, config: {cloudSqlConnectionName: \"my-project-123456:us-east1:orders\", cloudSqlDatabasePort: 5434, cloudSqlServiceAccount: my-account}}"},
 	{"disk", "{}", "{type: disk, config: {diskName: cache-storage}}"},
 	{"diskNamed", "{}", "{type: disk, name: uploads-2, config: {diskName: uploads, fsGroup: 2000}}"},
 	{"diskOfSameClaim", "{}", "{type: disk, name: thumbnails, config: {diskName: cache-storage, mountPath: /srv/thumbnails, subPath: thumbnails}}"},

@@ -189,16 +189,18 @@ func forms(f workload.Forms) string {
     expression: |
 `, f.Labels)
 
-	named := make([]string, len(f.Named))
-	for i, v := range f.Named {
-		named[i] = text(v)
+	names := map[string]string{}
+	for _, v := range f.Variables {
+		names[v.Name] = v.Names.String()
 	}
 
-	lines += strings.TrimPrefix(`
-  # Those variables that a connection with a name has after its name, as ORDERS_DB_HOST.
-  - name: namedEnv
+	lines += pairs(`
+  # Those variables that may have other names, each with the form of those: that of a
+  # connection before it, as ORDERS_DB_HOST, or what its claim calls it, as PGHOST. None
+  # is one that a process obeys before it connects to anything.
+  - name: envNames
     expression: |
-      [`, "\n") + strings.Join(named, ", ") + "]\n"
+`, names)
 
 	tokens := make([]string, 0, len(f.Tokens))
 

@@ -42,6 +42,12 @@ func declare(root *apiextensionsv1.JSONSchemaProps, types []claim.Type) error {
 		if !change(root, func(s *apiextensionsv1.JSONSchemaProps) { bound(s, f) }, path...) {
 			return fmt.Errorf("cannot find %s in the schema: a field that a connection type declares must be in the Go type Connection, or in Config", f.Name)
 		}
+
+		for _, in := range f.Of {
+			if !change(root, func(s *apiextensionsv1.JSONSchemaProps) { bound(s, in) }, append(slices.Clone(path), in.Name)...) {
+				return fmt.Errorf("cannot find %s.%s in the schema: it must be in the Go type of %s", f.Name, in.Name, f.Name)
+			}
+		}
 	}
 
 	if !change(root, boundStatement, append([]string{"spec"}, append(connections, "create", "policy", "Statement")...)...) {

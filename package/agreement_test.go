@@ -20,7 +20,7 @@ func good() map[claim.ConnectionType]map[string]any {
 	return map[claim.ConnectionType]map[string]any{
 		claim.TypeAWSRole:              {"role": "r", "targetRoleArn": "arn:aws:iam::123456789012:role/r", "disableSessionTags": false},
 		claim.TypeAzureManagedIdentity: {"identityName": "abc", "resourceGroup": "rg", "subscriptionId": "00000000-1111-2222-3333-444444444444"},
-		claim.TypeCloudSQL: {"config": map[string]any{
+		claim.TypeCloudSQL: {"env": map[string]any{"host": "PGHOST"}, "config": map[string]any{
 			"cloudSqlConnectionName": "my-project:europe-west1:db", "cloudSqlDatabasePort": float64(5432), "cloudSqlServiceAccount": "my-account",
 			"ipType": "Public", "autoIamAuthn": false,
 		}},
@@ -109,6 +109,7 @@ func TestAgreesWithSchema(t *testing.T) {
 	}
 	number := rapid.Map(rapid.OneOf(rapid.Int64Range(-2, 70000), rapid.SampledFrom([]int64{1<<31 - 1, 1 << 31, 1 << 40, 9801})), func(i int64) any { return float64(i) })
 	account := near("my-account", "abcdef", "my-account@", "p.iam", ".gserviceaccount.com", "@developer")
+	variable := near("DB", "PG", "MYSQL", "_", "HOST", "PORT", "INSTANCE", "CONNECTION_NAME", "ORDERS_")
 	arn := near("arn:aws", "arn:aws:iam::123456789012:role/", "-cn:iam::123456789012:role/", "my-app", "path/", "+=,.@-", strings.Repeat("p", 512)+"/")
 
 	paths := []string{
@@ -144,6 +145,13 @@ func TestAgreesWithSchema(t *testing.T) {
 		"cloudSqlConnectionName": {build: of(claim.TypeCloudSQL, "config.cloudSqlConnectionName"), values: text(near("my-project:", "europe-west1:", "db", "example.com:", "?", "&", ",", "--"))},
 		"cloudSqlDatabasePort":   {build: of(claim.TypeCloudSQL, "config.cloudSqlDatabasePort"), values: number},
 		"cloudSqlServiceAccount": {build: of(claim.TypeCloudSQL, "config.cloudSqlServiceAccount"), values: text(account)},
+		"env":                    {build: of(claim.TypeCloudSQL, "env"), values: rapid.SampledFrom([]any{map[string]any{}, nil, "PGHOST", []any{}, map[string]any{"hst": "PGHOST"}, map[string]any{"host": float64(1)}}), stricter: isNull},
+		"env.host":               {build: func(v any) []any { return with(claim.TypeCloudSQL, "env", map[string]any{"host": v}) }, values: text(variable)},
+		"env.port":               {build: func(v any) []any { return with(claim.TypeCloudSQL, "env", map[string]any{"port": v}) }, values: text(variable)},
+		"env.instanceConnectionName": {build: func(v any) []any {
+			return with(claim.TypeCloudSQL, "env", map[string]any{"instanceConnectionName": v})
+		}, values: text(variable)},
+		"two databases":          {build: twoDatabases, values: text(rapid.SampledFrom([]string{"PGHOST", "DB_HOST", "ORDERS_DB_HOST", "A_B_DB_HOST", "A__B_DB_HOST"}))},
 		"ipType":                 {build: of(claim.TypeCloudSQL, "config.ipType"), values: text(rapid.SampledFrom([]string{"Public", "Private", "PSC", "psc", ""}))},
 		"connection name":        {build: of(claim.TypeDisk, "name"), values: text(near("uploads", "a-b", "x2"))},
 		"connection name of one": {build: of(claim.TypeAWSRole, "name"), values: text(near("a"))},
@@ -313,6 +321,20 @@ func workloads() *rapid.Generator[any] {
 
 		return w
 	})
+}
+
+// twoDatabases of a service, of which one has its host in a variable.
+func twoDatabases(host any) []any {
+	s := with(claim.TypeCloudSQL, "name", "a-b")
+	service, _ := s[0].(map[string]any)
+	first, _ := service["connections"].([]any)[0].(map[string]any)
+	delete(first, "env")
+	config := maps.Clone(first["config"].(map[string]any))
+	config["cloudSqlDatabasePort"] = float64(5433)
+	second := map[string]any{"type": "cloudSql", "env": map[string]any{"host": host}, "config": config}
+	service["connections"] = append(service["connections"].([]any), second)
+
+	return s
 }
 
 // twoDisks of a service, of which one is mounted at a path.

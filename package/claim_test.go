@@ -178,6 +178,11 @@ services:
 			spec: connections(`{type: cloudSql, config: {cloudSqlConnectionName: "my-project:r:db", cloudSqlDatabasePort: 5432, cloudSqlServiceAccount: my-account}}`,
 				`{type: cloudSql, name: orders, config: {cloudSqlConnectionName: "my-project:r:db", cloudSqlDatabasePort: 5433, cloudSqlServiceAccount: my-account, ipType: PSC}}`),
 		},
+		"GivenVariables": {
+			reason: "A database's variables are called as an application looks for them, or as another one's would be by default.",
+			spec: connections(`{type: cloudSql, env: {host: PGHOST, port: PGPORT, instanceConnectionName: SQL_INSTANCE}, config: {cloudSqlConnectionName: "my-project:r:db", cloudSqlDatabasePort: 5432, cloudSqlServiceAccount: my-account}}`,
+				`{type: cloudSql, name: orders, env: {host: DB_HOST, port: MYSQL_TCP_PORT}, config: {cloudSqlConnectionName: "my-project:r:db", cloudSqlDatabasePort: 5433, cloudSqlServiceAccount: my-account}}`),
+		},
 		"TenConnections": {
 			reason: "As many as a service may have.",
 			spec:   connections(disks(10)...),
@@ -450,6 +455,44 @@ services:
 				`{type: cloudSql, name: orders, config: {cloudSqlConnectionName: "my-project:r:orders", cloudSqlDatabasePort: 5432, cloudSqlServiceAccount: my-account}}`),
 			field: first + ".connections",
 			want:  "two databases of a service have one port",
+		},
+		"TwoDatabasesWithOneVariable": {
+			reason: "It would lead to one of them only.",
+			spec: connections(`{type: cloudSql, env: {port: PGPORT}, config: {cloudSqlConnectionName: "my-project:r:db", cloudSqlDatabasePort: 5432, cloudSqlServiceAccount: my-account}}`,
+				`{type: cloudSql, name: orders, env: {port: PGPORT}, config: {cloudSqlConnectionName: "my-project:r:orders", cloudSqlDatabasePort: 5433, cloudSqlServiceAccount: my-account}}`),
+			field: first + ".connections",
+			want:  "two databases of a service have one variable; give one of them another env.port",
+		},
+		"AnothersVariableByDefault": {
+			reason: "So would one that another database has by default.",
+			spec: connections(`{type: cloudSql, env: {host: MY_ORDERS_DB_HOST}, config: {cloudSqlConnectionName: "my-project:r:db", cloudSqlDatabasePort: 5432, cloudSqlServiceAccount: my-account}}`,
+				`{type: cloudSql, name: my-orders, config: {cloudSqlConnectionName: "my-project:r:orders", cloudSqlDatabasePort: 5433, cloudSqlServiceAccount: my-account}}`),
+			field: first + ".connections",
+			want:  "two databases of a service have one variable; give one of them another env.host",
+		},
+		"VariableOfALoader": {
+			reason: "A process would obey it.",
+			spec:   connections(strings.Replace(cloudSQL, "config:", "env: {host: LD_PRELOAD}, config:", 1)),
+			field:  conn + ".env.host",
+			want:   "must be capital letters, digits and _, with a word for databases",
+		},
+		"VariableTooLong": {
+			reason: "What pods get is bounded.",
+			spec:   connections(strings.Replace(cloudSQL, "config:", "env: {host: "+strings.Repeat("X", 60)+"_DB_HOST}, config:", 1)),
+			field:  conn + ".env.host",
+			want:   "may not be more than 63",
+		},
+		"VariableOfAnotherField": {
+			reason: "A name says what it is for.",
+			spec:   connections(strings.Replace(cloudSQL, "config:", "env: {port: PGHOST}, config:", 1)),
+			field:  conn + ".env.port",
+			want:   "before PORT, such as PGPORT",
+		},
+		"VariablesOfADisk": {
+			reason: "It gives pods none.",
+			spec:   connections(`{type: disk, env: {host: PGHOST}, config: {diskName: d}}`),
+			field:  conn + ".env",
+			want:   "Forbidden: env is a field of cloudSql only",
 		},
 		"ElevenConnections": {
 			reason: "What pods get is bounded.",

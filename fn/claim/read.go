@@ -285,9 +285,29 @@ func (r *reader) value(c *Connection, f *Field, name string) {
 		}
 	case **RoleCreation:
 		*in = r.create()
+	case **Variables:
+		*in = &Variables{}
+		r.within(c, f, name)
+		if **in == (Variables{}) {
+			*in = nil
+		}
 	default:
 		panic(fmt.Sprintf("field %s of connection type %s is in a %T, which nothing reads", f.Name, c.Type, in))
 	}
+}
+
+// within an object are its fields.
+func (r *reader) within(c *Connection, f *Field, name string) {
+	wr := reader{path: r.path.Child(name)}
+	if wr.fields = wr.object(r.fields[name]); wr.fields != nil {
+		known := make([]string, len(f.Of))
+		for i := range f.Of {
+			known[i] = f.Of[i].Name
+			wr.value(c, &f.Of[i], known[i])
+		}
+		wr.errs = append(wr.errs, wr.unknown(known)...)
+	}
+	r.errs = append(r.errs, wr.errs...)
 }
 
 // text of a field has its form.

@@ -55,6 +55,9 @@ type Field struct {
 	// what a claim may write there.
 	In func(*Connection) any
 
+	// Of an object, the fields.
+	Of []Field
+
 	// MaxLength of a text, in characters. It bounds what the API server's rules
 	// cost, and what the forms leave open.
 	MaxLength int

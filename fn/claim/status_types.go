@@ -125,6 +125,11 @@ type ConnectionStatus struct {
 	// +optional
 	Zone string `json:"zone,omitempty"`
 
+	// Env are the names of its variables in the injection that the claim gave them.
+	//
+	// +optional
+	Env *Variables `json:"env,omitempty"`
+
 	// Warnings that don't keep the connection from being ready.
 	//
 	// +optional

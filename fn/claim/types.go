@@ -211,6 +211,32 @@ type Connection struct {
 	//
 	// +optional
 	Config *Config `json:"config,omitempty"`
+
+	// Env names the variables in which pods get the connection, where an application
+	// looks for others. (cloudSql)
+	//
+	// +optional
+	Env *Variables `json:"env,omitempty"`
+}
+
+// Variables are names that a claim gives to those of a connection. One that it doesn't
+// give is DB_HOST, DB_PORT or DB_INSTANCE_CONNECTION_NAME, after the connection's name.
+type Variables struct {
+	// Host is the name of the variable with the host, such as PGHOST.
+	//
+	// +optional
+	Host string `json:"host,omitempty"`
+
+	// Port is the name of the variable with the port, such as PGPORT.
+	//
+	// +optional
+	Port string `json:"port,omitempty"`
+
+	// InstanceConnectionName is the name of the variable with the instance, as
+	// project:region:instance.
+	//
+	// +optional
+	InstanceConnectionName string `json:"instanceConnectionName,omitempty"`
 }
 
 // ID of the connection in its service.

@@ -32,10 +32,11 @@ type Type struct {
 	// reaches no pod that takes its injection as it is created.
 	Injects workload.Forms
 
-	// GoesOn says whether a connection may go on with what was published for one of
-	// another name, which is then called by its own: pods must not reach one thing by
-	// the name of another. Nil where what they get tells them apart by itself.
-	GoesOn func(published claim.Injection, name string, as claim.Connection) bool
+	// GoesOn says whether a connection may go on with the part of an injection that was
+	// published for one of another name, which is then called by its own: pods must not
+	// reach one thing by the name of another. Nil where what they get tells them apart by
+	// itself.
+	GoesOn func(part claim.Injection, as claim.Connection) bool
 
 	// Expand a connection of the type, which is valid.
 	Expand func(Context) Expansion
@@ -79,7 +80,7 @@ func (c *Catalog) Forms() workload.Forms {
 	f := workload.Forms{Env: map[string]string{}, Labels: map[string]string{}, Tokens: map[string]workload.Token{}}
 	for _, t := range c.types {
 		maps.Copy(f.Env, t.Injects.Env)
-		f.Named = append(f.Named, t.Injects.Named...)
+		f.Variables = append(f.Variables, t.Injects.Variables...)
 		maps.Copy(f.Labels, t.Injects.Labels)
 		maps.Copy(f.Tokens, t.Injects.Tokens)
 		f.Disk, f.Most = cmp.Or(f.Disk, t.Injects.Disk), cmp.Or(f.Most, t.Injects.Most)
@@ -188,15 +189,15 @@ func (c *Catalog) Expand(ctx Context) Expansion {
 	return e
 }
 
-// Published part of an injection that is a connection's, in the forms that such
-// connections inject, what an allow-list says of it, and whether it is of them. It is
-// Absent where the part doesn't tell what it gives.
-func (c *Catalog) Published(s *settings.Settings, namespace string, of claim.ConnectionID, whole claim.Injection) (part claim.Injection, d settings.Decision, ok bool) {
+// Published part of an injection that is a connection's by the status that was published
+// with it, in the forms that such connections inject, what an allow-list says of it, and
+// whether it is of them. It is Absent where the part doesn't tell what it gives.
+func (c *Catalog) Published(s *settings.Settings, namespace string, of *claim.ConnectionStatus, whole claim.Injection) (part claim.Injection, d settings.Decision, ok bool) {
 	t := c.typeOf(of.Type)
 	if t == nil {
 		return claim.Injection{}, settings.Absent, false
 	}
-	part, ok = t.Injects.Part(whole, of.Name)
+	part, ok = t.Injects.Part(whole, of.Name, of.Env)
 	if ok && t.Published != nil {
 		d = t.Published(s, namespace, whole.ServiceAccountName, part)
 	}
@@ -205,16 +206,20 @@ func (c *Catalog) Published(s *settings.Settings, namespace string, of claim.Con
 
 // GoesOn says whether a connection may go on with one of its type that was published under
 // another name.
-func (c *Catalog) GoesOn(was claim.ConnectionID, published claim.Injection, as claim.Connection) bool {
+func (c *Catalog) GoesOn(was *claim.ConnectionStatus, published claim.Injection, as claim.Connection) bool {
 	t := c.typeOf(as.Type)
-	return t == nil || t.GoesOn == nil || t.GoesOn(published, was.Name, as)
+	if t == nil || t.GoesOn == nil {
+		return true
+	}
+	part, ok := t.Injects.Part(published, was.Name, was.Env)
+	return ok && t.GoesOn(part, as)
 }
 
 // Renamed is a part of an injection that was published for a connection, as the one has
 // it that goes on with it under another name.
-func (c *Catalog) Renamed(part claim.Injection, from, to claim.ConnectionID) claim.Injection {
+func (c *Catalog) Renamed(part claim.Injection, from *claim.ConnectionStatus, to claim.ConnectionID) claim.Injection {
 	if t := c.typeOf(to.Type); t != nil && from.Name != to.Name {
-		return t.Injects.Renamed(part, from.Name, to.Name)
+		return t.Injects.Renamed(part, from.Name, to.Name, from.Env)
 	}
 	return part
 }

@@ -1,8 +1,10 @@
 package connection
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/workload"
@@ -29,8 +31,13 @@ var cloudSQL = Type{
 			},
 			{Name: "config.ipType", In: func(c *claim.Connection) any { return &c.Config.IPType }, Enum: []string{"Public", "Private", "PSC"}},
 			{Name: "config.autoIamAuthn", In: func(c *claim.Connection) any { return &c.Config.AutoIAMAuthn }},
+			{Name: "env", In: func(c *claim.Connection) any { return &c.Env }, Of: []claim.Field{
+				named("host", workload.HostNames, "HOST, such as PGHOST or ORDERS_DB_HOST", func(c *claim.Connection) any { return &c.Env.Host }),
+				named("port", workload.PortNames, "PORT, such as PGPORT or ORDERS_DB_PORT", func(c *claim.Connection) any { return &c.Env.Port }),
+				named("instanceConnectionName", workload.InstanceNames, "INSTANCE, INSTANCE_NAME or CONNECTION_NAME, such as SQL_INSTANCE or ORDERS_DB_INSTANCE", func(c *claim.Connection) any { return &c.Env.InstanceConnectionName }),
+			}},
 		},
-		Together: []claim.Together{{
+		Together: []claim.Together{apart("host", hostVariable), apart("port", portVariable), apart("instanceConnectionName", instanceVariable), {
 			Rule: `[self.filter(c, c.type == 'cloudSql' && has(c.config) && has(c.config.cloudSqlDatabasePort)).map(c, c.config.cloudSqlDatabasePort)]` +
 				`.all(ports, ports.all(p, ports.exists_one(o, o == p)))`,
 			Holds: func(databases []*claim.Connection) bool {
@@ -50,16 +57,17 @@ var cloudSQL = Type{
 	Grants: []*GrantKind{&memberGrant},
 	Injects: workload.Forms{
 		Env: map[string]string{
-			"DB_HOST":        `^127[.]0[.]0[.]1$`,
-			"DB_PORT":        `^[0-9]{1,5}$`,
-			instanceVariable: `^` + instanceForm + `$`,
+			hostVariable.Name:     `^127[.]0[.]0[.]1$`,
+			portVariable.Name:     `^[0-9]{1,5}$`,
+			instanceVariable.Name: `^` + instanceForm + `$`,
 		},
-		Named:   []string{"DB_HOST", "DB_PORT", instanceVariable},
-		Sidecar: proxyForm,
-		Most:    claim.MaxConnections,
+		Variables: []workload.Variable{hostVariable, portVariable, instanceVariable},
+		Sidecar:   proxyForm,
+		Most:      claim.MaxConnections,
 	},
-	GoesOn: func(published claim.Injection, name string, as claim.Connection) bool {
-		return slices.Contains(published.Env, claim.EnvVar{Name: workload.Variable(name, instanceVariable), Value: as.Config.CloudSQLConnectionName})
+	GoesOn: func(part claim.Injection, as claim.Connection) bool {
+		// Of its variables, only that of the instance has such a value.
+		return slices.ContainsFunc(part.Env, func(e claim.EnvVar) bool { return e.Value == as.Config.CloudSQLConnectionName })
 	},
 	Expand: expandCloudSQL,
 	Route: func(d Drawn) Route {
@@ -70,11 +78,40 @@ var cloudSQL = Type{
 	},
 }
 
+// named is the field of a variable's name, of which the message says how it ends.
+func named(field string, names *regexp.Regexp, ends string, in func(*claim.Connection) any) claim.Field {
+	return claim.Field{Name: field, In: in, MaxLength: workload.MaxVariable, Forms: []claim.Form{claim.Matching(names.String(),
+		"must be capital letters, digits and _, with a word for databases such as DB, DATABASE, PG, POSTGRES, MYSQL or SQL before "+ends)}}
+}
+
+// apart are the names of a variable, of all databases of a service.
+func apart(field string, v workload.Variable) claim.Together {
+	name := func(of string) string {
+		return strings.NewReplacer("FIELD", field, "OF", of, "NAME", v.Name).Replace(
+			`(has(OF.env) && has(OF.env.FIELD) ? OF.env.FIELD : !has(OF.name) || OF.name == '' ? 'NAME' : OF.name.upperAscii().replace('-', '_') + '_NAME')`)
+	}
+	return claim.Together{
+		Rule: `self.all(c, c.type != 'cloudSql' || self.exists_one(o, o.type == 'cloudSql' && ` + name("o") + ` == ` + name("c") + `))`,
+		Holds: func(databases []*claim.Connection) bool {
+			names := map[string]bool{}
+			for _, d := range databases {
+				names[v.Of(d.Name, d.Env)] = true
+			}
+			return len(names) == len(databases)
+		},
+		Message: "two databases of a service have one variable; give one of them another env." + field,
+	}
+}
+
 // ProxyContainer is the name of the Cloud SQL Auth Proxy's container.
 const ProxyContainer = "sc-cloud-sql-proxy"
 
-// instanceVariable says which instance a connection reaches.
-const instanceVariable = "DB_INSTANCE_CONNECTION_NAME"
+// The variables of a database: where its proxy listens, and which instance it reaches.
+var (
+	hostVariable     = workload.Variable{Name: "DB_HOST", Names: workload.HostNames, Given: func(v claim.Variables) string { return v.Host }}
+	portVariable     = workload.Variable{Name: "DB_PORT", Names: workload.PortNames, Given: func(v claim.Variables) string { return v.Port }}
+	instanceVariable = workload.Variable{Name: "DB_INSTANCE_CONNECTION_NAME", Names: workload.InstanceNames, Given: func(v claim.Variables) string { return v.InstanceConnectionName }}
+)
 
 // instanceForm is that of a Cloud SQL connection name. It becomes an argument of the
 // proxy, which takes options after a question mark and flags after a dash, so it is
@@ -97,7 +134,7 @@ var proxyForm = workload.SidecarForm{
 		"--structured-logs", "--exit-zero-on-sigterm", "--health-check", "--http-address=0.0.0.0",
 		"--http-port=" + strconv.Itoa(proxyHTTPPort), "--private-ip", "--psc", "--auto-iam-authn",
 	},
-	PortVariable: "DB_PORT",
+	PortVariable: portVariable.Name,
 	Port:         claim.ContainerPort{Name: "sc-proxy", ContainerPort: proxyHTTPPort, Protocol: "TCP"},
 	Probes:       []string{"/startup", "/liveness"},
 	SecurityContext: claim.SecurityContext{
@@ -119,9 +156,9 @@ func expandCloudSQL(c Context) Expansion {
 	}
 	e.Injection = claim.Injection{
 		Env: []claim.EnvVar{
-			{Name: workload.Variable(c.Connection.Name, "DB_HOST"), Value: "127.0.0.1"},
-			{Name: workload.Variable(c.Connection.Name, "DB_PORT"), Value: strconv.Itoa(int(cfg.CloudSQLDatabasePort))},
-			{Name: workload.Variable(c.Connection.Name, instanceVariable), Value: cfg.CloudSQLConnectionName},
+			{Name: hostVariable.Of(c.Connection.Name, c.Connection.Env), Value: "127.0.0.1"},
+			{Name: portVariable.Of(c.Connection.Name, c.Connection.Env), Value: strconv.Itoa(int(cfg.CloudSQLDatabasePort))},
+			{Name: instanceVariable.Of(c.Connection.Name, c.Connection.Env), Value: cfg.CloudSQLConnectionName},
 		},
 		InitContainers: []claim.Sidecar{c.proxy()},
 	}

@@ -107,7 +107,7 @@ func awaitsInjection(vs *verdicts, s *service) bool {
 		return false
 	}
 	for i, c := range vs.of(s) {
-		if c.granted && !vs.included[vs.first[s.index]+i] {
+		if c.granted && !vs.included[vs.first[s.index]+i].there {
 			return true
 		}
 	}
@@ -127,7 +127,7 @@ func wouldLose(vs *verdicts, s *service, running map[string]any) bool {
 	}
 	unsettled := false
 	for i, c := range vs.of(s) {
-		unsettled = unsettled || !vs.included[vs.first[s.index]+i] && !withdrawn(vs, c.wish)
+		unsettled = unsettled || !vs.included[vs.first[s.index]+i].there && !withdrawn(vs, c.wish)
 	}
 	return unsettled && (in.injection == nil || workload.Loses(running, *in.injection))
 }

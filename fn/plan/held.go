@@ -27,7 +27,15 @@ type held struct {
 
 	// parts of the published injections by connection, in their order. Nil where
 	// the connection's own part, if it has one, takes its place.
-	parts []*claim.Injection
+	parts []*part
+}
+
+// A part of an injection that was published for a connection, and the names that its claim
+// gave to variables in it.
+type part struct {
+	claim.Injection
+
+	env *claim.Variables
 }
 
 // A former state of a service, as it was published.
@@ -45,7 +53,7 @@ type former struct {
 
 // hold what is published until its successor works.
 func hold(gs *grants) *held {
-	hs := &held{grants: gs, former: make([]former, len(gs.services)), parts: make([]*claim.Injection, len(gs.all))}
+	hs := &held{grants: gs, former: make([]former, len(gs.services)), parts: make([]*part, len(gs.all))}
 	for i := range gs.services {
 		s := &gs.services[i]
 		hs.former[i].account = s.account.name
@@ -65,24 +73,24 @@ func hold(gs *grants) *held {
 // holdService sets the parts that stay of a service's published injection, and
 // says whether its ServiceAccount stays too: all connections go over to another one
 // together.
-func holdService(gs *grants, s *service, ps *claim.ServiceStatus, parts []*claim.Injection) (stays bool) {
+func holdService(gs *grants, s *service, ps *claim.ServiceStatus, parts []*part) (stays bool) {
 	switches := ps.Injection.ServiceAccountName != s.account.name
 	for i, c := range gs.of(s) {
 		if works(gs, c) {
 			continue
 		}
-		part, ok := publishedPart(gs, c, ps)
+		published, ok := publishedPart(gs, c, ps)
 		switch {
 		case !ok:
 		case switches:
 			stays = true
-		case c.granted && c.Published && equality.Semantic.DeepEqual(*part, c.Injection) && !changesAnnotations(s.account, c.wish):
+		case c.granted && c.Published && equality.Semantic.DeepEqual(published.Injection, c.Injection) && !changesAnnotations(s.account, c.wish):
 			// It is as it was published, whatever is the matter with it now.
 		default:
-			parts[i] = part
+			parts[i] = published
 		}
 	}
-	if holds := stays || slices.ContainsFunc(parts, func(p *claim.Injection) bool { return p != nil }); holds && !fits(s, *ps.Injection) {
+	if holds := stays || slices.ContainsFunc(parts, func(p *part) bool { return p != nil }); holds && !fits(s, *ps.Injection) {
 		clear(parts)
 		return false
 	}
@@ -102,33 +110,33 @@ func fits(s *service, published claim.Injection) bool {
 
 // publishedPart of a connection in its service's published injection, and whether
 // it was there and may still be.
-func publishedPart(gs *grants, c granted, ps *claim.ServiceStatus) (*claim.Injection, bool) {
+func publishedPart(gs *grants, c granted, ps *claim.ServiceStatus) (*part, bool) {
 	i := formerly(gs, c.wish, ps)
 	if i < 0 {
 		return nil, false
 	}
-	was, whole := ps.Connections[i].ID(), *ps.Injection
-	part, decision, ok := gs.Types.Published(gs.Settings, gs.Claim.Namespace, was, whole)
+	was, whole := &ps.Connections[i], *ps.Injection
+	in, decision, ok := gs.Types.Published(gs.Settings, gs.Claim.Namespace, was, whole)
 	if !ok || decision.Revokes() {
 		return nil, false
 	}
-	part = gs.Types.Renamed(part, was, c.id)
+	in = gs.Types.Renamed(in, was, c.id)
 	f := gs.Types.FamilyOf(c.id.Type)
 	if f != nil && !backed(gs.facts, claimant{whole.ServiceAccountName, f}) {
 		return nil, false
 	}
-	if injectsNothing(part) {
+	if injectsNothing(in) {
 		// All that pods have of it is the ServiceAccount's annotation, or they never
 		// had any. Beside what is new, what is held is neither complete nor ready.
 		granted := gs.Types.Annotates(c.id.Type) && granting(gs.facts, claimant{whole.ServiceAccountName, f})
-		if !whole.Complete && !ps.Connections[i].Ready && !granted {
+		if !whole.Complete && !was.Ready && !granted {
 			return nil, false
 		}
 		if _, _, annotated := f.Identified(gs.Settings, gs.Claim.Namespace, gs.serviceAccount(whole.ServiceAccountName)); !annotated {
 			return nil, false
 		}
 	}
-	return &part, true
+	return &part{in, was.Env}, true
 }
 
 // formerly says where the last status of a service has a connection of the claim, or the
@@ -153,7 +161,7 @@ func renamed(gs *grants, s *service, typ claim.ConnectionType, ps *claim.Service
 			if was.Type != typ || goesOn[i] != (claim.ConnectionID{}) || has(s.ServiceEntry, was.ID()) {
 				continue
 			}
-			if sameIdentity && (was.Identity == "" || was.Identity != all[as].Identity) || !gs.Types.GoesOn(was.ID(), *ps.Injection, s.Entries[as].Connection) {
+			if sameIdentity && (was.Identity == "" || was.Identity != all[as].Identity) || !gs.Types.GoesOn(was, *ps.Injection, s.Entries[as].Connection) {
 				continue
 			}
 			goesOn[i] = all[as].id
@@ -184,8 +192,8 @@ func reports(ps *claim.ServiceStatus, id claim.ConnectionID) bool {
 }
 
 // injectsNothing says whether a connection has no part of its own.
-func injectsNothing(part claim.Injection) bool {
-	return equality.Semantic.DeepEqual(part, claim.Injection{})
+func injectsNothing(in claim.Injection) bool {
+	return equality.Semantic.DeepEqual(in, claim.Injection{})
 }
 
 // backed says whether an object of ours, or an annotation of the ServiceAccount,
@@ -234,17 +242,17 @@ func changesAnnotations(a account, w wish) bool {
 
 // whole injection of a service as it was published, but for connections that have
 // left the claim or are revoked. Nil where nothing of it is left.
-func (hs *held) whole(s *service) []*claim.Injection {
+func (hs *held) whole(s *service) []*part {
 	in := hs.former[s.index].injection
 	ps := hs.previousOf(s)
 	if in == nil {
 		return nil
 	}
 	cs := hs.of(s)
-	parts := make([]*claim.Injection, len(cs))
+	parts := make([]*part, len(cs))
 	for i, c := range cs {
-		if part, ok := publishedPart(hs.grants, c, ps); ok {
-			parts[i] = part
+		if published, ok := publishedPart(hs.grants, c, ps); ok {
+			parts[i] = published
 		}
 	}
 	return parts

@@ -18,8 +18,15 @@ type injections struct {
 	// services in the order of the claim.
 	injected []injected
 
-	// included says of each connection whether it is in its service's injection.
-	included []bool
+	// included says of each connection how it is in its service's injection.
+	included []inclusion
+}
+
+// An inclusion of a connection in an injection, if it is there, and the names that its
+// claim gave to variables in it.
+type inclusion struct {
+	there bool
+	env   *claim.Variables
 }
 
 // An injected service.
@@ -42,7 +49,7 @@ func (i injected) hash() string {
 // inject the connections into the pods of their services. Where the workload can't
 // take what the connections are now, its pods keep what was published.
 func inject(as *accounts) *injections {
-	is := &injections{accounts: as, injected: make([]injected, len(as.services)), included: make([]bool, len(as.all))}
+	is := &injections{accounts: as, injected: make([]injected, len(as.services)), included: make([]inclusion, len(as.all))}
 	for i := range as.services {
 		s, included := &as.services[i], is.included[as.first[i]:as.first[i+1]]
 		in := injected{refused: workloadConflict(as.facts, s)}
@@ -51,7 +58,7 @@ func inject(as *accounts) *injections {
 		}
 		if former := as.former[i]; in.refused.Blocks() && former.injection != nil {
 			former.stays, former.account = true, former.injection.ServiceAccountName
-			again := make([]bool, len(included))
+			again := make([]inclusion, len(included))
 			if was := injectedService(as, s, as.whole(s), former, again); was.injection != nil && was.refused.Reason == "" {
 				in.injection = was.injection
 				copy(included, again)
@@ -64,7 +71,7 @@ func inject(as *accounts) *injections {
 
 // injectedService has the injection of a service, and what its workload says
 // against that.
-func injectedService(as *accounts, s *service, parts []*claim.Injection, was former, included []bool) injected {
+func injectedService(as *accounts, s *service, parts []*part, was former, included []inclusion) injected {
 	in := injected{}
 	in.injection, in.refused = merged(as, s, parts, was, included)
 	if v := leftOut(as.facts, s, in.injection); v.Blocks() {
@@ -140,7 +147,7 @@ const sessions = "sessions"
 // publication waits for the ServiceAccount, or pods would be refused. Once
 // published, an injection is not withdrawn because a ServiceAccount, or an
 // annotation on it, is missing for a while.
-func merged(as *accounts, s *service, held []*claim.Injection, was former, included []bool) (*claim.Injection, connection.Verdict) {
+func merged(as *accounts, s *service, held []*part, was former, included []inclusion) (*claim.Injection, connection.Verdict) {
 	published := was.injection
 	if published != nil && published.ServiceAccountName != was.account {
 		published = nil
@@ -173,14 +180,16 @@ func merged(as *accounts, s *service, held []*claim.Injection, was former, inclu
 
 // partsOf a service's injection, connection by connection, what they rest on, and
 // which connections are included.
-func partsOf(as *accounts, s *service, held []*claim.Injection, was former, published *claim.Injection, rests *basis, included []bool) []claim.Injection {
+func partsOf(as *accounts, s *service, held []*part, was former, published *claim.Injection, rests *basis, included []inclusion) []claim.Injection {
 	parts := make([]claim.Injection, 0, len(included))
 	var kept []int
 	for i, c := range as.of(s) {
+		env := s.Entries[i].Env
 		switch {
 		case held[i] != nil:
 			kept = append(kept, len(parts))
-			parts = append(parts, *held[i])
+			parts = append(parts, held[i].Injection)
+			env = held[i].env
 			rests.keep(as.Types.FamilyOf(c.id.Type))
 		case was.stays || !c.granted || !c.Published:
 			continue
@@ -190,7 +199,7 @@ func partsOf(as *accounts, s *service, held []*claim.Injection, was former, publ
 		default:
 			continue
 		}
-		included[i] = true
+		included[i] = inclusion{there: true, env: env}
 	}
 	for _, i := range kept {
 		parts[i] = workload.Beside(parts[i], parts, kept)

@@ -112,6 +112,9 @@ type Connection struct {
 
 	// Identity and Zone to show in the status.
 	Identity, Zone string
+
+	// Env are the names that the claim gave to its variables in the injection.
+	Env *claim.Variables
 }
 
 // Ready says whether pods with the injection can use the connection.

@@ -48,7 +48,7 @@ func (r *retained) service(s *service) Service {
 	}
 	for i, c := range r.of(s) {
 		out.Connections = append(out.Connections, Connection{
-			ID: c.id, Identity: c.Identity, Zone: c.Zone,
+			ID: c.id, Identity: c.Identity, Zone: c.Zone, Env: r.included[r.first[s.index]+i].env,
 			Verdict:  r.on[r.first[s.index]+i],
 			Warnings: slices.Concat(c.Warnings, c.warnings),
 		})

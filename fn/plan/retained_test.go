@@ -28,7 +28,7 @@ func progressed(f *facts, on connection.Verdict, granted, current bool) *rollout
 		ws.first = append(ws.first, len(ws.all))
 	}
 	gs := &grants{wishes: ws, composed: map[string]grant{}}
-	vs := &verdicts{injections: &injections{accounts: &accounts{held: &held{grants: gs, former: make([]former, len(f.services)), parts: make([]*claim.Injection, len(ws.all))}}, injected: make([]injected, len(f.services))}}
+	vs := &verdicts{injections: &injections{accounts: &accounts{held: &held{grants: gs, former: make([]former, len(f.services)), parts: make([]*part, len(ws.all))}}, injected: make([]injected, len(f.services))}}
 	for _, w := range ws.all {
 		gs.connections = append(gs.connections, grantedWish(w))
 		vs.on = append(vs.on, on)

@@ -21,7 +21,7 @@ func (f *facts) takenBack(ps claim.ServiceStatus) (left claim.ServiceStatus, les
 	ps.Connections = slices.Clone(ps.Connections)
 	for i := range ps.Connections {
 		c := &ps.Connections[i]
-		part, revoked := f.publishedOf(ps, c.ID(), account)
+		part, revoked := f.publishedOf(ps, c, account)
 		switch {
 		case revoked:
 			v := connection.Verdictf(connection.NotAllowed, "namespace %q may not use %q any more by the cluster settings, and what granted it is taken back; ask the platform team to allow it, and mend the claim", f.Claim.Namespace, c.Identity)
@@ -43,14 +43,14 @@ func (f *facts) takenBack(ps claim.ServiceStatus) (left claim.ServiceStatus, les
 
 // publishedOf a connection is its part of what was published for a service, nil where it
 // has none, and whether a list revokes what it gives.
-func (f *facts) publishedOf(ps claim.ServiceStatus, id claim.ConnectionID, account string) (part *claim.Injection, revoked bool) {
-	if family := f.Types.FamilyOf(id.Type); family != nil {
+func (f *facts) publishedOf(ps claim.ServiceStatus, c *claim.ConnectionStatus, account string) (part *claim.Injection, revoked bool) {
+	if family := f.Types.FamilyOf(c.Type); family != nil {
 		revoked = f.revoked(claimant{account, family}, f.serviceAccount(account))
 	}
 	if ps.Injection == nil {
 		return nil, revoked
 	}
-	of, d, ok := f.Types.Published(f.Settings, f.Claim.Namespace, id, *ps.Injection)
+	of, d, ok := f.Types.Published(f.Settings, f.Claim.Namespace, c, *ps.Injection)
 	if !ok {
 		return nil, revoked
 	}

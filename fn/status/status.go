@@ -104,6 +104,7 @@ func service(svc plan.Service) claim.ServiceStatus {
 			Message:  c.Verdict.Message,
 			Identity: c.Identity,
 			Zone:     c.Zone,
+			Env:      c.Env,
 			Warnings: notes(c.Warnings),
 		})
 	}

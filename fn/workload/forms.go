@@ -21,9 +21,9 @@ type Forms struct {
 	// value can't refer to another variable as $(NAME).
 	Env map[string]string
 
-	// Named are those variables of Env that a connection with a name has by its name
-	// (Variable), with the same values.
-	Named []string
+	// Variables are those of Env that a connection may give under other names, with the
+	// same values.
+	Variables []Variable
 
 	// Labels of pods, each with its only value.
 	Labels map[string]string
@@ -79,7 +79,6 @@ var (
 	subdomainForm = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 	claimForm     = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
 	diskForm      = regexp.MustCompile(`^(-[a-z]([-a-z0-9]{0,18}[a-z0-9])?)?$`)
-	prefixForm    = regexp.MustCompile(`^[A-Z][A-Z0-9_]{0,19}$`)
 	imageForm     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/:@-]*$`)
 
 	// A disk is mounted anywhere but over the system's directories, and a folder
@@ -128,37 +127,29 @@ func Named(what, name string) string {
 	return what + "-" + name
 }
 
-// Variable that a connection of a name gives pods, where one without gives them what the
-// second says: for orders, ORDERS_DB_HOST.
-func Variable(name, variable string) string {
-	if name == "" {
-		return variable
-	}
-	return strings.ToUpper(strings.ReplaceAll(name, "-", "_")) + "_" + variable
-}
-
 // envForm is the form of a variable's value, empty for one that no connection gives.
 func (f Forms) envForm(name string) string {
 	if form, ok := f.Env[name]; ok {
 		return form
 	}
-	for _, v := range f.Named {
-		if prefix, ok := strings.CutSuffix(name, "_"+v); ok && prefixForm.MatchString(prefix) {
-			return f.Env[v]
+	for _, v := range f.Variables {
+		if v.may(name) {
+			return f.Env[v.Name]
 		}
 	}
 	return ""
 }
 
 // Renamed is a part of an injection as the connection gives it that goes on with it under
-// another name.
-func (f Forms) Renamed(part claim.Injection, from, to string) claim.Injection {
+// another name. The names that its claim had given to variables stay.
+func (f Forms) Renamed(part claim.Injection, from, to string, given *claim.Variables) claim.Injection {
 	was, is := Named(f.Disk, from), Named(f.Disk, to)
 	part.Volumes, part.VolumeMounts, part.Env = slices.Clone(part.Volumes), slices.Clone(part.VolumeMounts), slices.Clone(part.Env)
 	for i := range part.Env {
-		for _, v := range f.Named {
-			if e := &part.Env[i]; e.Name == Variable(from, v) {
-				e.Name = Variable(to, v)
+		for _, v := range f.Variables {
+			if e := &part.Env[i]; e.Name == v.Of(from, given) {
+				e.Name = v.Of(to, given)
+				break
 			}
 		}
 	}
@@ -175,10 +166,11 @@ func (f Forms) Renamed(part claim.Injection, from, to string) claim.Injection {
 	return part
 }
 
-// Part of an injection that a connection of a name has in it by these forms, and nothing
-// where it holds what the function doesn't emit by a name of theirs. What it is of as a
-// whole, such as its ServiceAccount, is left out.
-func (f Forms) Part(whole claim.Injection, name string) (claim.Injection, bool) {
+// Part of an injection that a connection of a name has in it by these forms, under the
+// names that its claim gave to variables, and nothing where it holds what the function
+// doesn't emit by a name of theirs. What it is of as a whole, such as its ServiceAccount,
+// is left out.
+func (f Forms) Part(whole claim.Injection, name string, given *claim.Variables) (claim.Injection, bool) {
 	disk := Named(f.Disk, name)
 	named := func(volume string) bool {
 		_, token := f.Tokens[volume]
@@ -187,12 +179,12 @@ func (f Forms) Part(whole claim.Injection, name string) (claim.Injection, bool) 
 	part := claim.Injection{
 		Hash:               whole.Hash,
 		ServiceAccountName: whole.ServiceAccountName,
-		Env:                only(whole.Env, func(e claim.EnvVar) bool { return f.gives(name, e.Name) }),
+		Env:                only(whole.Env, func(e claim.EnvVar) bool { return f.gives(name, given, e.Name) }),
 		Volumes:            only(whole.Volumes, func(v claim.Volume) bool { return named(v.Name) }),
 		VolumeMounts:       only(whole.VolumeMounts, func(m claim.VolumeMount) bool { return named(m.Name) }),
 		InitContainers:     only(whole.InitContainers, func(s claim.Sidecar) bool { return f.Sidecar.Name != "" && s.Name == f.Sidecar.Name }),
 	}
-	part.InitContainers = f.instancesOf(part, name)
+	part.InitContainers = f.instancesOf(part, name, given)
 	for k, v := range whole.Labels {
 		if _, ok := f.Labels[k]; !ok {
 			continue
@@ -211,21 +203,31 @@ func (f Forms) Part(whole claim.Injection, name string) (claim.Injection, bool) 
 }
 
 // gives says whether a connection of a name gives pods a variable.
-func (f Forms) gives(name, variable string) bool {
-	if name == "" {
-		_, ok := f.Env[variable]
-		return ok
+func (f Forms) gives(connection string, given *claim.Variables, name string) bool {
+	for _, v := range f.Variables {
+		switch name {
+		case v.Of(connection, given):
+			return true
+		case v.Name:
+			return false
+		}
 	}
-	return slices.ContainsFunc(f.Named, func(v string) bool { return variable == Variable(name, v) })
+	_, ok := f.Env[name]
+	return ok && connection == ""
 }
 
 // instancesOf the sidecars of a part that are the connection's own: of the port that its
 // variable says.
-func (f Forms) instancesOf(part claim.Injection, name string) []claim.Sidecar {
+func (f Forms) instancesOf(part claim.Injection, connection string, given *claim.Variables) []claim.Sidecar {
+	i := slices.IndexFunc(f.Variables, func(v Variable) bool { return v.Name == f.Sidecar.PortVariable })
+	if i < 0 {
+		return nil
+	}
+	variable := f.Variables[i].Of(connection, given)
 	var own []claim.Sidecar
 	for _, s := range part.InitContainers {
 		for _, e := range part.Env {
-			if e.Name != Variable(name, f.Sidecar.PortVariable) {
+			if e.Name != variable {
 				continue
 			}
 			if s, ok := instanceOf(s, e.Value); ok {

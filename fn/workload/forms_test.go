@@ -120,17 +120,17 @@ func TestPart(t *testing.T) {
 	}
 	for name, volume := range map[string]string{"": "disk", "a": "disk-a", "a-b": "disk-a-b"} {
 		want := claim.Injection{Volumes: []claim.Volume{{Name: volume, PersistentVolumeClaim: &claim.PersistentVolumeClaimVolume{ClaimName: strings.TrimPrefix(volume, "disk-")}}}, VolumeMounts: []claim.VolumeMount{{Name: volume, MountPath: "/data/" + volume}}}
-		got, ok := forms.Part(whole, name)
+		got, ok := forms.Part(whole, name, nil)
 		if diff := cmp.Diff(want, got); diff != "" || !ok {
 			t.Errorf("Part(whole, %q): fits: %t, -want, +got:\n%s", name, ok, diff)
 		}
-		got = forms.Renamed(got, name, "z")
+		got = forms.Renamed(got, name, "z", nil)
 		want.Volumes[0].Name, want.VolumeMounts[0].Name = "disk-z", "disk-z"
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("Renamed(part, %q, z): -want, +got:\n%s", name, diff)
 		}
 	}
-	if part, ok := forms.Part(whole, "b"); !ok || len(part.Volumes) > 0 {
+	if part, ok := forms.Part(whole, "b", nil); !ok || len(part.Volumes) > 0 {
 		t.Errorf("Part(whole, b): a connection that isn't in it has %v", part.Volumes)
 	}
 	if whole.Volumes[1].Name != "disk-a" {

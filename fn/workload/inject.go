@@ -3,7 +3,6 @@ package workload
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/decoded"
@@ -26,17 +25,12 @@ const (
 // variablesOfConfiguration are those that a container may well get from a
 // ConfigMap or Secret by envFrom, whose content can't be seen here, and without
 // which credentials work. A literal variable would win over them.
-var variablesOfConfiguration = []string{
-	"AWS_DEFAULT_REGION", "AWS_REGION",
-	"DB_HOST", "DB_INSTANCE_CONNECTION_NAME", "DB_PORT",
-}
+var variablesOfConfiguration = []string{"AWS_DEFAULT_REGION", "AWS_REGION"}
 
-// ofConfiguration says whether a variable is one of them, or that of a connection with a
-// name.
+// ofConfiguration says whether a variable is one of them, or a database's.
 func ofConfiguration(variable string) bool {
-	return slices.ContainsFunc(variablesOfConfiguration, func(v string) bool {
-		return variable == v || strings.HasPrefix(v, "DB_") && strings.HasSuffix(variable, "_"+v)
-	})
+	return slices.Contains(variablesOfConfiguration, variable) ||
+		HostNames.MatchString(variable) || PortNames.MatchString(variable) || InstanceNames.MatchString(variable)
 }
 
 // A pod is a template's content, seen from an injection.

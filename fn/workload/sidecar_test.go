@@ -13,7 +13,7 @@ import (
 // connected proxy of a connection of a name.
 func connected(name, port, image string, args ...string) claim.Injection {
 	return claim.Injection{
-		Env:            []claim.EnvVar{{Name: Variable(name, "DB_PORT"), Value: port}},
+		Env:            []claim.EnvVar{{Name: dbPort.Of(name, nil), Value: port}},
 		InitContainers: []claim.Sidecar{{Name: "proxy", Image: image, Args: args, RestartPolicy: "Always"}},
 	}
 }
@@ -61,7 +61,7 @@ func TestSidecars(t *testing.T) {
 
 	probe := claim.Probe{HTTPGet: claim.HTTPGet{Path: "/up"}}
 	forms := Forms{
-		Env: map[string]string{"DB_PORT": "^[0-9]+$"}, Named: []string{"DB_PORT"}, Most: 3,
+		Env: map[string]string{"DB_PORT": "^[0-9]+$"}, Variables: []Variable{dbPort}, Most: 3,
 		Sidecar: SidecarForm{
 			Name: "proxy", Instance: `^[a-z][?]port=[0-9]+(&(private-ip|psc|auto-iam-authn)=true)*$`,
 			Flags: []string{"--logs", "--private-ip", "--psc", "--auto-iam-authn"}, PortVariable: "DB_PORT", Probes: []string{"/up"},
@@ -81,12 +81,12 @@ func TestSidecars(t *testing.T) {
 		t.Error("Fit(...): what is merged isn't of the forms")
 	}
 	for i, name := range []string{"", "orders", "read-only"} {
-		got, ok := forms.Part(whole, name)
+		got, ok := forms.Part(whole, name, nil)
 		if diff := cmp.Diff(all[i], got); diff != "" || !ok {
 			t.Errorf("Part(whole, %q): fits: %t, -want, +got:\n%s", name, ok, diff)
 		}
 	}
-	if got, ok := forms.Part(whole, "other"); !ok || len(got.InitContainers) > 0 {
+	if got, ok := forms.Part(whole, "other", nil); !ok || len(got.InitContainers) > 0 {
 		t.Errorf("Part(whole, other): a connection that isn't in it has %v", got)
 	}
 	twice := slices.Clone(whole.InitContainers)

@@ -141,6 +141,15 @@ spec:
     - {name: LOG_LEVEL, value: debug}
   - {name: worker, image: api, env: [{name: DB_PORT, value: ""}]}`,
 	},
+	"OwnGivenVariables": {
+		reason:      "Nor does the claim's name for a variable overwrite a container's own.",
+		connections: []string{"cloudSqlGivenVariables"},
+		pod: `
+spec:
+  containers:
+  - {name: api, image: api, env: [{name: PGHOST, value: db.example.org}]}
+  - {name: worker, image: api, env: [{name: PGPORT, value: "1"}], envFrom: [{configMapRef: {name: api}}]}`,
+	},
 	"EnvFrom": {
 		reason:      "A ConfigMap may hold the region and the address of the database; a literal would win over it.",
 		connections: []string{"podIdentity", "cloudSql"},

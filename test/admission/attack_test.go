@@ -74,6 +74,42 @@ func TestStatusIsNotTrusted(t *testing.T) {
 				in["env"] = append(in["env"].([]any), map[string]any{"name": "X_AWS_REGION", "value": "eu-west-1"})
 			},
 		},
+		"VariableThatEndsLikeAHost": {
+			reason: "The pod would take what listens there for the API server.",
+			tamper: func(in map[string]any) {
+				in["env"] = append(in["env"].([]any), map[string]any{"name": "KUBERNETES_SERVICE_HOST", "value": "127.0.0.1"})
+			},
+		},
+		"VariableOfAnEmulator": {
+			reason: "A client would send what it has to what listens there, with no login.",
+			tamper: func(in map[string]any) {
+				in["env"] = append(in["env"].([]any), map[string]any{"name": "FIREBASE_DATABASE_EMULATOR_HOST", "value": "127.0.0.1"})
+			},
+		},
+		"VariableOfADatabaseElsewhere": {
+			reason: "A name that a claim may give has the values of a database here.",
+			tamper: func(in map[string]any) {
+				in["env"] = append(in["env"].([]any), map[string]any{"name": "PGHOST", "value": "db.example.com"})
+			},
+		},
+		"PortInAHost": {
+			reason: "Each variable has its own values.",
+			tamper: func(in map[string]any) {
+				in["env"] = append(in["env"].([]any), map[string]any{"name": "PGHOST", "value": "5432"})
+			},
+		},
+		"VariableWithAnEnd": {
+			reason: "Shells and other readers would take the next line for another variable.",
+			tamper: func(in map[string]any) {
+				in["env"] = append(in["env"].([]any), map[string]any{"name": "PGHOST\nLD_PRELOAD", "value": "127.0.0.1"})
+			},
+		},
+		"LongVariable": {
+			reason: "What pods get is bounded.",
+			tamper: func(in map[string]any) {
+				in["env"] = append(in["env"].([]any), map[string]any{"name": strings.Repeat("X", 60) + "_DB_HOST", "value": "127.0.0.1"})
+			},
+		},
 		"NameThatIsNone": {
 			reason: "A variable begins with a letter.",
 			tamper: func(in map[string]any) {

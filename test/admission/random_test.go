@@ -184,7 +184,7 @@ func tamper(r *rapid.T, v any) any {
 			return v
 		}
 	case string:
-		return rapid.SampledFrom([]string{v + "x", "x", "..", "/etc", "/data/..", "$(HOME)", "a b", "9801", "1Gi", v + "\n"}).Draw(r, "text")
+		return rapid.SampledFrom([]string{v + "x", "x", "MYSQL_HOST", "DB_EXPORT", "..", "/etc", "/data/..", "$(HOME)", "a b", "9801", "1Gi", v + "\n"}).Draw(r, "text")
 	case int64:
 		return rapid.SampledFrom([]int64{-1, 1, 600, 5432, 9801, 99999, 1 << 40}).Draw(r, "number")
 	case bool:
@@ -201,7 +201,7 @@ func drawConnections(r *rapid.T) []string {
 		{"", "podIdentity", "podIdentityIPv6", "irsa"},
 		{"", "azure"},
 		{"", "cloudSql", "cloudSqlPrivate"},
-		{"", "cloudSqlNamed"},
+		{"", "cloudSqlNamed", "cloudSqlGivenVariables"},
 		{"", "disk", "diskReadOnly"},
 		{"", "diskNamed"},
 		{"", "diskOfSameClaim"},
@@ -288,6 +288,7 @@ func drawContainer(r *rapid.T, name string) corev1.Container {
 		Env: subset(r, name+" env", []corev1.EnvVar{
 			{Name: "AWS_REGION", Value: "us-east-1"},
 			{Name: "DB_PORT"},
+			{Name: "PGHOST", Value: "db.example.org"},
 			{Name: "LOG_LEVEL", Value: "debug"},
 		}),
 		EnvFrom: subset(r, name+" envFrom", []corev1.EnvFromSource{{Prefix: "X_"}}),
