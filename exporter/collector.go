@@ -96,14 +96,17 @@ func (s *store) asked(err error) {
 // fresh is an error while what is kept may not be what is there.
 func (s *store) fresh() error {
 	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.absent {
+	absent, failing := s.absent, s.failing
+	s.mu.RUnlock()
+	if absent {
 		return nil
 	}
+	// Not with the lock: a watch answers once it has told of the object that it is at, and
+	// that takes the lock.
 	if !s.watch.HasSynced() {
 		return fmt.Errorf("cannot tell of objects of kind %s: they aren't read yet", s.kind)
 	}
-	if since := s.now().Sub(s.failing); !s.failing.IsZero() && since > maxStale {
+	if since := s.now().Sub(failing); !failing.IsZero() && since > maxStale {
 		return fmt.Errorf("cannot tell of objects of kind %s: the API server hasn't answered for %s", s.kind, since.Round(time.Second))
 	}
 	return nil

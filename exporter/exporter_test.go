@@ -213,6 +213,21 @@ serviceconnections_watched{kind="ServiceConnection"} 1
 serviceconnections_watched{kind="XServiceConnection"} 1
 `,
 		},
+		"CompositeWithoutClaim": {
+			reason: "nobody else tells of one that no claim has made, and who looks for it needs its name",
+			objects: []runtime.Object{parse(t, []byte(`
+apiVersion: serviceconnections.io/v1alpha1
+kind: XServiceConnection
+metadata: {name: shop-x7k2p, annotations: {crossplane.io/paused: "true"}}
+spec: {claimRef: {namespace: team-b}}
+status: {conditions: [{type: Stalled, status: "True", reason: NotClaimed}]}
+`))},
+			want: `serviceconnections_claim_paused{name="shop-x7k2p",namespace=""} 1
+serviceconnections_claim_stalled{name="shop-x7k2p",namespace="",reason="NotClaimed"} 1
+serviceconnections_watched{kind="ServiceConnection"} 0
+serviceconnections_watched{kind="XServiceConnection"} 1
+`,
+		},
 		"Malformed": {
 			reason: "a status may be written by hand, and nothing in it may stop what is told of the others",
 			objects: []runtime.Object{
@@ -320,6 +335,40 @@ func TestNothingIsTold(t *testing.T) {
 type synced struct{ cache.Controller }
 
 func (synced) HasSynced() bool { return true }
+
+// TestAskedWhileItIsTold holds that a watch which is telling of an object can be asked at
+// that moment whether it has seen all: it answers once it has told, and to be told takes
+// the store's lock.
+func TestAskedWhileItIsTold(t *testing.T) {
+	t.Parallel()
+
+	e := export(t, answers)
+	s := newStore(e.client, "ServiceConnection", "serviceconnections", read, time.Now)
+	s.watch = telling{s.watch, s}
+	answered := make(chan error, 1)
+	go func() { answered <- s.fresh() }()
+	select {
+	case err := <-answered:
+		if err != nil {
+			t.Errorf("it has seen all: %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the watch waits for the store, and the store for the watch")
+	}
+}
+
+// telling is a watch that tells of an object while it is asked.
+type telling struct {
+	cache.Controller
+	store *store
+}
+
+func (w telling) HasSynced() bool {
+	told := make(chan struct{})
+	go func() { w.store.Put(&standing{}); close(told) }()
+	<-told
+	return true
+}
 
 // TestMetricsAreDocumented holds docs/monitoring.md, to which the alerts are held, to what
 // is told.

@@ -85,13 +85,18 @@ func (s *standing) readService(service map[string]any) {
 	}
 }
 
-// readComposite reads what Crossplane made of a claim: only what the claim doesn't tell.
+// readComposite reads what Crossplane made of a claim: only what the claim doesn't tell. Of
+// one that somebody made without a claim nothing else tells.
 func readComposite(object map[string]any) *standing {
-	s := readCrossplane(object)
-	s.claim = types.NamespacedName{
+	claim := types.NamespacedName{
 		Namespace: decoded.Text(object, "spec", "claimRef", "namespace"),
 		Name:      decoded.Text(object, "spec", "claimRef", "name"),
 	}
+	if claim.Name == "" {
+		return read(object)
+	}
+	s := readCrossplane(object)
+	s.claim = claim
 	return s
 }
 
