@@ -1,11 +1,15 @@
 #!/bin/sh
 # What action.yml runs: a preview of all of $FILES, with its exit code, and the picture
-# of each in the job's summary and, if $COMMENT is true, as one comment of the pull request
-# whose comments are at $COMMENTS.
+# of each in the job's summary and, if $COMMENT is true, as one comment for $KEY of the pull
+# request whose comments are at $COMMENTS.
 set -eu
 
-# marker of our comment, which nobody sees. All workflows comment as the same bot.
+# marker of our comment, which nobody sees. All workflows comment as the same bot, so it has
+# a number made of the key, which may hold anything.
 marker='<!-- serviceconnections preview -->'
+if [ -n "${KEY:-}" ]; then
+	marker="<!-- serviceconnections preview $(printf %s "$KEY" | cksum | cut -d ' ' -f 1) -->"
+fi
 
 # A comment has 65,536 characters at most.
 longest=65000

@@ -107,10 +107,25 @@ func TestAction(t *testing.T) {
 		t.Errorf("the comment must have both pictures, and what it is found by:\n%s", out)
 	}
 
-	before(`, {"url": "https://api.github.com/repos/o/r/issues/comments/4", "user": {"type": "Bot"}, "body": "<!-- serviceconnections preview -->\nas it was"}`)
+	before(`, {"url": "https://api.github.com/repos/o/r/issues/comments/4", "user": {"type": "Bot"}, "body": "<!-- serviceconnections preview -->\nas it was"}, ` +
+		`{"url": "https://api.github.com/repos/o/r/issues/comments/5", "user": {"type": "Bot"}, "body": "<!-- serviceconnections preview 2425137664 -->\nof another key"}`)
 	s.run(t, "rm asked.txt; "+always+"COMMENT=true FILES=good.yaml sh "+script)
 	if out := s.run(t, "cat asked.txt"); out != "PATCH https://api.github.com/repos/o/r/issues/comments/4\n" {
 		t.Errorf("the comment that is there must be kept up to date, and nobody else's:\n%s", out)
+	}
+
+	for _, tc := range []struct{ key, want string }{
+		{"staging", "PATCH https://api.github.com/repos/o/r/issues/comments/5\n"},
+		{"stag", "POST https://api.github.com/repos/o/r/issues/1/comments\n"},
+		{`x --> "$(id)"`, "POST https://api.github.com/repos/o/r/issues/1/comments\n"},
+	} {
+		s.run(t, "rm asked.txt; "+always+"KEY='"+tc.key+"' COMMENT=true FILES=good.yaml sh "+script)
+		if out := s.run(t, "cat asked.txt"); out != tc.want {
+			t.Errorf("two workflows of a pull request must keep a comment each, and that of key %s:\n%s", tc.key, out)
+		}
+		if out := s.run(t, "head -n 1 comment.md"); strings.Contains(out, "$(") || strings.Count(out, "-->") != 1 {
+			t.Errorf("a key must not end the comment that nobody sees, nor the filter:\n%s", out)
+		}
 	}
 
 	out = s.run(t, "rm asked.txt; "+always+"GH_FAILS=yes COMMENT=true FILES=good.yaml sh "+script)
