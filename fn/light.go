@@ -44,7 +44,9 @@ var (
 
 const (
 	// longestAnnotation that is read of what a team writes, in bytes. That which says
-	// that a hundred services need an object is shorter.
+	// that a hundred services need an object is shorter, and that which says which of
+	// their connections do is where those have no names. One that isn't read keeps too
+	// much rather than too little: all connections that may need the object count.
 	longestAnnotation = 8 << 10
 
 	// longestPart is how many bytes its owners, its managed fields or its size may have
