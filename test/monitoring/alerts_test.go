@@ -186,19 +186,58 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// TestAlertsAreTried holds that there is a situation in which each alert fires.
-func TestAlertsAreTried(t *testing.T) {
-	t.Parallel()
-
-	fires := map[string]bool{}
-	for _, c := range readSituations(t).Tests {
+// untried says which of the alerts no situation tries as it must: that it fires, and that
+// it doesn't one evaluation earlier, so that what it waits for is neither more nor less.
+func untried(s situations, names []string) []string {
+	type at struct {
+		alert string
+		time  model.Duration
+	}
+	tried := map[string]bool{}
+	for _, c := range s.Tests {
+		quiet := map[at]bool{}
 		for _, r := range c.Rows {
-			fires[r.Alert] = fires[r.Alert] || len(r.Fires) > 0
+			quiet[at{r.Alert, r.At}] = len(r.Fires) == 0
+		}
+		for _, r := range c.Rows {
+			if len(r.Fires) > 0 && quiet[at{r.Alert, r.At - s.Interval}] {
+				tried[r.Alert] = true
+			}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(alerts(t))) {
-		if !fires[name] {
-			t.Errorf("%s shows nowhere that %s fires", situationsFile, name)
-		}
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return tried[name] })
+}
+
+// TestPatience holds that it is tried of each alert when it begins to fire.
+func TestPatience(t *testing.T) {
+	t.Parallel()
+
+	const minute = model.Duration(time.Minute)
+	someone := []fired{{}}
+	cases := map[string]struct {
+		reason string
+		tests  []situation
+		want   []string
+	}{
+		"Tried":   {reason: "the rows say when", tests: []situation{{Rows: []row{{4 * minute, "A", nil}, {5 * minute, "A", someone}}}}},
+		"Never":   {reason: "an alert that never fires tells nobody", tests: []situation{{Rows: []row{{4 * minute, "A", nil}, {5 * minute, "A", nil}}}}, want: []string{"A"}},
+		"Earlier": {reason: "it may fire at once, and wake somebody for what passes", tests: []situation{{Rows: []row{{5 * minute, "A", someone}}}}, want: []string{"A"}},
+		"Long before": {
+			reason: "it may have begun in between",
+			tests:  []situation{{Rows: []row{{3 * minute, "A", nil}, {5 * minute, "A", someone}}}}, want: []string{"A"},
+		},
+		"Other alert":     {reason: "another one waits for something else", tests: []situation{{Rows: []row{{4 * minute, "B", nil}, {5 * minute, "A", someone}}}}, want: []string{"A"}},
+		"Other situation": {reason: "there it may never fire", tests: []situation{{Rows: []row{{4 * minute, "A", nil}}}, {Rows: []row{{5 * minute, "A", someone}}}}, want: []string{"A"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(c.want, untried(situations{Interval: minute, Tests: c.tests}, []string{"A"}), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("%s: -want, +got:\n%s", c.reason, diff)
+			}
+		})
+	}
+	for _, name := range untried(readSituations(t), slices.Sorted(maps.Keys(alerts(t)))) {
+		t.Errorf("%s shows nowhere that %s fires, and doesn't one evaluation earlier", situationsFile, name)
 	}
 }
