@@ -216,12 +216,12 @@ func (w *witness) record(name string, u *unstructured.Unstructured) {
 }
 
 // pause the claim, or let it go on, as the platform team does.
-func (w *witness) pause(paused string) {
-	w.t.Helper()
-	u := w.get(claimVersion, claimKind, "shop")
+func (t *team) pause(paused string) {
+	t.t.Helper()
+	u := t.get(claimVersion, claimKind, "shop")
 	patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"annotations":{"crossplane.io/paused":%s}}}`, paused))
-	if err := w.Client.Patch(w.t.Context(), u, patch); err != nil {
-		w.t.Fatal(err)
+	if err := t.Client.Patch(t.t.Context(), u, patch); err != nil {
+		t.t.Fatal(err)
 	}
 }
 

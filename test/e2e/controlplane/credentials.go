@@ -36,6 +36,9 @@ var (
 
 	// The webhook has what its manifests give to it.
 	webhook = serviceAccount(webhookNamespace, "service-connections-webhook")
+
+	// So does the exporter.
+	exporter = serviceAccount(exporterNamespace, "service-connections-exporter")
 )
 
 // provider's user, of the ServiceAccount that package/providers has it run as. It has the

@@ -19,7 +19,7 @@ const Issuer = "https://oidc.example.org/clusters/one/"
 
 // serverUsers are those whom the API server knows by a token.
 var serverUsers = []user{
-	admin, crossplane, rbacManager, webhook,
+	admin, crossplane, rbacManager, webhook, exporter,
 	provider(ProviderAWS), provider(ProviderAzure), provider(ProviderGCP), provider(ProviderKubernetes),
 }
 
