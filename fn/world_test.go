@@ -73,7 +73,13 @@ type wish struct {
 	service     string
 	account     string
 	connections map[string]string
+
+	// tags that its awsRole says about sessions, as it is written; empty for none.
+	tags string
 }
+
+// sessionTags are what an awsRole may say about them.
+var sessionTags = []string{"", ", disableSessionTags: true", ", disableSessionTags: false"}
 
 var worldWorkloads = []string{"api", "web"}
 
@@ -113,6 +119,7 @@ func newWorld(t *testing.T, rt *rapid.T) *world {
 				s.connections[typ] = rapid.SampledFrom(worldValues[typ]).Draw(rt, "value")
 			}
 		}
+		s.tags = rapid.SampledFrom(sessionTags).Draw(rt, "session tags")
 		w.services[name] = s
 		w.create(name)
 	}
@@ -195,6 +202,9 @@ func (w *world) editConnection() {
 		return
 	}
 	s.connections[typ] = rapid.SampledFrom(worldValues[typ]).Draw(w.rt, "value")
+	if typ == "awsRole" {
+		s.tags = rapid.SampledFrom(sessionTags).Draw(w.rt, "session tags")
+	}
 }
 
 func (w *world) editService() {
@@ -369,7 +379,11 @@ func (w *world) writeClaim() {
 			if w.mistake == "an invalid value" && (familyOf(t.typ) == "disk" || t.typ == "awsRole") {
 				v = "not a name"
 			}
-			written = append(written, fmt.Sprintf(t.format, v))
+			entry := fmt.Sprintf(t.format, v)
+			if t.typ == "awsRole" {
+				entry = strings.TrimSuffix(entry, "}") + s.tags + "}"
+			}
+			written = append(written, entry)
 		}
 		switch w.mistake {
 		case "a misspelt field":
