@@ -472,11 +472,27 @@ func gets(template map[string]any) map[string]string {
 			}
 		}
 	}
+	disks := map[string]string{} // The claim of each volume.
 	for _, v := range list(template, "spec", "volumes") {
 		volume, _ := v.(map[string]any)
+		name, disk := str(volume, "name"), str(volume, "persistentVolumeClaim", "claimName")
+		disks[name] = disk
 		for _, typ := range diskTypes {
-			if volume["name"] == "sc-"+strings.ReplaceAll(typ, "/", "-") {
-				has[typ] = str(volume, "persistentVolumeClaim", "claimName")
+			if name == "sc-"+strings.ReplaceAll(typ, "/", "-") {
+				has[typ] = disk
+			}
+		}
+	}
+	// Two disks of one claim are mounted by one volume, so of the other there is only where.
+	for _, v := range list(template, "spec", "containers") {
+		for _, v := range list(v.(map[string]any), "volumeMounts") {
+			mount, _ := v.(map[string]any)
+			typ := "disk"
+			if str(mount, "mountPath") == "/cache" {
+				typ = "disk/cache"
+			}
+			if disk := disks[str(mount, "name")]; disk != "" && has[typ] == "" {
+				has[typ] = disk
 			}
 		}
 	}
