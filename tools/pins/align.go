@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -43,13 +42,9 @@ func shared(ctx context.Context, root string, folders []string) ([]behind, error
 	type place struct{ folder, version string }
 	places := map[string][]place{} // By module, and for v0 by minor version.
 	for _, folder := range folders {
-		text, err := command(ctx, filepath.Join(root, folder), "mod", "edit", "-json")
+		m, err := readMod(ctx, root, folder)
 		if err != nil {
-			return nil, fmt.Errorf("cannot read %s/go.mod: %w", folder, err)
-		}
-		var m goMod
-		if err := json.Unmarshal(text, &m); err != nil {
-			return nil, fmt.Errorf("cannot read %s/go.mod: %w", folder, err)
+			return nil, err
 		}
 		for _, r := range m.Require {
 			if slices.ContainsFunc(apart, func(p string) bool { ok, _ := path.Match(p, r.Path); return ok }) || m.replaces(r.Path) {

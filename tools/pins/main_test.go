@@ -3,7 +3,6 @@ package main
 import (
 	"archive/zip"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -163,12 +162,8 @@ func TestHoldsHold(t *testing.T) {
 	}
 	holding := make([]bool, len(holds))
 	for _, folder := range folders {
-		text, err := command(t.Context(), filepath.Join(root, folder), "mod", "edit", "-json")
+		m, err := readMod(t.Context(), root, folder)
 		if err != nil {
-			t.Fatal(err)
-		}
-		var m goMod
-		if err := json.Unmarshal(text, &m); err != nil {
 			t.Fatal(err)
 		}
 		for _, what := range m.pinned() {

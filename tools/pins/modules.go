@@ -44,6 +44,19 @@ type goMod struct {
 	Replace []struct{ Old struct{ Path string } }
 }
 
+// readMod of the module in a folder.
+func readMod(ctx context.Context, root, folder string) (goMod, error) {
+	var m goMod
+	text, err := command(ctx, filepath.Join(root, folder), "mod", "edit", "-json")
+	if err == nil {
+		err = json.Unmarshal(text, &m)
+	}
+	if err != nil {
+		return m, fmt.Errorf("cannot read %s/go.mod: %w", folder, err)
+	}
+	return m, nil
+}
+
 // replaces says whether a module is another one here.
 func (m goMod) replaces(path string) bool {
 	return slices.ContainsFunc(m.Replace, func(o struct{ Old struct{ Path string } }) bool { return o.Old.Path == path })
@@ -75,20 +88,15 @@ type listed struct {
 // modulePins of the module in a folder. Where the go command can't ask the proxy, the pins
 // are unknown.
 func modulePins(ctx context.Context, root, folder string) ([]pin, error) {
-	dir := filepath.Join(root, folder)
-	text, err := command(ctx, dir, "mod", "edit", "-json")
+	m, err := readMod(ctx, root, folder)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read %s/go.mod: %w", folder, err)
-	}
-	var m goMod
-	if err := json.Unmarshal(text, &m); err != nil {
-		return nil, fmt.Errorf("cannot read %s/go.mod: %w", folder, err)
+		return nil, err
 	}
 	paths := m.pinned()
 	if len(paths) == 0 {
 		return nil, nil
 	}
-	text, err = command(ctx, dir, append([]string{"list", "-m", "-u", "-e", "-mod=readonly", "-json=Path,Version,Update,Error"}, paths...)...)
+	text, err := command(ctx, filepath.Join(root, folder), append([]string{"list", "-m", "-u", "-e", "-mod=readonly", "-json=Path,Version,Update,Error"}, paths...)...)
 	if err != nil {
 		var pins []pin
 		for _, r := range m.Require {
