@@ -56,8 +56,8 @@ func architectures() []string {
 }
 
 func packageTo(ctx context.Context, root, out string) error {
-	o, err := parse([]string{"-root", root, "-out", out, "-revision", "0a1b2c3", "-created", "1700000000",
-		"-platforms", "linux/" + strings.Join(architectures(), ",linux/")})
+	platforms := "linux/" + strings.Join(architectures(), ",linux/")
+	o, err := parse([]string{"-root", root, "-out", out, "-revision", "0a1b2c3", "-created", "1700000000", "-platforms", platforms})
 	if err != nil {
 		return err
 	}
