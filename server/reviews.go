@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"crypto/tls"
@@ -31,8 +32,8 @@ const (
 	// they take no more than the largest requests of the function do.
 	reviewsAtOnce = 2 * maxReview
 
-	// reviewTimeout is how long a review may take to arrive and to be answered. The
-	// API server waits no longer than the webhook's configuration says.
+	// reviewTimeout is how long a review may take to arrive and to be answered, where the
+	// options don't say. The API server waits no longer than the webhook's configuration says.
 	reviewTimeout = 10 * time.Second
 )
 
@@ -66,6 +67,9 @@ type ReviewOptions struct {
 
 	// DrainTimeout is how long reviews may go on once the server is told to stop.
 	DrainTimeout time.Duration
+
+	// Timeout is how long a review may take to arrive and to be answered. Zero: 10 s.
+	Timeout time.Duration
 }
 
 // A ReviewServer answers the API server's AdmissionReviews over HTTPS.
@@ -98,6 +102,7 @@ func ListenReviews(ctx context.Context, o ReviewOptions, log logging.Logger) (*R
 		return nil, errors.Wrapf(err, "cannot listen for admission reviews at address %q", o.Address)
 	}
 	registry := prometheus.NewRegistry()
+	o.Timeout = cmp.Or(o.Timeout, reviewTimeout)
 	s := &ReviewServer{o: o, log: log, metrics: newReviewMetrics(registry), room: semaphore.NewWeighted(reviewsAtOnce), listener: listener}
 	// The API server speaks HTTP/1.1 to a webhook's Service, so that pods spread over its
 	// replicas. To one on loopback it would speak HTTP/2, over one connection for all pods,
@@ -106,7 +111,7 @@ func ListenReviews(ctx context.Context, o ReviewOptions, log logging.Logger) (*R
 	protocols.SetHTTP1(true)
 	s.reviews = bounded(http.HandlerFunc(s.serve), log)
 	s.reviews.TLSConfig, s.reviews.Protocols = o.TLS, protocols
-	s.reviews.ReadTimeout, s.reviews.WriteTimeout, s.reviews.IdleTimeout = reviewTimeout, reviewTimeout, idleTimeout
+	s.reviews.ReadTimeout, s.reviews.WriteTimeout, s.reviews.IdleTimeout = o.Timeout, o.Timeout, idleTimeout
 	if o.MetricsAddress == "" {
 		return s, nil
 	}
@@ -205,7 +210,7 @@ func (s *ReviewServer) serve(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusRequestEntityTooLarge, "the review is too large")
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), reviewTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), s.o.Timeout)
 	defer cancel()
 	if err := s.room.Acquire(ctx, size); err != nil {
 		refuse(http.StatusServiceUnavailable, "other reviews take all of the memory")

@@ -162,6 +162,8 @@ func TestReviewsWait(t *testing.T) {
 		Reviews: map[string]Review{"inject": func(_ context.Context, r *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
 			return &admissionv1.AdmissionResponse{UID: r.UID, Allowed: true}, nil
 		}},
+		// How fast a busy machine reads 48 MiB with the race detector isn't the question.
+		Timeout: 5 * time.Minute,
 	})
 	large, err := json.Marshal(map[string]any{
 		"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
