@@ -55,12 +55,7 @@ func TestRenamedDatabases(t *testing.T) {
 			c.add(deployment("api", ""))
 			c.settle()
 			// The edit comes while its provider can't reach the cloud.
-			o := c.only("ServiceAccountIAMMember")
-			status, _ := o["status"].(map[string]any)
-			status["conditions"] = []any{
-				map[string]any{"type": "Ready", "status": "True"},
-				map[string]any{"type": "Synced", "status": "False", "reason": "ReconcileError", "message": "observe failed: the cloud is down"},
-			}
+			c.cloudDown()
 			c.setServices(service("api", tc.after))
 			for range 2 {
 				c.reconcile()
