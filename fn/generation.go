@@ -6,6 +6,7 @@ import (
 
 	fnv1 "github.com/crossplane/function-sdk-go/proto/v1"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/serviceconnections/function-service-connections/fn/connection"
@@ -60,6 +61,9 @@ func tellGeneration(req *fnv1.RunFunctionRequest, rsp *fnv1.RunFunctionResponse,
 		told = notObserved
 	case told < g && sameSpec(applied, xr) && (inProgress(applied) && inProgress(xr) || sameConditions(applied, xr, rsp.GetConditions(), ready)):
 		told = g
+	}
+	if told != generation(applied) {
+		rsp.Meta.Ttl = durationpb.New(ttlPending) // The event that asks for the next run may be lost.
 	}
 	desired.Fields["observedGeneration"] = structpb.NewNumberValue(told)
 }

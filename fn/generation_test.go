@@ -441,6 +441,30 @@ func TestReadyIsToldAtOnce(t *testing.T) {
 	}
 }
 
+// TestUntoldIsLookedAtSoon: a run that finds all ready and can't say yet of which generation
+// that is relies on an event for the next one, and an event may be lost.
+func TestUntoldIsLookedAtSoon(t *testing.T) {
+	t.Parallel()
+	for name, claims := range map[string]bool{"Namespaced": false, "Claims": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFollower(t, t, claims)
+			f.rest()
+			if got := f.rsp.GetMeta().GetTtl().AsDuration(); got != ttlReady {
+				t.Errorf("at rest Crossplane asks again after %s, want %s", got, ttlReady)
+			}
+			bump(f.applied())
+			f.reconcileComposite(true, func() {})
+			if said := says(f.applied()); said != "InProgress" {
+				t.Fatalf("after an edit that Crossplane has yet to take up it is told as %s", said)
+			}
+			if got := f.rsp.GetMeta().GetTtl().AsDuration(); got != ttlPending {
+				t.Errorf("while its generation isn't told Crossplane asks again after %s, want %s", got, ttlPending)
+			}
+		})
+	}
+}
+
 // TestGenerationIsNotTold where a schema has no room for it, or somebody else tells it.
 func TestGenerationIsNotTold(t *testing.T) {
 	t.Parallel()
