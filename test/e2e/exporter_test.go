@@ -128,6 +128,7 @@ func TestExporter(t *testing.T) {
 			return err
 		})
 
+		tm.awaitTold()
 		tm.pause(`"true"`)
 		tm.awaitSeries(e, "it is paused, too", "claim_paused{name=shop} 1", "claim_stalled{name=shop,reason=NotAllowed} 1", "connections{reason=NotAllowed,type=awsRole} 1")
 		tm.pause("null")
