@@ -27,7 +27,7 @@ func TestCloudSQLClient(t *testing.T) {
 		if !postgres.Installed() {
 			team.t.Skip("this machine has no PostgreSQL")
 		}
-		db, err := postgres.Start(team.t.Context())
+		db, err := postgres.Start(team.t.Context(), team.namespace)
 		if err != nil {
 			team.t.Fatal(err)
 		}

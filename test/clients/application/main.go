@@ -1,6 +1,7 @@
 // Command application reads what a team's application reads: an object of its bucket, a
-// secret of its vault, and what its database says. Each is by the cloud's own library with
-// its defaults, and so by whatever the pod has. It has no key to anything.
+// secret of its vault, what its databases say, and what it has written on its disks. Each
+// is by the cloud's own library with its defaults, and so by whatever the pod has. It has no
+// key to anything.
 package main
 
 import (
@@ -10,6 +11,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
@@ -19,32 +22,47 @@ import (
 )
 
 func main() {
-	bucket := flag.String("bucket", "", "of S3")
+	bucket := flag.String("bucket", "", "of S3, if any")
 	object := flag.String("object", "greeting", "to read of the bucket")
-	vault := flag.String("vault", "", "of Key Vault, by its URL")
+	vault := flag.String("vault", "", "of Key Vault, by its URL, if any")
 	secret := flag.String("secret", "greeting", "to read of the vault")
-	database := flag.Bool("database", true, "read the database, too, that DB_HOST and DB_PORT name")
+	var databases, folders []string
+	list := func(of *[]string) func(string) error {
+		return func(s string) error {
+			*of = append(*of, s)
+			return nil
+		}
+	}
+	flag.Func("database", "by the variables of its host, port and instance, with commas; may be given again", list(&databases))
+	flag.Func("folder", "of a disk, by the variable that names it; may be given again", list(&folders))
 	flag.Parse()
 	ctx := context.Background()
-	for _, of := range []struct {
-		what, name string
-		read       func() (string, error)
-		skip       bool
-	}{
-		{what: "bucket", name: *bucket + "/" + *object, read: func() (string, error) { return readBucket(ctx, *bucket, *object) }},
-		{what: "vault", name: *vault + "/secrets/" + *secret, read: func() (string, error) { return readVault(ctx, *vault, *secret) }},
-		{what: "database", name: os.Getenv("DB_INSTANCE_CONNECTION_NAME") + " at " + net.JoinHostPort(os.Getenv("DB_HOST"), os.Getenv("DB_PORT")), read: func() (string, error) { return readDatabase(ctx) }, skip: !*database},
-	} {
-		if of.skip {
-			continue
-		}
-		said, err := of.read()
-		if err != nil {
-			fmt.Fprintf(os.Stderr, "cannot read %s %s: %v\n", of.what, of.name, err)
-			os.Exit(1)
-		}
-		_, _ = fmt.Fprintf(os.Stdout, "%-8s  %s says: %s\n", of.what, of.name, said)
+	if *bucket != "" {
+		tell("bucket", *bucket+"/"+*object, func() (string, error) { return readBucket(ctx, *bucket, *object) })
 	}
+	if *vault != "" {
+		tell("vault", *vault+"/secrets/"+*secret, func() (string, error) { return readVault(ctx, *vault, *secret) })
+	}
+	for _, d := range databases {
+		names := append(strings.Split(d, ","), "", "")
+		host, port := os.Getenv(names[0]), os.Getenv(names[1])
+		tell("database", os.Getenv(names[2])+" at "+net.JoinHostPort(host, port), func() (string, error) { return readDatabase(ctx, host, port) })
+	}
+	for _, f := range folders {
+		tell("disk", f, func() (string, error) {
+			return writeAndRead(filepath.Join(os.Getenv(f), "greeting"), "Hello from "+f+".")
+		})
+	}
+}
+
+// tell what is read, or end with what it fails with.
+func tell(what, name string, read func() (string, error)) {
+	said, err := read()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "cannot read %s %s: %v\n", what, name, err)
+		os.Exit(1)
+	}
+	_, _ = fmt.Fprintf(os.Stdout, "%-8s  %s says: %s\n", what, name, said)
 }
 
 func readBucket(ctx context.Context, bucket, object string) (string, error) {
@@ -77,12 +95,20 @@ func readVault(ctx context.Context, vault, secret string) (string, error) {
 	return *out.Value, nil
 }
 
-func readDatabase(ctx context.Context) (said string, err error) {
-	conn, err := pgx.Connect(ctx, "host="+os.Getenv("DB_HOST")+" port="+os.Getenv("DB_PORT")+" user="+os.Getenv("PGUSER")+" dbname=postgres sslmode=disable")
+func readDatabase(ctx context.Context, host, port string) (said string, err error) {
+	conn, err := pgx.Connect(ctx, "host="+host+" port="+port+" user="+os.Getenv("PGUSER")+" dbname=postgres sslmode=disable")
 	if err != nil {
 		return "", err //nolint:wrapcheck // The library's own words are what a user reads.
 	}
 	defer conn.Close(ctx) //nolint:errcheck // What was asked is answered.
-	err = conn.QueryRow(ctx, "select 'PostgreSQL ' || current_setting('server_version') || ' lets in ' || current_user").Scan(&said)
+	err = conn.QueryRow(ctx, "select 'PostgreSQL ' || current_setting('server_version') || ' of ' || current_setting('cluster_name') || ' lets in ' || current_user").Scan(&said)
 	return said, err //nolint:wrapcheck // As above.
+}
+
+func writeAndRead(file, text string) (string, error) {
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return "", err //nolint:wrapcheck // The system's own words are what a user reads.
+	}
+	b, err := os.ReadFile(file) //nolint:gosec // It was just written.
+	return string(b), err
 }

@@ -28,14 +28,53 @@ const (
 	identity = "/subscriptions/aaaaaaaa-1111-2222-3333-444444444444/resourceGroups/shop-prod/providers/Microsoft.ManagedIdentity/userAssignedIdentities/shop-api"
 	project  = "my-project-123456"
 	email    = "my-service-account@" + project + ".iam.gserviceaccount.com"
-	instance = project + ":europe-west1:orders"
 )
 
-// What the application reads.
+// What the applications read.
 const (
 	bucket = "shop-orders"
 	vault  = "shop-prod.vault.azure.net"
 )
+
+// instances of Cloud SQL, by their names in the project.
+var instances = []string{"orders", "customers"}
+
+// An application in a pod of a team's service api.
+type application struct {
+	// namespace of the team, named as its example, and what the application reads there.
+	namespace, reads string
+
+	// has is a variable that pods have which are made once all is there.
+	has string
+
+	// args of what it reads of clouds.
+	args []string
+
+	// databases by the variables of their host, port and instance.
+	databases [][3]string
+
+	// folders of disks, by variables that the application has for them.
+	folders []corev1.EnvVar
+}
+
+var applications = []application{{
+	namespace: "all-together", reads: "its bucket, its vault and its database",
+	has:       "AZURE_CLIENT_ID",
+	args:      []string{"-bucket=" + bucket, "-vault=https://" + vault},
+	databases: [][3]string{{"DB_HOST", "DB_PORT", "DB_INSTANCE_CONNECTION_NAME"}},
+}, {
+	namespace: "several", reads: "its two databases, and writes to its three disks",
+	has: "PGHOST",
+	databases: [][3]string{
+		{"DB_HOST", "DB_PORT", "DB_INSTANCE_CONNECTION_NAME"},
+		{"PGHOST", "PGPORT", "CUSTOMERS_DB_INSTANCE_CONNECTION_NAME"},
+	},
+	folders: []corev1.EnvVar{
+		{Name: "CACHE", Value: "/data/cache-storage"},
+		{Name: "PICTURES", Value: "/data/pictures"},
+		{Name: "INVOICES", Value: "/data/invoices"},
+	},
+}}
 
 // fill the cloud with what the examples ask for, and what their application reads.
 func fill(c *cloud.Cloud) {
@@ -47,11 +86,10 @@ func fill(c *cloud.Cloud) {
 	c.GrantProject(email, "roles/cloudsql.client")
 }
 
-// login to three clouds from the pod of a team, as an application that has no key to any.
-func (d *demo) login(ctx context.Context, c *cloud.Cloud, namespace string) error {
-	d.headingf("An application in a pod of %s reads its bucket, its vault and its database, without a key", namespace)
+// login from pods of teams, as applications do that have no key to anything.
+func (d *demo) login(ctx context.Context, c *cloud.Cloud) error {
 	if runtime.GOOS != "linux" {
-		d.linef("(only on Linux: elsewhere its clients can't be led to the fake clouds)")
+		d.linef("(applications log in only on Linux: elsewhere their clients can't be led to the fake clouds)")
 		return nil
 	}
 	doors, err := d.openDoors(ctx, c)
@@ -59,24 +97,50 @@ func (d *demo) login(ctx context.Context, c *cloud.Cloud, namespace string) erro
 		return err
 	}
 	defer doors.Close()
-	pod, err := d.podForLogin(ctx, namespace)
+	if postgres.Installed() {
+		for _, name := range instances {
+			db, err := postgres.Start(ctx, name)
+			if err != nil {
+				return err
+			}
+			defer db.Stop()
+			if err := doors.OpenInstance(ctx, project+":europe-west1:"+name, db.Socket); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range applications {
+		if err := d.run(ctx, doors, &applications[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run an application in a pod of its team, and print what it says.
+func (d *demo) run(ctx context.Context, doors *door.Doors, a *application) error {
+	d.headingf("An application in a pod of %s reads %s, without a key", a.namespace, a.reads)
+	pod, err := d.podForLogin(ctx, a)
 	if err != nil {
 		return err
 	}
 	main := &pod.Spec.Containers[0]
-	main.Args = []string{"-bucket=" + bucket, "-vault=https://" + vault}
-	if missing := lacksForDatabase(ctx, pod); missing != "" {
-		d.linef("(without the database: %s)", missing)
-		main.Args = append(main.Args, "-database=false")
+	main.Args = slices.Clone(a.args)
+	if missing := lacksForDatabases(ctx, main, a.databases); missing != "" {
+		d.linef("(without a database: %s)", missing)
 		pod.Spec.InitContainers = nil
 	} else {
-		db, err := postgres.Start(ctx)
-		if err != nil {
-			return err
+		for _, variables := range a.databases {
+			main.Args = append(main.Args, "-database="+strings.Join(variables[:], ","))
 		}
-		defer db.Stop()
-		if err := doors.OpenInstance(ctx, instance, db.Socket); err != nil {
-			return err
+	}
+	if !node.MayMount(ctx) {
+		d.linef("(without a disk: this machine lets its user mount nothing)")
+		pod.Spec.Volumes = slices.DeleteFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.PersistentVolumeClaim != nil })
+	} else {
+		main.Env = append(main.Env, a.folders...)
+		for _, f := range a.folders {
+			main.Args = append(main.Args, "-folder="+f.Name)
 		}
 	}
 	n, err := d.nodeOf(ctx, doors, pod)
@@ -90,7 +154,7 @@ func (d *demo) login(ctx context.Context, c *cloud.Cloud, namespace string) erro
 	if r := results[main.Name]; r.Code != 0 {
 		return fmt.Errorf("the application ends with %d: %s", r.Code, r.Errors)
 	}
-	if err := d.printKubectl(ctx, "-n", namespace, "get", "secrets"); err != nil {
+	if err := d.printKubectl(ctx, "-n", a.namespace, "get", "secrets"); err != nil {
 		return err
 	}
 	d.linef("$ application %s", strings.Join(main.Args, " "))
@@ -109,13 +173,14 @@ func (d *demo) openDoors(ctx context.Context, c *cloud.Cloud) (*door.Doors, erro
 	}, d.Dir)
 }
 
-// lacksForDatabase says what the machine lacks for a pod's database, if anything.
-func lacksForDatabase(ctx context.Context, pod *corev1.Pod) string {
+// lacksForDatabases says what the machine lacks for the databases of a container, if
+// anything.
+func lacksForDatabases(ctx context.Context, of *corev1.Container, databases [][3]string) string {
 	if !postgres.Installed() {
 		return "this machine has no PostgreSQL"
 	}
-	for _, e := range pod.Spec.Containers[0].Env {
-		if e.Name != "DB_PORT" {
+	for _, e := range of.Env {
+		if !slices.ContainsFunc(databases, func(variables [3]string) bool { return variables[1] == e.Name }) {
 			continue
 		}
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:"+e.Value)
@@ -137,10 +202,6 @@ func (d *demo) nodeOf(ctx context.Context, doors *door.Doors, pod *corev1.Pod) (
 		// It has one: the proxy.
 		n.Programs[pod.Spec.InitContainers[i].Image] = filepath.Join(bin, "cloud-sql-proxy")
 	}
-	if !node.MayMount(ctx) {
-		d.linef("(without the disk: this machine lets its user mount nothing)")
-		pod.Spec.Volumes = slices.DeleteFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.PersistentVolumeClaim != nil })
-	}
 	address, err := doors.ServeMetadata(ctx, door.Workload{
 		Project: project,
 		Account: func(ctx context.Context) (string, error) { return d.googleAccount(ctx, pod) },
@@ -155,14 +216,14 @@ func (d *demo) nodeOf(ctx context.Context, doors *door.Doors, pod *corev1.Pod) (
 
 // podForLogin that a team's Deployment makes once AKS's webhook is there, which gives it
 // Azure's variables. Its claim was Ready before.
-func (d *demo) podForLogin(ctx context.Context, namespace string) (*corev1.Pod, error) {
+func (d *demo) podForLogin(ctx context.Context, a *application) (*corev1.Pod, error) {
 	aks := webhook.Azure(tenant)
 	stop, err := webhook.Serve(ctx, d.Client, aks)
 	if err != nil {
 		return nil, err
 	}
 	defer stop()
-	if _, err := d.kubectl(ctx, "label", "namespace", namespace, webhook.Label+"="+aks.Name); err != nil {
+	if _, err := d.kubectl(ctx, "label", "namespace", a.namespace, webhook.Label+"="+aks.Name); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, fmt.Errorf("not after %s", readyTimeout))
@@ -170,12 +231,12 @@ func (d *demo) podForLogin(ctx context.Context, namespace string) (*corev1.Pod, 
 	var found *corev1.Pod
 	err = controlplane.Poll(ctx, func(ctx context.Context) error {
 		pods := &corev1.PodList{}
-		if err := d.Client.List(ctx, pods, client.InNamespace(namespace), client.MatchingLabels{"app": "api"}); err != nil {
+		if err := d.Client.List(ctx, pods, client.InNamespace(a.namespace), client.MatchingLabels{"app": "api"}); err != nil {
 			return fmt.Errorf("cannot list pods: %w", err)
 		}
 		for i := range pods.Items {
 			found = &pods.Items[i]
-			if slices.ContainsFunc(found.Spec.Containers[0].Env, func(e corev1.EnvVar) bool { return e.Name == "AZURE_CLIENT_ID" }) {
+			if slices.ContainsFunc(found.Spec.Containers[0].Env, func(e corev1.EnvVar) bool { return e.Name == a.has }) {
 				return nil
 			}
 			// The Deployment makes another one. The API server hears of the webhook in
@@ -184,7 +245,7 @@ func (d *demo) podForLogin(ctx context.Context, namespace string) (*corev1.Pod, 
 				return fmt.Errorf("cannot delete pod: %w", err)
 			}
 		}
-		return fmt.Errorf("no pod of namespace %s has AZURE_CLIENT_ID", namespace)
+		return fmt.Errorf("no pod of namespace %s has %s", a.namespace, a.has)
 	})
 	return found, err
 }

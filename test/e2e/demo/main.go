@@ -76,7 +76,7 @@ func run(ctx context.Context, w io.Writer, root, dir string, keep bool) (err err
 	if err := d.show(ctx); err != nil {
 		return err
 	}
-	if err := d.login(ctx, c, "all-together"); err != nil {
+	if err := d.login(ctx, c); err != nil {
 		return err
 	}
 	if !keep {

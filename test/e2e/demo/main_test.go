@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/serviceconnections/function-service-connections/test/e2e/node"
 	"github.com/serviceconnections/function-service-connections/test/e2e/postgres"
 	"github.com/serviceconnections/function-service-connections/test/modules"
 	"github.com/serviceconnections/function-service-connections/test/process"
@@ -30,6 +31,7 @@ func TestRun(t *testing.T) {
 	want := []string{
 		"two-connections        2/2",
 		"all-together           5/5",
+		"several                5/5",
 		"+serviceAccountName: shop-api",
 		"+  serviceconnections.io/injected-by: shop",
 	}
@@ -38,7 +40,11 @@ func TestRun(t *testing.T) {
 			"bucket    shop-orders/greeting says: Hello from the bucket.",
 			"vault     https://shop-prod.vault.azure.net/secrets/greeting says: Hello from the vault.")
 		if postgres.Installed() {
-			want = append(want, "database  my-project-123456:europe-west1:orders at 127.0.0.1:5432 says: PostgreSQL")
+			want = append(want, "database  my-project-123456:europe-west1:orders at 127.0.0.1:5432 says: PostgreSQL",
+				"database  my-project-123456:europe-west1:customers at 127.0.0.1:5433 says: PostgreSQL", " of customers lets in shop")
+		}
+		if node.MayMount(t.Context()) {
+			want = append(want, "disk      CACHE says: Hello from CACHE.", "disk      PICTURES says: Hello from PICTURES.", "disk      INVOICES says: Hello from INVOICES.")
 		}
 	}
 	for _, line := range want {

@@ -19,7 +19,7 @@ import (
 )
 
 // examples that the demo shows, each as a team in a namespace of that name.
-var examples = []string{"awsrole", "awsrole-create", "azuremanagedidentity", "cloudsql", "disk", "gcpserviceaccount", "two-connections", "all-together"}
+var examples = []string{"awsrole", "awsrole-create", "azuremanagedidentity", "cloudsql", "disk", "gcpserviceaccount", "two-connections", "all-together", "several"}
 
 // show what teams do, and what comes of it.
 func (d *demo) show(ctx context.Context) error {

@@ -136,7 +136,7 @@ func (d *Doors) serveSQLAdmin(w http.ResponseWriter, r *http.Request) {
 		answer = map[string]any{
 			"kind": "sql#connectSettings", "backendType": "SECOND_GEN", "databaseVersion": "POSTGRES_15", "region": i.region,
 			"serverCaCert": map[string]string{"cert": string(i.authority.pem)}, "serverCaMode": "GOOGLE_MANAGED_INTERNAL_CA",
-			"ipAddresses": []any{map[string]string{"type": "PRIMARY", "ipAddress": i.address}},
+			"ipAddresses": []any{map[string]string{"type": "PRIMARY", "ipAddress": i.address}, map[string]string{"type": "PRIVATE", "ipAddress": i.address}},
 		}
 	} else {
 		answer, err = i.ephemeral(r.Body)

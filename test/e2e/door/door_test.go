@@ -293,7 +293,7 @@ func TestApplication(t *testing.T) {
 			}
 			env := append(w.environment("aws", w.sign(ourKey(), claims("team-a", "api", audiencePods))),
 				w.environment("azure", w.sign(ourKey(), claims("team-a", "api", audienceAzure)))...)
-			got, err := w.output("application", env, "-bucket=orders", "-vault=https://"+vault, "-database=false")
+			got, err := w.output("application", env, "-bucket=orders", "-vault=https://"+vault)
 			if err != nil {
 				got = err.Error()
 			}
@@ -336,7 +336,7 @@ func TestCloudSQL(t *testing.T) {
 			if !postgres.Installed() {
 				t.Skip("this machine has no PostgreSQL")
 			}
-			db, err := postgres.Start(t.Context())
+			db, err := postgres.Start(t.Context(), "orders")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -56,8 +56,9 @@ func Installed() bool {
 	return err == nil
 }
 
-// Start a server with a database of its own, until Stop.
-func Start(ctx context.Context) (s *Server, err error) {
+// Start a server with a database of its own, until Stop. By the name it tells itself from
+// others, as its setting cluster_name.
+func Start(ctx context.Context, name string) (s *Server, err error) {
 	initdb, err := find("initdb")
 	if err != nil {
 		return nil, err
@@ -90,7 +91,7 @@ func Start(ctx context.Context) (s *Server, err error) {
 	if out, err := command(initdb, "-D", data, "-U", superuser, "-A", "trust", "--no-sync").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("cannot make database: %w: %s", err, out)
 	}
-	s.cmd = command(server, "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off")
+	s.cmd = command(server, "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off", "-c", "cluster_name="+name)
 	if s.ended, err = process.Attach(s.cmd); err != nil {
 		return nil, fmt.Errorf("cannot start PostgreSQL: %w", err)
 	}
