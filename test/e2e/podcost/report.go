@@ -54,11 +54,17 @@ server sends the webhook no such pod: what it takes is Kubernetes' own.
 `)
 	r.goals(&b)
 	fmt.Fprintf(&b, `
+No object that the policy could read instead brings a claim of 100 services to %s. What a
+pod is given has to be in it, for every service. A service of the large claim adds %s,
+and as an object of its own it adds %s, which is what a claim of one service does. What a
+namespace's claims cost is paid by the pods of that namespace alone, since the binding reads
+no others.
+
 | ServiceConnections | Memory of a replica of the webhook, resident |
 |---|---|
 | 1,000 of one service | %.0f MiB |
 | and %d of 100 services | %.0f MiB |
-`, r.resident["small"]/mebibyte, 1+20+100+300, r.resident["all"]/mebibyte)
+`, milliseconds(claimGoal), milliseconds(r.each(crowd{300, 100})/100), milliseconds(r.each(crowd{300, 1})), r.resident["small"]/mebibyte, 1+20+100+300, r.resident["all"]/mebibyte)
 	r.choice(&b)
 	return b.String()
 }
