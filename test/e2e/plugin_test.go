@@ -162,6 +162,7 @@ func TestPluginStatus(t *testing.T) {
 `)
 		team.awaitReason("api", "awsRole", "Connected")
 		team.awaitReason("api", "disk", "VolumeClaimNotFound")
+		team.awaitTold()
 		restart := "kubectl -n " + team.namespace + " rollout restart deployment/api"
 		me.want(me.run("status", "shop"), 1,
 			"1/2 connected",
