@@ -37,32 +37,37 @@ func main() {
 	flag.Func("folder", "of a disk, by the variable that names it; may be given again", list(&folders))
 	flag.Parse()
 	ctx := context.Background()
+	var reads []source
 	if *bucket != "" {
-		tell("bucket", *bucket+"/"+*object, func() (string, error) { return readBucket(ctx, *bucket, *object) })
+		reads = append(reads, source{"bucket", *bucket + "/" + *object, func() (string, error) { return readBucket(ctx, *bucket, *object) }})
 	}
 	if *vault != "" {
-		tell("vault", *vault+"/secrets/"+*secret, func() (string, error) { return readVault(ctx, *vault, *secret) })
+		reads = append(reads, source{"vault", *vault + "/secrets/" + *secret, func() (string, error) { return readVault(ctx, *vault, *secret) }})
 	}
 	for _, d := range databases {
 		names := append(strings.Split(d, ","), "", "")
 		host, port := os.Getenv(names[0]), os.Getenv(names[1])
-		tell("database", os.Getenv(names[2])+" at "+net.JoinHostPort(host, port), func() (string, error) { return readDatabase(ctx, host, port) })
+		reads = append(reads, source{"database", os.Getenv(names[2]) + " at " + net.JoinHostPort(host, port), func() (string, error) { return readDatabase(ctx, host, port) }})
 	}
 	for _, f := range folders {
-		tell("disk", f, func() (string, error) {
+		reads = append(reads, source{"disk", f, func() (string, error) {
 			return writeAndRead(filepath.Join(os.Getenv(f), "greeting"), "Hello from "+f+".")
-		})
+		}})
+	}
+	for _, of := range reads {
+		said, err := of.read()
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "cannot read %s %s: %v\n", of.what, of.name, err)
+			os.Exit(1)
+		}
+		_, _ = fmt.Fprintf(os.Stdout, "%-8s  %s says: %s\n", of.what, of.name, said)
 	}
 }
 
-// tell what is read, or end with what it fails with.
-func tell(what, name string, read func() (string, error)) {
-	said, err := read()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "cannot read %s %s: %v\n", what, name, err)
-		os.Exit(1)
-	}
-	_, _ = fmt.Fprintf(os.Stdout, "%-8s  %s says: %s\n", what, name, said)
+// A source that the application reads.
+type source struct {
+	what, name string
+	read       func() (string, error)
 }
 
 func readBucket(ctx context.Context, bucket, object string) (string, error) {
@@ -109,6 +114,6 @@ func writeAndRead(file, text string) (string, error) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return "", err //nolint:wrapcheck // The system's own words are what a user reads.
 	}
-	b, err := os.ReadFile(file) //nolint:gosec // It was just written.
+	b, err := os.ReadFile(file)
 	return string(b), err
 }

@@ -97,17 +97,10 @@ func (d *demo) login(ctx context.Context, c *cloud.Cloud) error {
 		return err
 	}
 	defer doors.Close()
-	if postgres.Installed() {
-		for _, name := range instances {
-			db, err := postgres.Start(ctx, name)
-			if err != nil {
-				return err
-			}
-			defer db.Stop()
-			if err := doors.OpenInstance(ctx, project+":europe-west1:"+name, db.Socket); err != nil {
-				return err
-			}
-		}
+	stop, err := openInstances(ctx, doors)
+	defer stop()
+	if err != nil {
+		return err
 	}
 	for i := range applications {
 		if err := d.run(ctx, doors, &applications[i]); err != nil {
@@ -115,6 +108,31 @@ func (d *demo) login(ctx context.Context, c *cloud.Cloud) error {
 		}
 	}
 	return nil
+}
+
+// openInstances of Cloud SQL, each with a database of its own, until stop; none where the
+// machine has no PostgreSQL.
+func openInstances(ctx context.Context, doors *door.Doors) (stop func(), err error) {
+	var databases []*postgres.Server
+	stop = func() {
+		for _, db := range databases {
+			db.Stop()
+		}
+	}
+	if !postgres.Installed() {
+		return stop, nil
+	}
+	for _, name := range instances {
+		db, err := postgres.Start(ctx, name)
+		if err != nil {
+			return stop, err
+		}
+		databases = append(databases, db)
+		if err := doors.OpenInstance(ctx, project+":europe-west1:"+name, db.Socket); err != nil {
+			return stop, err
+		}
+	}
+	return stop, nil
 }
 
 // run an application in a pod of its team, and print what it says.
