@@ -44,6 +44,20 @@ type follower struct {
 	// late are the composite resource and the claim as Crossplane's cache has them that
 	// has yet to hear of the last write, nil where it has heard.
 	late []map[string]any
+
+	// lateSynced is synced of late.
+	lateSynced int
+
+	// written are the composite resource and the claim as they stood after each write, with
+	// synced, and read is how far Crossplane's caches of them have got.
+	written []written
+	read    [2]int
+}
+
+// written is what stood after a write.
+type written struct {
+	xr, claim map[string]any
+	synced    int
 }
 
 // editsOfATeam to its ServiceConnection. What becomes of them depends on the cloud, too.
@@ -130,7 +144,12 @@ func (f *follower) store(status map[string]any) {
 // reconcileComposite as Crossplane does; meanwhile happens before it writes the status.
 // What a later step composes is ready, or not.
 func (f *follower) reconcileComposite(later bool, meanwhile func()) {
-	of := f.synced
+	of, read := f.synced, f.conditions
+	if f.late != nil {
+		of, read = f.lateSynced, list(f.late[0], "status", "conditions")
+	} else {
+		f.read = [2]int{max(0, len(f.written)-1), max(0, len(f.written)-1)}
+	}
 	refs := slices.Sorted(maps.Keys(f.composed))
 	status := f.reconcileFromCache()
 	f.hear(of, later)
@@ -138,6 +157,7 @@ func (f *follower) reconcileComposite(later bool, meanwhile func()) {
 		bump(f.xr) // It refers to what it has composed, in its spec.
 	}
 	meanwhile()
+	f.applyAgain(read)
 	f.store(status)
 	f.look("status of the composite resource")
 
@@ -149,6 +169,26 @@ func (f *follower) reconcileComposite(later bool, meanwhile func()) {
 	f.conditions = replace(f.conditions, "Ready", readiness(f.ready() && later, generationOf(f.xr)))
 	f.store(status)
 	f.look("conditions of the composite resource")
+}
+
+// applyAgain the conditions that Crossplane has read, as it does beside the status, and so
+// over those that it has written since. A message of these belongs to another manager of
+// fields, and stays where the ones that are applied have none.
+func (f *follower) applyAgain(read []any) {
+	messages := map[any]any{}
+	for _, v := range f.conditions {
+		c, _ := v.(map[string]any)
+		messages[c["type"]] = c["message"]
+	}
+	for _, v := range read {
+		of, _ := v.(map[string]any)
+		c := maps.Clone(of)
+		typ, _ := c["type"].(string)
+		if message := messages[typ]; message != nil && c["message"] == nil {
+			c["message"] = message
+		}
+		f.conditions = replace(f.conditions, typ, c)
+	}
 }
 
 // reconcileFromCache as far as Crossplane writes no status, and return that.
@@ -176,7 +216,20 @@ func (f *follower) reconcileFromCache() map[string]any {
 
 // lag remembers what there is now as what Crossplane's cache has.
 func (f *follower) lag() {
-	f.late = []map[string]any{toJSON(f.t, f.xr), toJSON(f.t, f.claim)}
+	f.late, f.lateSynced = []map[string]any{toJSON(f.t, f.xr), toJSON(f.t, f.claim)}, f.synced
+}
+
+// lagSomehow lets Crossplane's caches be as far as they may be, each by itself, but for what
+// they have told already.
+func (f *follower) lagSomehow() {
+	if len(f.written) == 0 {
+		return
+	}
+	for i := range f.read {
+		f.read[i] = rapid.IntRange(f.read[i], len(f.written)-1).Draw(f.draw, "cache")
+	}
+	xr, claim := f.written[f.read[0]], f.written[f.read[1]]
+	f.late, f.lateSynced = []map[string]any{toJSON(f.t, xr.xr), toJSON(f.t, claim.claim)}, xr.synced
 }
 
 var statuses = map[fnv1.Status]string{
@@ -303,6 +356,7 @@ func says(o map[string]any) string {
 // look at what the team has applied: it may be told as current or as failed only where
 // the function has said so of the spec as it is since the last edit.
 func (f *follower) look(at string) {
+	f.written = append(f.written, written{toJSON(f.t, f.xr), toJSON(f.t, f.claim), f.synced})
 	said := says(f.applied())
 	if said != "InProgress" && !f.said[f.edits][said] {
 		f.rt.Errorf("after the %s, it is told as %s, which was never said of its spec:\n%s", at, said, f.describe())
@@ -323,7 +377,7 @@ func (f *follower) step() {
 	draw := func() string {
 		return rapid.SampledFrom(slices.Sorted(maps.Keys(editsOfATeam))).Draw(f.draw, "edit")
 	}
-	switch rapid.SampledFrom([]string{"edit", "reconcile", "reconcile", "reconcile", "overtaken", "late", "provide", "forget", "restore"}).Draw(f.draw, "step") {
+	switch rapid.SampledFrom([]string{"edit", "reconcile", "reconcile", "reconcile", "overtaken", "late", "lagging", "lagging", "provide", "forget", "restore"}).Draw(f.draw, "step") {
 	case "edit":
 		f.edit(draw())
 	case "overtaken":
@@ -340,6 +394,13 @@ func (f *follower) step() {
 			f.lag()
 		})
 		f.reconcileComposite(later(), func() {})
+	case "lagging":
+		f.lagSomehow()
+		f.reconcileComposite(later(), func() {
+			if f.claim != nil && rapid.Bool().Draw(f.draw, "reconcile the claim meanwhile") {
+				f.reconcileClaim()
+			}
+		})
 	case "provide":
 		f.provide()
 	case "forget":
