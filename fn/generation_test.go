@@ -43,10 +43,7 @@ type follower struct {
 
 	// late are the composite resource and the claim as Crossplane's cache has them that
 	// has yet to hear of the last write, nil where it has heard.
-	late []map[string]any
-
-	// lateSynced is synced of late.
-	lateSynced int
+	late *written
 
 	// written are the composite resource and the claim as they stood after each write, with
 	// synced, and read is how far Crossplane's caches of them have got.
@@ -146,7 +143,7 @@ func (f *follower) store(status map[string]any) {
 func (f *follower) reconcileComposite(later bool, meanwhile func()) {
 	of, read := f.synced, f.conditions
 	if f.late != nil {
-		of, read = f.lateSynced, list(f.late[0], "status", "conditions")
+		of, read = f.late.synced, list(f.late.xr, "status", "conditions")
 	} else {
 		f.read = [2]int{max(0, len(f.written)-1), max(0, len(f.written)-1)}
 	}
@@ -196,9 +193,9 @@ func (f *follower) reconcileFromCache() map[string]any {
 	xr := f.xr
 	was, written := xr["status"]
 	if f.late != nil {
-		f.xr = f.late[0]
+		f.xr = f.late.xr
 		if f.claim != nil {
-			f.objects[objectKey(f.claim)] = f.late[1]
+			f.objects[objectKey(f.claim)] = f.late.claim
 		}
 	}
 	f.reconcile()
@@ -214,9 +211,15 @@ func (f *follower) reconcileFromCache() map[string]any {
 	return status
 }
 
+// now is what there is, for whoever may write to it.
+func (f *follower) now() written {
+	return written{toJSON(f.t, f.xr), toJSON(f.t, f.claim), f.synced}
+}
+
 // lag remembers what there is now as what Crossplane's cache has.
 func (f *follower) lag() {
-	f.late, f.lateSynced = []map[string]any{toJSON(f.t, f.xr), toJSON(f.t, f.claim)}, f.synced
+	w := f.now()
+	f.late = &w
 }
 
 // lagSomehow lets Crossplane's caches be as far as they may be, each by itself, but for what
@@ -229,7 +232,7 @@ func (f *follower) lagSomehow() {
 		f.read[i] = rapid.IntRange(f.read[i], len(f.written)-1).Draw(f.draw, "cache")
 	}
 	xr, claim := f.written[f.read[0]], f.written[f.read[1]]
-	f.late, f.lateSynced = []map[string]any{toJSON(f.t, xr.xr), toJSON(f.t, claim.claim)}, xr.synced
+	f.late = &written{toJSON(f.t, xr.xr), toJSON(f.t, claim.claim), xr.synced}
 }
 
 var statuses = map[fnv1.Status]string{
@@ -356,7 +359,7 @@ func says(o map[string]any) string {
 // look at what the team has applied: it may be told as current or as failed only where
 // the function has said so of the spec as it is since the last edit.
 func (f *follower) look(at string) {
-	f.written = append(f.written, written{toJSON(f.t, f.xr), toJSON(f.t, f.claim), f.synced})
+	f.written = append(f.written, f.now())
 	said := says(f.applied())
 	if said != "InProgress" && !f.said[f.edits][said] {
 		f.rt.Errorf("after the %s, it is told as %s, which was never said of its spec:\n%s", at, said, f.describe())
