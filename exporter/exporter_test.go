@@ -26,6 +26,8 @@ import (
 	kubetesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/yaml"
+
+	"github.com/serviceconnections/function-service-connections/test/watched"
 )
 
 // recorded is where the repository has objects as Crossplane left them on a control plane.
@@ -268,6 +270,11 @@ serviceconnections_notes{namespace="team-a",reason="WorkloadNotFound"} 1
 serviceconnections_watched{kind="ServiceConnection"} 1
 serviceconnections_watched{kind="XServiceConnection"} 0
 `)
+	if err := wait.PollUntilContextTimeout(t.Context(), 5*time.Millisecond, 20*time.Second, true, func(context.Context) (bool, error) {
+		return watched.Is(e.client, "serviceconnections"), nil
+	}); err != nil {
+		t.Fatalf("the watch: %v", err)
+	}
 	if _, err := all.Update(t.Context(), record(t, "healthy", "shop"), metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}

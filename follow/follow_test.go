@@ -19,6 +19,8 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/dynamic/fake"
 	kubetesting "k8s.io/client-go/testing"
+
+	"github.com/serviceconnections/function-service-connections/test/watched"
 )
 
 var resource = schema.GroupVersionResource{Group: "example.org", Version: "v1", Resource: "things"}
@@ -97,6 +99,7 @@ func TestAll(t *testing.T) {
 		}
 	}
 	until("what was there", func() bool { return all.HasSynced() && store.has("there") })
+	until("the watch", func() bool { return watched.Is(client, resource.Resource) })
 	things := client.Resource(resource).Namespace("team-a")
 	if _, err := things.Create(ctx, object("new"), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 	"github.com/serviceconnections/function-service-connections/fn/admit"
 	"github.com/serviceconnections/function-service-connections/fn/connection"
 	"github.com/serviceconnections/function-service-connections/fn/workload"
+	"github.com/serviceconnections/function-service-connections/test/watched"
 )
 
 // publishing an injection for the pods of a bare name.
@@ -118,6 +119,7 @@ func TestWatchFollows(t *testing.T) {
 
 	until("what was there is known once the watch has synced", watch.HasSynced)
 	until("what was there", func() bool { return injects(t, index, "first") && !injects(t, index, "second") })
+	until("the watch", func() bool { return watched.Is(client, resource.Resource) })
 	if _, err := all.Create(ctx, publishing("new", "second"), metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
