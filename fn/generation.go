@@ -9,13 +9,14 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	"github.com/serviceconnections/function-service-connections/fn/claim"
 	"github.com/serviceconnections/function-service-connections/fn/connection"
 	"github.com/serviceconnections/function-service-connections/fn/status"
 )
 
-// notObserved is the default of status.observedGeneration in the XRDs: it is there as
-// soon as anything is, and is no object's generation.
-const notObserved = -1
+// announced is told in place of a generation that is about to be: no object's, and not
+// the default either.
+func announced(generation float64) float64 { return claim.NotObserved - generation }
 
 // claimRequirement is how the names of requirements begin by which the function asks for
 // the claim of a composite resource.
@@ -33,6 +34,14 @@ const claimRequirement = "claim|"
 // run, since it watches what it has written. While something is in progress, the
 // conditions say that much of either generation; so the generation is told on the way,
 // and what is ready in the end needs no run more to say so.
+//
+// A claim gets the conditions later than its composite resource, and may then get those of
+// before once more: Crossplane looks at a composite resource again before its cache has
+// what it wrote itself, and applies them beside the new status, until it writes them
+// right. The claim that takes them over in that moment may still have the right ones in
+// the cache from which the function gets it. No run applies them any more after one that
+// has seen the right ones in the composite resource. So that run announces the generation
+// there, and a claim that has the announcement gets nothing of before it.
 //
 // A schema that lacks the field lacks its default as well, and the API server would
 // refuse the whole status for it: a platform's own, or one of a release before. There
@@ -52,20 +61,32 @@ func tellGeneration(req *fnv1.RunFunctionRequest, rsp *fnv1.RunFunctionResponse,
 		requireAs(rsp, claimRequirement+r.Key(), r)
 		applied = claimIn(req)
 	}
-	told := v.GetNumberValue()
-	switch g := generation(applied); {
-	case g == 0:
-		// Crossplane has yet to hand over the claim.
-	case told > g:
-		// Of an object that was restored, or by hand.
-		told = notObserved
-	case told < g && sameSpec(applied, xr) && (inProgress(applied) && inProgress(xr) || sameConditions(applied, xr, rsp.GetConditions(), ready)):
-		told = g
-	}
+	told := toTell(applied, xr, v.GetNumberValue(), func(o *structpb.Struct) bool {
+		return inProgress(o) || settled(o, rsp.GetConditions(), ready)
+	})
 	if told != generation(applied) {
 		rsp.Meta.Ttl = durationpb.New(ttlPending) // The event that asks for the next run may be lost.
 	}
 	desired.Fields["observedGeneration"] = structpb.NewNumberValue(told)
+}
+
+// toTell of what has been applied and its composite resource, where told is what that has
+// told. An object stands where its conditions are about its spec.
+func toTell(applied, xr *structpb.Struct, told float64, stands func(*structpb.Struct) bool) float64 {
+	switch g := generation(applied); {
+	case g == 0:
+		return told // Crossplane has yet to hand over the claim.
+	case told > g:
+		return claim.NotObserved // Of an object that was restored, or by hand.
+	case told == g || !sameSpec(applied, xr) || !stands(xr):
+		return told
+	case applied == xr:
+		return g
+	case told == announced(g) && observed(applied) == told && stands(applied) && isReady(applied) == isReady(xr):
+		return g
+	default:
+		return announced(g)
+	}
 }
 
 // claimOf a composite resource. Its generation is the one that a team knows, since
@@ -109,11 +130,11 @@ var ofCrossplane = []string{
 
 // sameSpec says whether a claim and its composite resource have the same spec, but for
 // what is Crossplane's. A composite resource that no claim made is its own.
-func sameSpec(claim, xr *structpb.Struct) bool {
-	if claim == xr {
+func sameSpec(applied, xr *structpb.Struct) bool {
+	if applied == xr {
 		return true
 	}
-	a := claim.GetFields()["spec"].GetStructValue().GetFields()
+	a := applied.GetFields()["spec"].GetStructValue().GetFields()
 	b := xr.GetFields()["spec"].GetStructValue().GetFields()
 	differ := func(a, b map[string]*structpb.Value) bool {
 		for name, v := range a {
@@ -124,15 +145,6 @@ func sameSpec(claim, xr *structpb.Struct) bool {
 		return false
 	}
 	return !differ(a, b) && !differ(b, a)
-}
-
-// sameConditions says whether what is told now stands in a composite resource, and so it
-// does in its claim, where it has one.
-func sameConditions(claim, xr *structpb.Struct, told []*fnv1.Condition, ready bool) bool {
-	if claim != xr && (!settled(claim, told, ready) || isReady(claim) != isReady(xr)) {
-		return false
-	}
-	return settled(xr, told, ready)
 }
 
 // settled says whether an object's conditions are those that are told now, and its
@@ -159,6 +171,15 @@ func inProgress(o *structpb.Struct) bool {
 	stands := condition(o, "Ready")
 	return stands != nil && !isReady(o) && stands["observedGeneration"].GetNumberValue() == generation(o) &&
 		condition(o, status.Stalled)["status"].GetStringValue() == "False"
+}
+
+// observed is the status.observedGeneration of an object, 0 where it has none.
+func observed(o *structpb.Struct) float64 {
+	v, _, err := valueAt(o, []string{"status", "observedGeneration"})
+	if err != nil {
+		return 0
+	}
+	return v.GetNumberValue()
 }
 
 func isReady(o *structpb.Struct) bool {

@@ -34,12 +34,22 @@ type follower struct {
 	// knows nothing of.
 	conditions []any
 
+	// claiming is how far Crossplane has got with the claim, while it is about the composite
+	// resource, too.
+	claiming claiming
+
 	// edits counts what the team has done, and synced those that the composite resource
 	// has in its spec.
 	edits, synced int
 
 	// said is what the function has said of the spec as an edit left it.
 	said map[int]map[string]bool
+
+	// mistaken are edits of which the composite resource says that it is ready, by a run
+	// that knew only the edit before: Crossplane says of what generation Ready is only as
+	// it writes it. Nobody can tell that from a Ready of that edit, so the generation may
+	// be told a moment too early where a later step is what isn't ready.
+	mistaken map[int]bool
 
 	// late are the composite resource and the claim as Crossplane's cache has them that
 	// has yet to hear of the last write, nil where it has heard.
@@ -57,6 +67,15 @@ type written struct {
 	synced    int
 }
 
+// claiming is a reconcile of a claim: how many of its writes are made, of which generation
+// of the claim, and the status that the composite resource had after the first.
+type claiming struct {
+	writes     int
+	generation int64
+	status     map[string]any
+	conditions []any
+}
+
 // editsOfATeam to its ServiceConnection. What becomes of them depends on the cloud, too.
 var editsOfATeam = map[string]string{
 	"Role":        service("api", awsConnection),
@@ -70,7 +89,7 @@ var editsOfATeam = map[string]string{
 
 func newFollower(t *testing.T, rt rapid.TB, claims bool) *follower {
 	t.Helper()
-	f := &follower{cluster: newCluster(t, editsOfATeam["Role"], allSettings), rt: rt, said: map[int]map[string]bool{}}
+	f := &follower{cluster: newCluster(t, editsOfATeam["Role"], allSettings), rt: rt, said: map[int]map[string]bool{}, mistaken: map[int]bool{}}
 	f.draw, _ = rt.(*rapid.T)
 	f.errorf = rt.Errorf
 	if claims {
@@ -141,6 +160,13 @@ func (f *follower) store(status map[string]any) {
 // reconcileComposite as Crossplane does; meanwhile happens before it writes the status.
 // What a later step composes is ready, or not.
 func (f *follower) reconcileComposite(later bool, meanwhile func()) {
+	f.t.Helper()
+	f.reconcileBetween(later, meanwhile, f.claimSomehow)
+}
+
+// reconcileBetween is reconcileComposite; between happens after Crossplane has written the
+// status, and before it writes the conditions.
+func (f *follower) reconcileBetween(later bool, meanwhile, between func()) {
 	of, read := f.synced, f.conditions
 	if f.late != nil {
 		of, read = f.late.synced, list(f.late.xr, "status", "conditions")
@@ -157,6 +183,7 @@ func (f *follower) reconcileComposite(later bool, meanwhile func()) {
 	f.applyAgain(read)
 	f.store(status)
 	f.look("status of the composite resource")
+	between()
 
 	for _, c := range f.rsp.GetConditions() {
 		f.conditions = replace(f.conditions, c.GetType(), map[string]any{
@@ -164,6 +191,7 @@ func (f *follower) reconcileComposite(later bool, meanwhile func()) {
 		})
 	}
 	f.conditions = replace(f.conditions, "Ready", readiness(f.ready() && later, generationOf(f.xr)))
+	f.mistaken[f.synced] = f.mistaken[f.synced] || f.synced != of
 	f.store(status)
 	f.look("conditions of the composite resource")
 }
@@ -249,7 +277,7 @@ func (f *follower) hear(edit int, later bool) {
 	for _, c := range f.rsp.GetConditions() {
 		switch {
 		case c.GetStatus() != fnv1.Status_STATUS_CONDITION_TRUE:
-		case c.GetType() == "Connected" && later:
+		case c.GetType() == "Connected" && (later || f.mistaken[edit]):
 			f.said[edit]["Current"] = true
 		case c.GetType() == "Stalled":
 			f.said[edit]["Failed"] = true
@@ -281,9 +309,52 @@ func replace(conditions []any, typ string, c map[string]any) []any {
 	return append(slices.Clone(conditions), c)
 }
 
-// reconcileClaim as Crossplane does: the spec goes to the composite resource, whose
-// status comes back as it is, and then the conditions, all with the claim's generation.
+// reconcileClaim as Crossplane does, after what it is at.
 func (f *follower) reconcileClaim() {
+	for f.claiming.writes > 0 {
+		f.writeClaim()
+	}
+	for f.writeClaim(); f.claiming.writes > 0; {
+		f.writeClaim()
+	}
+}
+
+// claimSomehow lets Crossplane get further with the claim, or not.
+func (f *follower) claimSomehow() {
+	if f.claim == nil || f.draw == nil {
+		return
+	}
+	for range rapid.IntRange(0, 3).Draw(f.draw, "writes for the claim") {
+		f.writeClaim()
+	}
+}
+
+// writeClaim as Crossplane does next: the spec goes to the composite resource, whose
+// status comes back as it is, and then the conditions, all with the claim's generation.
+// Whatever else happens to the claim meanwhile makes it begin anew.
+func (f *follower) writeClaim() {
+	c := f.claiming
+	switch {
+	case c.writes > 0 && c.generation != generationOf(f.claim):
+		f.claiming = claiming{}
+	case c.writes == 0:
+		f.syncClaim()
+	case c.writes == 1:
+		f.claiming.writes++
+		status := runtime.DeepCopyJSON(c.status)
+		if was, ok := fieldAt(f.claim, []string{"status", "conditions"}).([]any); ok {
+			status["conditions"] = was
+		}
+		f.claim["status"] = status
+		f.look("status of the claim")
+	default:
+		f.claiming = claiming{}
+		f.concludeClaim(c.conditions)
+	}
+}
+
+// syncClaim writes its spec into the composite resource, and reads what that says.
+func (f *follower) syncClaim() {
 	theirs, _ := f.claim["spec"].(map[string]any)
 	spec, _ := f.xr["spec"].(map[string]any)
 	if !cmp.Equal(theirs["services"], spec["services"]) {
@@ -295,18 +366,17 @@ func (f *follower) reconcileClaim() {
 	if !ok {
 		return
 	}
-	was, _ := f.claim["status"].(map[string]any)
 	status := runtime.DeepCopyJSON(toJSON(f.t, of))
 	delete(status, "conditions")
-	if c, ok := was["conditions"]; ok {
-		status["conditions"] = c
-	}
-	f.claim["status"] = status
-	f.look("status of the claim")
+	f.claiming = claiming{writes: 1, generation: generationOf(f.claim), status: status, conditions: f.conditions}
+}
 
-	conditions, _ := was["conditions"].([]any)
+// concludeClaim writes the conditions that the composite resource had.
+func (f *follower) concludeClaim(theirs []any) {
+	status, _ := f.claim["status"].(map[string]any)
+	conditions, _ := status["conditions"].([]any)
 	ready := false
-	for _, v := range f.conditions {
+	for _, v := range theirs {
 		c := maps.Clone(v.(map[string]any))
 		if c["type"] == "Ready" {
 			ready = c["status"] == "True"
@@ -380,7 +450,7 @@ func (f *follower) step() {
 	draw := func() string {
 		return rapid.SampledFrom(slices.Sorted(maps.Keys(editsOfATeam))).Draw(f.draw, "edit")
 	}
-	switch rapid.SampledFrom([]string{"edit", "reconcile", "reconcile", "reconcile", "overtaken", "late", "lagging", "lagging", "provide", "forget", "restore"}).Draw(f.draw, "step") {
+	switch rapid.SampledFrom([]string{"edit", "reconcile", "reconcile", "reconcile", "overtaken", "late", "lagging", "lagging", "interrupt", "provide", "forget", "restore"}).Draw(f.draw, "step") {
 	case "edit":
 		f.edit(draw())
 	case "overtaken":
@@ -399,11 +469,10 @@ func (f *follower) step() {
 		f.reconcileComposite(later(), func() {})
 	case "lagging":
 		f.lagSomehow()
-		f.reconcileComposite(later(), func() {
-			if f.claim != nil && rapid.Bool().Draw(f.draw, "reconcile the claim meanwhile") {
-				f.reconcileClaim()
-			}
-		})
+		f.reconcileComposite(later(), f.claimSomehow)
+	case "interrupt":
+		// A write for the claim failed, or Crossplane was restarted, and it begins anew.
+		f.claiming = claiming{}
 	case "provide":
 		f.provide()
 	case "forget":
@@ -478,6 +547,68 @@ func TestLateCache(t *testing.T) {
 		f.lag()
 	})
 	f.reconcileComposite(false, func() {})
+}
+
+// TestClaimOfAMoment: Crossplane looks again at the composite resource before its cache has
+// what it wrote itself, and so applies the conditions of before an edit, until it writes
+// them right. The claim gets them in that moment, after it had the right ones, and the
+// function is asked with a claim that still has those.
+func TestClaimOfAMoment(t *testing.T) {
+	t.Parallel()
+	f := newFollower(t, t, true)
+	f.rest()
+	f.edit("NotAllowed")
+	f.reconcileClaim()
+	edited := f.now()
+	f.reconcileComposite(true, func() {})
+	f.reconcileClaim()
+	told := f.now()
+	f.late = &edited
+	f.reconcileBetween(true, func() {}, f.reconcileClaim)
+	for range 2 {
+		f.late = &written{xr: f.now().xr, claim: told.claim, synced: f.synced}
+		f.reconcileComposite(true, func() {})
+	}
+	f.reconcileClaim()
+	f.rest()
+	if said := says(f.applied()); said != "Failed" {
+		t.Errorf("it rests, and is told as %s:\n%s", said, f.describe())
+	}
+}
+
+// TestClaimInterrupted: Crossplane writes the new status into a claim beside its former
+// conditions, and is interrupted before it has written the new ones, too. When it begins
+// anew, the former ones stand beside the status as it is then.
+func TestClaimInterrupted(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason string
+		before string
+		edit   string
+		later  bool
+	}{
+		"Connected":  {reason: "the former conditions say that it is connected", before: "Role", edit: "NotAllowed", later: true},
+		"NotAllowed": {reason: "the former conditions say that it has stalled", before: "NotAllowed", edit: "OtherRole", later: true},
+		"LaterStep":  {reason: "only the former Ready is wrong, since what a later step composes isn't ready any more", before: "Role", edit: "Containers"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFollower(t, t, true)
+			f.edit(tc.before)
+			f.rest()
+			f.edit(tc.edit)
+			f.reconcileClaim()
+			for range 3 {
+				f.reconcileComposite(tc.later, func() {})
+				f.writeClaim()
+				f.writeClaim()
+				f.claiming = claiming{}
+			}
+			if says(f.claim) != "InProgress" {
+				t.Errorf("%s:\n%s", tc.reason, f.describe())
+			}
+		})
+	}
 }
 
 // TestReadyIsToldAtOnce: what was in progress on the way tells its generation there, so

@@ -1,11 +1,16 @@
 package claim
 
+// NotObserved is the default of ObservedGeneration: it is there as soon as anything is, and
+// is no object's generation.
+const NotObserved = -1
+
 // A Status tells the team, without asking anyone, what is ready, what is not,
 // why, and what to do next.
 type Status struct {
 	// ObservedGeneration is the metadata.generation that all of this status is
 	// about, its conditions included. Until it is the object's own, the rest of
-	// the status may be about an earlier spec. It is -1 before the first one.
+	// the status may be about an earlier spec. It is -1 before the first one, and
+	// less while the conditions of a generation are on their way to a claim.
 	//
 	// +optional
 	// +kubebuilder:default=-1

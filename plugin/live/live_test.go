@@ -83,6 +83,10 @@ status:
 			reason: "A function of a release before tells none, and the field has its default.",
 			object: strings.Replace(reported, "status:\n", "status:\n  observedGeneration: -1\n", 1), answered: true, ready: true,
 		},
+		"Announced": {
+			reason: "the composite resource has come to the spec as it is, and the claim may have conditions of before",
+			object: strings.Replace(reported, "status:\n", "status:\n  observedGeneration: -3\n", 1), ready: true,
+		},
 		"NewConnection": {
 			reason: "The status doesn't have it, so it isn't about this spec.",
 			object: strings.Replace(reported, "{type: awsRole, role: my-app}", "{type: awsRole, role: my-app}, {type: disk, config: {diskName: a}}", 1), ready: true,

@@ -182,7 +182,7 @@ func statusOf(u *unstructured.Unstructured) (claim.Status, error) {
 // no condition may be about an earlier generation; not every one says which one it is
 // about.
 func current(u *unstructured.Unstructured) bool {
-	if seen, ok, err := unstructured.NestedInt64(u.Object, "status", "observedGeneration"); err == nil && ok && seen > 0 {
+	if seen, ok, err := unstructured.NestedInt64(u.Object, "status", "observedGeneration"); err == nil && ok && seen != claim.NotObserved {
 		return seen == u.GetGeneration()
 	}
 	list, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
