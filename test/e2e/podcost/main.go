@@ -22,7 +22,7 @@ import (
 )
 
 func main() {
-	pods := flag.Int("pods", 20, "pods that are created, and not kept, for each figure, or as many as fit in three seconds")
+	pods := flag.Int("pods", 400, "pods that are created, and not kept, for each figure, or as many as fit in three seconds")
 	out := flag.String("out", "docs/podcost.md", "file of the report, by its path in the repository; empty: none")
 	flag.Parse()
 
