@@ -108,15 +108,16 @@ func (e *exported) scrape() (code int, series string) {
 	return w.Code, strings.Join(lines, "")
 }
 
+// poll until something is so.
+func (e *exported) poll(is func() bool) error {
+	return wait.PollUntilContextTimeout(e.t.Context(), 5*time.Millisecond, 20*time.Second, true, func(context.Context) (bool, error) { return is(), nil })
+}
+
 // await what is scraped, or say what it is instead.
 func (e *exported) await(when, want string) {
 	e.t.Helper()
 	got := ""
-	err := wait.PollUntilContextTimeout(e.t.Context(), 5*time.Millisecond, 20*time.Second, true, func(context.Context) (bool, error) {
-		_, got = e.scrape()
-		return got == want, nil
-	})
-	if err != nil {
+	if err := e.poll(func() bool { _, got = e.scrape(); return got == want }); err != nil {
 		e.t.Fatalf("%s: -want, +got:\n%s", when, cmp.Diff(want, got))
 	}
 }
@@ -270,9 +271,7 @@ serviceconnections_notes{namespace="team-a",reason="WorkloadNotFound"} 1
 serviceconnections_watched{kind="ServiceConnection"} 1
 serviceconnections_watched{kind="XServiceConnection"} 0
 `)
-	if err := wait.PollUntilContextTimeout(t.Context(), 5*time.Millisecond, 20*time.Second, true, func(context.Context) (bool, error) {
-		return watched.Is(e.client, "serviceconnections"), nil
-	}); err != nil {
+	if err := e.poll(func() bool { return watched.Is(e.client, "serviceconnections") }); err != nil {
 		t.Fatalf("the watch: %v", err)
 	}
 	if _, err := all.Update(t.Context(), record(t, "healthy", "shop"), metav1.UpdateOptions{}); err != nil {

@@ -173,15 +173,6 @@ func inProgress(o *structpb.Struct) bool {
 		condition(o, status.Stalled)["status"].GetStringValue() == "False"
 }
 
-// observed is the status.observedGeneration of an object, 0 where it has none.
-func observed(o *structpb.Struct) float64 {
-	v, _, err := valueAt(o, []string{"status", "observedGeneration"})
-	if err != nil {
-		return 0
-	}
-	return v.GetNumberValue()
-}
-
 func isReady(o *structpb.Struct) bool {
 	return condition(o, "Ready")["status"].GetStringValue() == "True"
 }
@@ -201,8 +192,14 @@ func condition(o *structpb.Struct, of string) map[string]*structpb.Value {
 }
 
 // generation of an object, 0 where there is none.
-func generation(o *structpb.Struct) float64 {
-	v, _, err := valueAt(o, []string{"metadata", "generation"})
+func generation(o *structpb.Struct) float64 { return number(o, "metadata", "generation") }
+
+// observed is the status.observedGeneration of an object, 0 where it has none.
+func observed(o *structpb.Struct) float64 { return number(o, "status", "observedGeneration") }
+
+// number at a path of an object, 0 where there is none.
+func number(o *structpb.Struct, path ...string) float64 {
+	v, _, err := valueAt(o, path)
 	if err != nil {
 		return 0
 	}

@@ -160,7 +160,6 @@ func (f *follower) store(status map[string]any) {
 // reconcileComposite as Crossplane does; meanwhile happens before it writes the status.
 // What a later step composes is ready, or not.
 func (f *follower) reconcileComposite(later bool, meanwhile func()) {
-	f.t.Helper()
 	f.reconcileBetween(later, meanwhile, f.claimSomehow)
 }
 
